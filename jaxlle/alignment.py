@@ -1,0 +1,194 @@
+"""The one operator that carries the whole family: a small local map for every point.
+
+Every variant of LLE is a set of blocks: point i acts on the m points of its neighbourhood by an r x m matrix, and the
+embedding is spanned by the bottom right singular vectors of the stacked maps B, ``(B y)_i = block_i @ y[indices_i]``. For LLE
+r = 1 and the block is ``[1, -w]``, so B = I - W. ``M = B^T B`` is never formed: squaring costs half the digits.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+    from scipy.sparse.linalg import LinearOperator
+
+_UNROLL = 64  # neighbours whose sum is written out, so that XLA fuses it into one pass over the memory
+
+
+class Alignment(NamedTuple):
+    """Local maps of n points: `blocks[i]` acts on the rows `indices[i]`. The rows of every block sum to zero.
+
+    Attributes:
+        indices: the m points of each neighbourhood, shape (n, m). A repeated index adds up.
+        blocks: the local maps, shape (n, r, m).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> ring = jnp.array([[0, 1, 2], [1, 2, 0], [2, 0, 1]])
+        >>> b = jaxlle.Alignment(ring, jnp.tile(jnp.array([[[1.0, -0.5, -0.5]]]), (3, 1, 1)))
+        >>> b.matvec(jnp.array([0.0, 0.0, 1.0]))
+        Array([-0.5, -0.5,  1. ], dtype=float32)
+    """
+
+    indices: Int[Array, "n m"]
+    blocks: Float[Array, "n r m"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the shape (n r, n) of B."""
+        n, r, _ = self.blocks.shape
+        return n * r, n
+
+    def matvec(self, y: Float[Array, "n *c"]) -> Float[Array, "nr *c"]:
+        """Return B y, shape (n r,) or (n r, c)."""
+        return _matvec(self, y)
+
+    def rmatvec(self, z: Float[Array, "nr *c"]) -> Float[Array, "n *c"]:
+        """Return B^T z, shape (n,) or (n, c). For many products with one alignment, `prepare` it once."""
+        return _scatter(self, z)
+
+    def prepare(self) -> "PreparedAlignment":
+        """Sort the entries by column, once, so that repeated products with B^T are fast on a CPU too."""
+        return PreparedAlignment(self, *_columns(self.indices))
+
+    def row_sums(self) -> Float[Array, "n r"]:
+        """Return B 1: zero up to rounding."""
+        return self.blocks.sum(axis=2)
+
+    def norm_bound(self) -> Float[Array, ""]:
+        """Return sqrt(|B|_1 |B|_inf), an upper bound of the largest singular value, within a small factor of it."""
+        size = jnp.abs(self.blocks)
+        columns = jnp.zeros(self.indices.shape[0], size.dtype).at[self.indices].add(size.sum(axis=1))
+        return jnp.sqrt(columns.max() * size.sum(axis=2).max())
+
+    def to_dense(self) -> Float[Array, "nr n"]:
+        """Return B as a dense matrix: n r x n entries, for small n."""
+        n, r, m = self.blocks.shape
+        rows = jnp.arange(n)[:, None, None] * r + jnp.arange(r)[None, :, None]
+        dense = jnp.zeros(self.shape, self.blocks.dtype)
+        return dense.at[rows, self.indices[:, None, :]].add(self.blocks)
+
+    def to_scipy(self) -> "csr_array":
+        """Return B as a SciPy sparse array on the host, without explicit zeros."""
+        from scipy.sparse import csr_array
+
+        n, r, m = self.blocks.shape
+        columns = np.repeat(np.asarray(self.indices), r, axis=0).ravel()
+        data = np.array(self.blocks).ravel()  # a copy: JAX's buffers are read-only, and sorting is in place
+        matrix = csr_array((data, columns, np.arange(n * r + 1) * m), shape=self.shape)
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        return matrix
+
+    def linear_operator(self) -> "LinearOperator":
+        """Return B as a SciPy LinearOperator on the host, for SciPy's iterative solvers."""
+        from scipy.sparse.linalg import aslinearoperator
+
+        return aslinearoperator(self.to_scipy())
+
+
+class PreparedAlignment(NamedTuple):
+    """An alignment with its entries also sorted by column; see `Alignment.prepare`."""
+
+    alignment: Alignment
+    order: Int[Array, " nm"]
+    starts: Int[Array, " n_plus_1"]
+
+    def matvec(self, y: Float[Array, "n *c"]) -> Float[Array, "nr *c"]:
+        """Return B y."""
+        return self.alignment.matvec(y)
+
+    def rmatvec(self, z: Float[Array, "nr *c"]) -> Float[Array, "n *c"]:
+        """Return B^T z."""
+        return lax.platform_dependent(self, z, cpu=_gather, default=_scatter_prepared)
+
+    def gram(self, y: Float[Array, "n *c"]) -> Float[Array, "n *c"]:
+        """Return B^T (B y), the product with M that never forms M."""
+        return self.rmatvec(self.matvec(y))
+
+
+def check_alignment(alignment: Any) -> None:
+    """Raise at the eager door for an alignment that is not one."""
+    indices, blocks = alignment.indices, alignment.blocks
+    if indices.ndim != 2 or blocks.ndim != 3 or blocks.shape[::2] != indices.shape:
+        raise ValueError(
+            f"An alignment needs indices of shape (n, m) and blocks of shape (n, r, m), got {indices.shape} and {blocks.shape}."
+        )
+    n = indices.shape[0]
+    low, high = int(indices.min()), int(indices.max())
+    if low < 0 or high >= n:
+        raise ValueError(f"The alignment's indices run from {low} to {high}, but it has {n} points (0 to {n - 1}).")
+    if not bool(jnp.isfinite(blocks).all()):
+        raise ValueError("The alignment's blocks contain NaN or infinity: check the weights that they were made from.")
+    off, size = float(jnp.abs(alignment.row_sums()).max()), float(jnp.abs(blocks).sum(axis=2).max())
+    if off > 1e-3 * size:
+        raise ValueError(
+            f"The rows of the alignment's blocks must sum to zero (each point minus an affine combination), but one sums "
+            f"to {off:.3g}: normalise the weights to sum to one."
+        )
+
+
+@jax.jit
+def _matvec(alignment: Alignment, y: Array) -> Array:
+    indices, blocks = alignment
+    n, r, m = blocks.shape
+    flat = y.reshape(n, -1)
+    if m <= _UNROLL:
+        out = sum(blocks[:, :, j, None] * flat[indices[:, j], None, :] for j in range(m))
+    else:
+        out = jnp.einsum("nrm,nmc->nrc", blocks, flat[indices], precision=lax.Precision.HIGHEST)
+    return jnp.reshape(out, (n * r, *y.shape[1:]))
+
+
+@jax.jit
+def _scatter(alignment: Alignment, z: Array) -> Array:
+    indices, blocks = alignment
+    n, r, m = blocks.shape
+    flat = z.reshape(n, r, -1)
+    out = jnp.zeros((n, flat.shape[-1]), z.dtype)
+    if m <= _UNROLL:
+        for j in range(m):
+            out = out.at[indices[:, j]].add(_pull(blocks[:, :, j], flat))
+    else:
+        parts = jnp.einsum("nrm,nrc->nmc", blocks, flat, precision=lax.Precision.HIGHEST)
+        out = out.at[indices].add(parts)
+    return out.reshape(n, *z.shape[1:])
+
+
+def _pull(column: Float[Array, "n r"], flat: Float[Array, "n r c"]) -> Float[Array, "n c"]:
+    return sum((column[:, s, None] * flat[:, s] for s in range(column.shape[1])), start=jnp.zeros_like(flat[:, 0]))
+
+
+def _scatter_prepared(prepared: PreparedAlignment, z: Array) -> Array:
+    return _scatter(prepared.alignment, z)
+
+
+def _gather(prepared: PreparedAlignment, z: Array) -> Array:
+    """Return B^T z as a product with the rows of B^T, each a segment of the sorted entries."""
+    # jax.experimental.sparse is no longer developed, but its CPU kernel is several times faster than a scatter;
+    # this is the only place that knows of it.
+    from jax.experimental.sparse import BCSR
+
+    indices, blocks = prepared.alignment
+    n, r, m = blocks.shape
+    flat = z.reshape(n, r, -1)
+    values = jnp.moveaxis(blocks, 1, 0).reshape(r, n * m)[:, prepared.order]
+    rows = (prepared.order // m).astype(jnp.int32)
+    out = sum(
+        BCSR((values[s], rows, prepared.starts), shape=(n, n)) @ flat[:, s] for s in range(r)
+    )
+    return jnp.reshape(out, (n, *z.shape[1:]))
+
+
+@partial(jax.jit)
+def _columns(indices: Int[Array, "n m"]) -> tuple[Int[Array, " nm"], Int[Array, " n_plus_1"]]:
+    n, _ = indices.shape
+    order = jnp.argsort(indices.ravel(), stable=True).astype(jnp.int32)
+    counts = jnp.zeros(n, jnp.int32).at[indices.ravel()].add(1)
+    return order, jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(counts, dtype=jnp.int32)])

@@ -1,0 +1,154 @@
+"""Neighbour graphs: taking one from another index, and finding the parts that it falls into."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from ._inputs import is_traced
+from .neighbors import Neighbors
+
+if TYPE_CHECKING:
+    from .alignment import Alignment
+
+
+class Components(NamedTuple):
+    """The parts of a neighbour graph, on the host.
+
+    Attributes:
+        labels: the part of each point, shape (n,): 0 for the largest part, then by falling size.
+        sizes: number of points in each part.
+        closed: one array of point numbers for each closed class: a smallest set of points that no member's
+            neighbourhood leaves. Each gives B one null vector, so there are as many zero singular values; a
+            connected graph may have several, where points between two clusters look into both.
+    """
+
+    labels: Int[np.ndarray, " n"]
+    sizes: Int[np.ndarray, " parts"]
+    closed: tuple[np.ndarray, ...]
+
+
+def connected_components(graph: "Neighbors | Alignment") -> Components:
+    """Find the parts of a neighbour graph (edges taken both ways) and its closed classes (edges as they point).
+
+    Args:
+        graph: neighbourhoods (a mask is honoured), or an alignment (zero entries are no edges).
+
+    Returns:
+        Components.
+
+    Raises:
+        TypeError: inside jit; there the result of `embed` counts the null vectors in `num_components`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.array([[0.0], [1.0], [10.0], [11.0], [12.0]])
+        >>> jaxlle.connected_components(jaxlle.knn(x, 1)).sizes.tolist()
+        [3, 2]
+    """
+    from scipy.sparse.csgraph import connected_components as components_of
+
+    if is_traced(graph):
+        raise TypeError("connected_components runs on the host: call it outside jit, or read Embedding.num_components.")
+    edges = _edges(graph)
+    _, labels = components_of(edges, directed=False)
+    by_size = np.argsort(-np.bincount(labels), kind="stable")
+    labels = np.argsort(by_size)[labels]
+    count, classes = components_of(edges, directed=True, connection="strong")
+    rows, columns = edges.nonzero()
+    leaving = np.bincount(classes[rows[classes[rows] != classes[columns]]], minlength=count) > 0
+    closed = tuple(np.flatnonzero(classes == c) for c in np.flatnonzero(~leaving))
+    return Components(labels, np.bincount(labels), closed)
+
+
+def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None = None) -> Neighbors:
+    """Take a ready graph from another index (faiss, pynndescent, cuVS, scikit-learn) after checking it.
+
+    A point listed as its own neighbour is taken out by its number, wherever it stands; in rows that do not list
+    it the last neighbour goes, so that all keep the same number. Indices below 0, which faiss writes where it
+    found too few, are masked out.
+
+    Args:
+        indices: row numbers, shape (n, k), nearest first; or a SciPy sparse matrix of distances, shape (n, n),
+            with the same number of entries in every row.
+        distances: distances of the same shape, if known.
+        num_points: number of points that the indices refer to, if the rows are queries; then no row is its own.
+
+    Returns:
+        Neighbors.
+
+    Raises:
+        ValueError: for indices out of range or not whole, rows that name a point twice, or distances that do
+            not fit, are negative or not finite.
+
+    Example:
+        >>> jaxlle.as_neighbors([[0, 1], [1, 0], [2, 1]]).indices
+        Array([[1],
+               [0],
+               [1]], dtype=int32)
+    """
+    if hasattr(indices, "tocsr"):
+        indices, distances = _rows_of_sparse(indices.tocsr())
+    ids = np.asarray(indices)
+    if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu":
+        raise ValueError(f"A graph needs whole row numbers of shape (n, k), got shape {ids.shape} and dtype {ids.dtype}.")
+    n = ids.shape[0] if num_points is None else num_points
+    ids = ids.astype(np.int64)
+    valid = ids >= 0
+    if ids.max() >= n:
+        raise ValueError(f"The graph names point {ids.max()}, but there are {n} points (0 to {n - 1}): JAX would clamp it.")
+    ordered = np.sort(np.where(valid, ids, -1 - np.arange(ids.shape[1])), axis=1)
+    if (ordered[:, 1:] == ordered[:, :-1]).any():
+        row = int((ordered[:, 1:] == ordered[:, :-1]).any(axis=1).argmax())
+        raise ValueError(f"Row {row} of the graph names a point twice: {ids[row].tolist()}. Remove the repetition.")
+    dist = _graph_distances(distances, ids.shape, valid)
+    own = np.arange(ids.shape[0])[:, None]
+    if num_points is None and (valid & (ids == own)).any():
+        keep = ids != own
+        keep[keep.all(axis=1), -1] = False
+        if ids.shape[1] == 1:
+            raise ValueError("The graph lists every point as its own only neighbour: ask the index for k + 1.")
+        ids, dist, valid = (a[keep].reshape(ids.shape[0], -1) for a in (ids, dist, valid))
+    if not valid.any(axis=1).all():
+        raise ValueError(f"{int((~valid.any(axis=1)).sum())} rows of the graph have no neighbour: ask the index for a larger k.")
+    filled = jnp.asarray(np.where(valid, ids, own % n), jnp.int32)
+    known = None if distances is None else jnp.asarray(np.where(valid, dist, 0))
+    return Neighbors(filled, known, None if valid.all() else jnp.asarray(valid))
+
+
+def _graph_distances(distances: Any, shape: tuple, valid: np.ndarray) -> np.ndarray:
+    if distances is None:
+        return np.zeros(shape, np.float32)
+    dist = np.asarray(distances)
+    if dist.shape != shape:
+        raise ValueError(f"The graph's distances have shape {dist.shape}, but its indices {shape}.")
+    if not (np.isfinite(dist[valid]).all() and (dist[valid] >= 0).all()):
+        raise ValueError("The graph's distances must be finite and not negative (faiss returns squared ones: take the root).")
+    return dist.astype(np.float32 if dist.dtype.itemsize <= 4 else np.float64)
+
+
+def _rows_of_sparse(matrix: Any) -> tuple[np.ndarray, np.ndarray]:
+    counts = np.diff(matrix.indptr)
+    if len(set(counts.tolist())) != 1:
+        raise ValueError(
+            f"The sparse graph has between {counts.min()} and {counts.max()} neighbours a row, but they must be equally "
+            f"many: use a k-nearest-neighbour graph."
+        )
+    ids = matrix.indices.reshape(-1, counts[0])
+    dist = matrix.data.reshape(-1, counts[0])
+    rank = np.lexsort((ids, dist), axis=1)
+    return np.take_along_axis(ids, rank, axis=1), np.take_along_axis(dist, rank, axis=1)
+
+
+def _edges(graph: Any) -> Any:
+    from scipy.sparse import csr_array
+
+    if hasattr(graph, "blocks"):
+        present = np.abs(np.asarray(graph.blocks)).max(axis=1) > 0
+    else:
+        present = np.ones(graph.indices.shape, bool) if graph.mask is None else np.asarray(graph.mask)
+    n, m = graph.indices.shape
+    rows = np.repeat(np.arange(n), m)[present.ravel()]
+    columns = np.asarray(graph.indices).ravel()[present.ravel()]
+    return csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))

@@ -1,0 +1,260 @@
+"""Stage 1: the k nearest neighbours of every point, exact and in bounded memory.
+
+No n x n array exists at any time: queries are taken in blocks whose size follows from a byte budget. A point
+is never its own neighbour, by index, so duplicates do no harm; equal distances are ordered by index.
+"""
+
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from . import _inputs, _kdtree, _search, distances
+from ._search import BLOCK_BYTES, Progress
+from .distances import PRECOMPUTED, Metric
+
+Algorithm = Literal["auto", "brute", "kd_tree"]
+
+_TREE_MAX_FEATURES = 10  # above, a k-d tree visits most of its leaves and a matrix product is faster
+
+
+class Neighbors(NamedTuple):
+    """Neighbourhoods of n points (or queries), nearest first.
+
+    Attributes:
+        indices: row numbers of the neighbours, shape (n, k).
+        distances: their distances in the units of the metric, shape (n, k); None for a graph that came
+            without them.
+        mask: True where an entry is a neighbour, shape (n, k); None if all are. Entries that are masked out
+            hold a valid row number and take no part in anything.
+    """
+
+    indices: Int[Array, "n k"]
+    distances: Float[Array, "n k"] | None
+    mask: Bool[Array, "n k"] | None = None
+
+
+def knn(
+    x: Any,
+    k: int,
+    *,
+    query: Any = None,
+    metric: Metric = "euclidean",
+    algorithm: Algorithm = "auto",
+    block_bytes: int = BLOCK_BYTES,
+    progress: Progress | None = None,
+) -> Neighbors:
+    """Find the k nearest neighbours of every point, or of every query among the points.
+
+    Euclidean and cosine neighbours are selected by matrix products of centred and scaled points, widened by a
+    bound on their rounding error, and re-ranked by direct differences; the few rows that the bound leaves
+    undecided are searched again by direct differences, so the answer is exact in the dtype. On a CPU with few
+    features a k-d tree (SciPy) is faster and is chosen, outside jit.
+
+    Args:
+        x: points, shape (n, d); with metric="precomputed", distances of shape (n, n).
+        k: number of neighbours, 1 <= k <= n - 1 (<= n for queries).
+        query: points to find neighbours for, shape (q, d); None for the points themselves, each without
+            itself. With metric="precomputed", distances from the queries to the points, shape (q, n).
+        metric: "euclidean", "cosine" (1 - cos), "manhattan", "chebyshev", "precomputed", or a JAX function of
+            two vectors.
+        algorithm: "auto", "brute" (blocks on the device) or "kd_tree" (host; not for cosine or functions).
+        block_bytes: memory that one block of queries may take.
+        progress: called with (rows done, rows in all) after each block; not called under jit.
+
+    Returns:
+        Neighbors of shape (n, k) or (q, k). Distances are differentiable in the points.
+
+    Raises:
+        ValueError: for points that are not finite numbers, k out of range, an unknown metric, zero vectors
+            under the cosine metric, negative precomputed distances, or a metric that returns NaN.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> jaxlle.knn(jnp.array([[0.0], [1.0], [3.0]]), 1).indices
+        Array([[1],
+               [0],
+               [1]], dtype=int32)
+    """
+    metric = distances.resolve(metric)
+    x = _inputs.as_points(x)
+    query = None if query is None else _inputs.as_points(query, "query")
+    k = _check_shapes(x, query, k, metric)
+    if metric == PRECOMPUTED:
+        return _from_distances(x if query is None else query, k, query is None, block_bytes)
+    geometry = _geometry(x, query, metric)
+    found = search(geometry.points, geometry.query, k, geometry.metric, algorithm, block_bytes, progress)
+    found = _in_units(found, geometry)
+    if not _inputs.is_traced(found) and not bool(jnp.isfinite(found.distances).all()):
+        raise ValueError(
+            f"The metric {getattr(metric, '__name__', metric)!r} returned NaN or infinity between finite points, or "
+            f"distances beyond {found.distances.dtype}: check the metric, rescale x, or enable x64."
+        )
+    return found
+
+
+def radius_neighbors(
+    x: Any,
+    radius: float,
+    *,
+    max_neighbors: int | None = None,
+    query: Any = None,
+    metric: Metric = "euclidean",
+    block_bytes: int = BLOCK_BYTES,
+) -> Neighbors:
+    """Find all neighbours within a radius, as a mask over the nearest `max_neighbors`.
+
+    Args:
+        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
+        radius: largest distance of a neighbour, in the units of the metric.
+        max_neighbors: width of the result. None takes the largest neighbourhood's size, outside jit.
+        query: as for `knn`.
+        metric: as for `knn`.
+        block_bytes: as for `knn`.
+
+    Returns:
+        Neighbors with a mask, shape (n, max_neighbors).
+
+    Raises:
+        ValueError: if radius is not positive, or, outside jit, if a neighbourhood has more than
+            `max_neighbors` members (nothing is cut off silently), or none at all.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> jaxlle.radius_neighbors(jnp.array([[0.0], [1.0], [3.0]]), 2.5).mask
+        Array([[ True, False],
+               [ True,  True],
+               [ True, False]], dtype=bool)
+    """
+    traced = _inputs.is_traced(x, query, radius)
+    if not traced and not radius > 0:
+        raise ValueError(f"radius = {radius} is not allowed: it must be positive, in the units of the metric.")
+    if traced and max_neighbors is None:
+        raise ValueError("Inside jit the result's width must be known: pass max_neighbors.")
+    n = x.shape[0] if hasattr(x, "shape") else len(x)
+    limit = n - 1 if query is None else n
+    find = partial(knn, x, query=query, metric=metric, block_bytes=block_bytes)
+    width = min(limit, 16 if max_neighbors is None else max_neighbors)
+    found = find(width)
+    # The nearest `width` decide whether any neighbourhood is wider: the last is then within the radius too.
+    while not traced and width < limit and bool((found.distances[:, -1] <= radius).any()):
+        if max_neighbors is not None:
+            full = int((found.distances[:, -1] <= radius).sum())
+            beyond = find(width + 1).distances[:, -1]
+            if bool((beyond <= radius).any()):
+                raise ValueError(
+                    f"{full} points have {max_neighbors} or more neighbours within radius {radius}: raise "
+                    f"max_neighbors (None finds the width) or lower the radius."
+                )
+            break
+        width = min(limit, 2 * width)
+        found = find(width)
+    mask = found.distances <= radius
+    if traced:
+        return Neighbors(found.indices, found.distances, mask)
+    counts = mask.sum(axis=1)
+    if bool((counts == 0).any()):
+        raise ValueError(
+            f"{int((counts == 0).sum())} of {len(counts)} points have no neighbour within radius {radius}: raise the "
+            f"radius to at least {float(found.distances[:, 0].max()):.6g}, or use knn."
+        )
+    width = int(counts.max()) if max_neighbors is None else width
+    return Neighbors(*(a[:, :width] for a in (found.indices, found.distances, mask)))
+
+
+class Geometry(NamedTuple):
+    """Points in the coordinates that a metric is searched in, and the unit of distances there."""
+
+    points: Float[Array, "n d"]
+    query: Float[Array, "q d"] | None
+    metric: Metric
+    unit: Any
+    squared: bool
+
+
+def _geometry(x: Any, query: Any, metric: Metric) -> Geometry:
+    if metric is distances.cosine:  # the angle's metric is the chord between unit vectors
+        unit = _inputs.standardize(_unit_rows(x, "x"))
+        other = None if query is None else _inputs.apply_standard(_unit_rows(query, "query"), unit)
+        return Geometry(unit.points, other, distances.euclidean, unit.unit, True)
+    if metric in (distances.euclidean, distances.manhattan, distances.chebyshev):
+        standard = _inputs.standardize(x)
+        other = None if query is None else _inputs.apply_standard(query, standard)
+        return Geometry(standard.points, other, metric, standard.unit, False)
+    dtype = _inputs.working_dtype(x)  # a function may mean anything: its points stay as they are
+    return Geometry(jnp.asarray(x, dtype), None if query is None else jnp.asarray(query, dtype), metric, 1.0, False)
+
+
+def _unit_rows(x: Any, name: str) -> Any:
+    host = isinstance(x, np.ndarray)
+    xp = np if host else jnp
+    x = x.astype(np.float64) if host else x
+    top = xp.max(xp.abs(x), axis=1, keepdims=True)
+    if not _inputs.is_traced(x) and bool((top == 0).any()):
+        raise ValueError(
+            f"{int((top == 0).sum())} rows of {name} are zero, and the cosine metric has no angle for them: remove "
+            f"those rows or use another metric."
+        )
+    x = x / xp.where(top > 0, top, 1)
+    length = xp.sqrt((x**2).sum(axis=1, keepdims=True))
+    return x / xp.where(length > 0, length, 1)
+
+
+def _in_units(found: Neighbors, geometry: Geometry) -> Neighbors:
+    scaled = found.distances * jnp.asarray(geometry.unit, found.distances.dtype)
+    return found._replace(distances=scaled**2 / 2 if geometry.squared else scaled)
+
+
+def _check_shapes(x: Any, query: Any, k: int, metric: Metric) -> int:
+    n, d = x.shape
+    if metric == PRECOMPUTED:
+        if query is None and n != d:
+            raise ValueError(f"Precomputed distances should be a square matrix, got shape {x.shape}.")
+    if query is not None and query.shape[1] != (n if metric == PRECOMPUTED else d):
+        raise ValueError(
+            f"query has {query.shape[1]} columns, but must have {n if metric == PRECOMPUTED else d}: one per "
+            f"{'point, its distance' if metric == PRECOMPUTED else 'feature of x'}."
+        )
+    if query is None and n < 2:
+        raise ValueError(f"Found array with {n} sample(s) (shape={x.shape}) while a minimum of 2 is required.")
+    high = n - 1 if query is None else n
+    return _inputs.check_count(k, "k (n_neighbors)", 1, high, f"x has n_samples = {n} points" + " less itself" * (query is None))
+
+
+def search(
+    points: Float[Array, "n d"],
+    query: Float[Array, "q d"] | None,
+    k: int,
+    metric: Metric,
+    algorithm: Algorithm = "auto",
+    block_bytes: int = BLOCK_BYTES,
+    progress: Progress | None = None,
+) -> Neighbors:
+    """Find neighbours among points that have passed the door; distances are in their units."""
+    if algorithm not in ("auto", "brute", "kd_tree"):
+        raise ValueError(f"algorithm = {algorithm!r} is not known: use 'auto', 'brute' or 'kd_tree'.")
+    traced = _inputs.is_traced(points, query)
+    fits = metric in _kdtree.ORDERS and not traced
+    if algorithm == "kd_tree" and not fits:
+        raise ValueError(
+            "algorithm = 'kd_tree' needs the euclidean, cosine, manhattan or chebyshev metric, outside jit: use 'auto'."
+        )
+    cheap = fits and points.shape[1] <= _TREE_MAX_FEATURES and _on_cpu(points)
+    if algorithm == "kd_tree" or (algorithm == "auto" and cheap):
+        return Neighbors(*_kdtree.nearest(points, query, k, metric, progress))
+    if traced:
+        return Neighbors(*_search.nearest_traced(points, query, k, metric, block_bytes))
+    return Neighbors(*_search.nearest(points, query, k, metric, block_bytes, progress))
+
+
+def _on_cpu(x: Array) -> bool:
+    return all(device.platform == "cpu" for device in x.devices())
+
+
+def _from_distances(matrix: Any, k: int, exclude_self: bool, block_bytes: int) -> Neighbors:
+    if not _inputs.is_traced(matrix) and bool((matrix < 0).any()):
+        raise ValueError("Precomputed distances must not be negative: pass distances, not similarities or a kernel.")
+    matrix = jnp.asarray(matrix, _inputs.working_dtype(matrix))
+    return Neighbors(*_search.nearest_in_rows(matrix, k, exclude_self, block_bytes))

@@ -1,0 +1,200 @@
+"""The scikit-learn face: estimators that drop in for scikit-learn's own."""
+
+from contextlib import AbstractContextManager
+from numbers import Integral, Real
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import distances, out_of_sample
+from .neighbors import knn
+from .solvers import DenseQR, Solver, SparseLU
+from .variants import standard
+
+_METHODS = ("standard", "hessian", "modified", "ltsa")
+_ALGORITHMS = {"auto": "auto", "brute": "brute", "kd_tree": "kd_tree", "ball_tree": "auto"}
+
+
+class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Locally linear embedding as a scikit-learn estimator, with a metric.
+
+    Takes what `sklearn.manifold.LocallyLinearEmbedding` takes, and `metric`. float32 and float64 input give float32
+    and float64 embeddings, whatever JAX's x64 switch says. Points are never their own neighbours; `transform` of a
+    training row returns its row of `embedding_`.
+
+    Args:
+        n_neighbors: neighbours a point.
+        n_components: dimensions of the embedding.
+        reg: strength of the regularizer, relative to the trace of the local Gram matrix.
+        eigen_solver: "auto", "arpack" (sparse LU of I - W and Lanczos), "dense" (QR of I - W), or an object of
+            `jaxlle.solvers`.
+        tol: accuracy of the eigenvalues, for "arpack".
+        max_iter: limit of the iterations of "arpack" and "dense".
+        method: "standard"; the others that scikit-learn knows are not there yet.
+        hessian_tol: for the Hessian method; unused so far.
+        modified_tol: for the modified method; unused so far.
+        neighbors_algorithm: "auto", "brute", "kd_tree"; "ball_tree" means "auto".
+        random_state: seeds the solver's start.
+        n_jobs: accepted and unused: all cores are used.
+        metric: "euclidean", "cosine", "manhattan", "chebyshev", "precomputed" (X holds distances), or a JAX
+            function of two vectors.
+
+    Attributes:
+        embedding_: array of shape (n_samples, n_components), unit columns.
+        reconstruction_error_: sum of the embedding's eigenvalues of (I - W)^T (I - W).
+        result_: the whole `jaxlle.Embedding` as NumPy arrays, with residuals, gap and components.
+        n_features_in_: number of features seen in fit.
+        feature_names_in_: their names, where X has names.
+        nbrs_: a fitted `sklearn.neighbors.NearestNeighbors` on the training data, as scikit-learn's estimator has.
+
+    Example:
+        >>> from sklearn.datasets import load_digits
+        >>> from jaxlle.sklearn import LocallyLinearEmbedding
+        >>> X, _ = load_digits(return_X_y=True)
+        >>> LocallyLinearEmbedding(n_neighbors=10, metric="cosine").fit_transform(X).shape
+        (1797, 2)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "reg": [Interval(Real, 0, None, closed="left")],
+        "eigen_solver": [StrOptions({"auto", "arpack", "dense"}), callable],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "method": [StrOptions(set(_METHODS))],
+        "hessian_tol": [Interval(Real, 0, None, closed="left")],
+        "modified_tol": [Interval(Real, 0, None, closed="left")],
+        "neighbors_algorithm": [StrOptions(set(_ALGORITHMS))],
+        "random_state": ["random_state"],
+        "n_jobs": [None, Integral],
+        "metric": [StrOptions({*distances.METRICS, distances.PRECOMPUTED}), callable],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_neighbors: int = 5,
+        n_components: int = 2,
+        reg: float = 1e-3,
+        eigen_solver: Any = "auto",
+        tol: float = 1e-6,
+        max_iter: int = 100,
+        method: str = "standard",
+        hessian_tol: float = 1e-4,
+        modified_tol: float = 1e-12,
+        neighbors_algorithm: str = "auto",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        metric: Any = "euclidean",
+    ):
+        self.n_neighbors = n_neighbors
+        self.n_components = n_components
+        self.reg = reg
+        self.eigen_solver = eigen_solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.method = method
+        self.hessian_tol = hessian_tol
+        self.modified_tol = modified_tol
+        self.neighbors_algorithm = neighbors_algorithm
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.metric = metric
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> "LocallyLinearEmbedding":
+        """Embed X, array-like of shape (n_samples, n_features); y is ignored. Returns self."""
+        if self.method != "standard":
+            raise NotImplementedError(
+                f"method={self.method!r} is not available in this version of jaxlle: use method='standard'."
+            )
+        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        key_seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        with _precision(X):
+            neighbors = knn(X, self.n_neighbors, metric=self.metric, algorithm=_ALGORITHMS[self.neighbors_algorithm])
+            out = standard.lle(
+                X,
+                self.n_components,
+                k=self.n_neighbors,
+                reg=self.reg,
+                solver=self._solver(),
+                metric=self.metric,
+                neighbors=neighbors,
+                key=jax.random.key(key_seed),
+            )
+            self.result_ = jax.tree.map(np.asarray, out)
+        self.embedding_ = self.result_.points
+        self.reconstruction_error_ = float(np.sum(self.result_.singular_values.astype(np.float64) ** 2))
+        self._fit_X = X
+        self.nbrs_ = self._sklearn_neighbors(X)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Embed X, array-like of shape (n_samples, n_features), and return the embedding; y is ignored."""
+        return self.fit(X, y, **fit_params).embedding_
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Embed new points by the barycentric weights of their neighbours in the training data.
+
+        Args:
+            X: array-like of shape (n_queries, n_features); distances to the training data if precomputed.
+
+        Returns:
+            Array of shape (n_queries, n_components). A row of the training data gets its row of `embedding_`.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        with _precision(self._fit_X):
+            out = out_of_sample.transform(
+                X.astype(self._fit_X.dtype, copy=False),
+                self._fit_X,
+                jnp.asarray(self.embedding_),
+                k=self.n_neighbors,
+                reg=self.reg,
+                metric=self.metric,
+            )
+            return np.asarray(out)
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Map points of the embedding space, shape (n_queries, n_components), back to data space."""
+        check_is_fitted(self)
+        if self.metric == distances.PRECOMPUTED:
+            raise ValueError("inverse_transform needs the data, but the estimator was fitted on precomputed distances.")
+        with _precision(self._fit_X):
+            X = np.asarray(X, self._fit_X.dtype)
+            out = out_of_sample.inverse_transform(X, self.embedding_, self._fit_X, k=self.n_neighbors, reg=self.reg)
+            return np.asarray(out)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = self.metric == distances.PRECOMPUTED
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.embedding_.shape[1]
+
+    def _solver(self) -> Solver | str:
+        if self.eigen_solver == "arpack":
+            return SparseLU(tol=self.tol, max_iterations=self.max_iter)
+        if self.eigen_solver == "dense":
+            return DenseQR(max_iterations=self.max_iter)
+        return self.eigen_solver
+
+    def _sklearn_neighbors(self, X: np.ndarray) -> NearestNeighbors:
+        metric = self.metric if isinstance(self.metric, str) else (lambda a, b: float(self.metric(a, b)))
+        return NearestNeighbors(n_neighbors=self.n_neighbors, algorithm="brute", metric=metric).fit(X)
+
+
+def _precision(X: np.ndarray) -> AbstractContextManager:
+    """Compute in X's own precision, whatever JAX's global switch says."""
+    return jax.enable_x64(X.dtype == np.float64)

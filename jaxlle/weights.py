@@ -1,0 +1,419 @@
+"""Stage 2: the weights that write every point as a combination of its neighbours.
+
+Each point solves a small constrained least-squares problem (Roweis and Saul 2000, equation 1; Saul and Roweis 2003,
+section 3.2): minimise ``|x - sum_j w_j x_j|^2`` over weights that sum to one. With the local Gram matrix
+``G_jl = (x_j - x) . (x_l - x)`` and ``C = G + ridge I`` the answer is ``w = C^-1 1 / (1^T C^-1 1)``. Only G is needed, so a
+kernel or a matrix of distances serves as well as coordinates.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, ArrayLike, Bool, Float, Real
+
+from . import _inputs
+from ._search import BLOCK_BYTES
+from .neighbors import Neighbors
+from .regularizers import no_ridge, trace_ridge
+
+Regularizer = Callable[..., Array]
+Kernel = Callable[[Array, Array], Array]
+
+
+def barycentric_weights(
+    x: Any,
+    neighbors: Neighbors,
+    *,
+    reg: Real[ArrayLike, ""] = 1e-3,
+    regularizer: Regularizer = trace_ridge,
+    query: Any = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> Float[Array, "n k"]:
+    """Write every point (or query) as the best affine combination of its neighbours.
+
+    The weights do not change under translation, rotation or scaling of the data (the last unless the
+    regularizer is absolute). They are computed in blocks of points and are differentiable in x and reg by the
+    closed rule of the linear system, finite also where points coincide.
+
+    Args:
+        x: points, shape (n, d).
+        neighbors: neighbourhoods of the points, or of the queries; a mask is honoured.
+        reg: strength of the regularizer; may be traced, batched and differentiated.
+        regularizer: one of `jaxlle.regularizers`: trace_ridge, mean_trace_ridge, absolute_ridge, no_ridge.
+        query: points to reconstruct, shape (q, d), if not the points themselves.
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        Weights of shape (n, k); rows sum to 1; 0 where masked.
+
+    Raises:
+        ValueError: for bad points or neighbourhoods, reg < 0, reg = 0 with more neighbours than features, or
+            weights that are not finite in this dtype.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.array([[0.0], [1.0], [3.0]])
+        >>> jaxlle.barycentric_weights(x, jaxlle.knn(x, 2), reg=1e-6)[1].round(3)
+        Array([0.667, 0.333], dtype=float32)
+    """
+    x = _inputs.as_points(x)
+    query = None if query is None else _inputs.as_points(query, "query")
+    check_reg(reg, regularizer, neighbors.indices.shape[1], x.shape[1])
+    _check_indices(neighbors, x.shape[0], x if query is None else query)
+    standard = _inputs.standardize(x)
+    points, unit = standard.points, jnp.asarray(standard.unit, standard.points.dtype)
+    source = points if query is None else _inputs.apply_standard(query, standard)
+    return checked(solve_points(points, source, neighbors, reg, unit, regularizer, block_bytes), reg)
+
+
+def ridge_regression_weights(
+    x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 1e-3, block_bytes: int = BLOCK_BYTES
+) -> Float[Array, "n k"]:
+    """Regress every point on its neighbours without the constraint, then divide by the sum: the uncentred ridge.
+
+    ``w = (N N^T + reg tr(N N^T) I)^-1 N x`` with the neighbours as the rows of N. Some public code does this. It is
+    here to compare with: the weights change when the data are shifted, and their sum may vanish. Use
+    `barycentric_weights`.
+
+    Args:
+        x: points, shape (n, d), used as they are, uncentred.
+        neighbors: neighbourhoods of the points.
+        reg: strength of the ridge.
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        Weights of shape (n, k) whose rows sum to 1.
+
+    Raises:
+        ValueError: as `barycentric_weights`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+        >>> jaxlle.ridge_regression_weights(x, jaxlle.knn(x, 2), reg=1e-6)[2].round(3)
+        Array([0.5, 0.5], dtype=float32)
+    """
+    x = _inputs.as_points(x)
+    check_reg(reg, trace_ridge, neighbors.indices.shape[1], x.shape[1])
+    _check_indices(neighbors, x.shape[0], x)
+    points = jnp.asarray(x, _inputs.working_dtype(x))
+    return checked(_solve_regression(points, neighbors, reg, block_bytes), reg)
+
+
+def kernel_weights(
+    x: Any,
+    neighbors: Neighbors,
+    kernel: Kernel,
+    *,
+    reg: Real[ArrayLike, ""] = 1e-3,
+    regularizer: Regularizer = trace_ridge,
+    block_bytes: int = BLOCK_BYTES,
+) -> Float[Array, "n k"]:
+    """Compute barycentric weights in the feature space of a kernel (DeCoste 2001; Zhao and Zhang 2012).
+
+    The local Gram matrix is ``G_jl = K(x,x) - K(x,x_j) - K(x,x_l) + K(x_j,x_l)``.
+
+    Args:
+        x: points, shape (n, d), given to the kernel as they are.
+        neighbors: neighbourhoods of the points, found in any metric.
+        kernel: positive semi-definite JAX function of two vectors; may close over traced parameters inside jit.
+        reg: strength of the regularizer.
+        regularizer: one of `jaxlle.regularizers`.
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        Weights of shape (n, k) whose rows sum to 1.
+
+    Raises:
+        ValueError: as `barycentric_weights`; also for a kernel that is not positive on some neighbourhood.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.array([[0.0], [1.0], [3.0]])
+        >>> jaxlle.kernel_weights(x, jaxlle.knn(x, 2), jnp.dot, reg=1e-6)[1].round(3)
+        Array([0.667, 0.333], dtype=float32)
+    """
+    x = _inputs.as_points(x)
+    check_reg(reg, regularizer, neighbors.indices.shape[1], x.shape[1])
+    _check_indices(neighbors, x.shape[0], x)
+    points = jnp.asarray(x, _inputs.working_dtype(x))
+    return checked(_solve_kernel(points, neighbors, reg, kernel, regularizer, block_bytes), reg)
+
+
+def distance_weights(
+    distances: Any,
+    neighbors: Neighbors,
+    *,
+    query: Any = None,
+    reg: Real[ArrayLike, ""] = 1e-3,
+    regularizer: Regularizer = trace_ridge,
+    block_bytes: int = BLOCK_BYTES,
+) -> Float[Array, "n k"]:
+    """Compute barycentric weights from distances alone.
+
+    The local Gram matrix is ``G_jl = (d_ij^2 + d_il^2 - d_jl^2) / 2`` (Saul and Roweis 2003, section 4.1). For Euclidean
+    distances these are the weights of the coordinates.
+
+    Args:
+        distances: between all points, shape (n, n).
+        neighbors: neighbourhoods of the points, or of the queries.
+        query: distances from the queries to all points, shape (q, n); None for the points themselves.
+        reg: strength of the regularizer.
+        regularizer: one of `jaxlle.regularizers`.
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        Weights of shape (n, k) whose rows sum to 1.
+
+    Raises:
+        ValueError: as `barycentric_weights`; also for distances so far from Euclidean that C is not positive.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.array([[0.0], [1.0], [3.0]])
+        >>> far = abs(x - x.T)
+        >>> jaxlle.distance_weights(far, jaxlle.knn(far, 2, metric="precomputed"), reg=1e-6)[1].round(3)
+        Array([0.667, 0.333], dtype=float32)
+    """
+    matrix = _inputs.as_points(distances, "distances")
+    if matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"Precomputed distances should be a square matrix, got shape {matrix.shape}.")
+    check_reg(reg, regularizer, neighbors.indices.shape[1], neighbors.indices.shape[1])
+    rows = matrix if query is None else _inputs.as_points(query, "query")
+    _check_indices(neighbors, matrix.shape[0], rows)
+    dtype = _inputs.working_dtype(matrix)
+    matrix, rows = jnp.asarray(matrix, dtype), jnp.asarray(rows, dtype)
+    return checked(solve_distances(matrix, rows, neighbors, reg, regularizer, block_bytes), reg)
+
+
+def gram_weights(
+    gram: Float[Array, "n k k"],
+    mask: Bool[Array, "n k"] | None = None,
+    *,
+    reg: Real[ArrayLike, ""] = 1e-3,
+    regularizer: Regularizer = trace_ridge,
+) -> Float[Array, "n k"]:
+    """Compute barycentric weights from ready local Gram matrices.
+
+    Args:
+        gram: one positive semi-definite matrix a point, ``G_jl = (x_j - x) . (x_l - x)`` in any inner product.
+        mask: True where an entry is a neighbour.
+        reg: strength of the regularizer.
+        regularizer: one of `jaxlle.regularizers`.
+
+    Returns:
+        Weights of shape (n, k) whose rows sum to 1.
+
+    Raises:
+        ValueError: if reg < 0 or the weights are not finite.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> jaxlle.gram_weights(jnp.array([[[1.0, -2.0], [-2.0, 4.0]]]), reg=1e-6).round(3)
+        Array([[0.667, 0.333]], dtype=float32)
+    """
+    check_reg(reg, regularizer, gram.shape[-1], gram.shape[-1])
+    mask = jnp.ones(gram.shape[:2], bool) if mask is None else mask
+    solve = partial(_weights_of_one, reg=reg, unit=1.0, regularizer=regularizer)
+    return checked(jax.vmap(lambda g, m: solve(g, jnp.ones(g.shape[:1], g.dtype), m))(gram, mask), reg)
+
+
+def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 1e-3) -> Float[Array, " n"]:
+    """Return the condition number of every regularised local Gram matrix (trace ridge), unmasked neighbourhoods.
+
+    Large where neighbours outnumber the dimensions: the ridge then decides the weights, and the error of the
+    weights is about this number times the dtype's epsilon.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.array([[0.0], [1.0], [3.0]])
+        >>> float(jaxlle.local_condition(x, jaxlle.knn(x, 2), reg=1e-3)[1].round())
+        1001.0
+    """
+    points = _inputs.standardize(_inputs.as_points(x)).points
+
+    def one(pair: tuple[Array, Array]) -> Array:
+        i, ids = pair
+        values = jnp.linalg.eigvalsh(_local_gram(points, points[i], ids)[0])
+        ridge = reg * jnp.maximum(values.sum(), jnp.finfo(points.dtype).tiny)
+        return (values[-1] + ridge) / (jnp.maximum(values[0], 0) + ridge)
+
+    n = neighbors.indices.shape[0]
+    return lax.map(one, (jnp.arange(n), neighbors.indices), batch_size=min(n, 4096))
+
+
+def check_reg(reg: Any, regularizer: Regularizer, k: int, d: int) -> None:
+    """Raise at the eager door for a regularisation that cannot work."""
+    if _inputs.is_traced(reg):
+        return
+    value = np.asarray(reg)
+    if value.ndim or not np.isfinite(value) or value < 0:
+        raise ValueError(f"reg = {reg} is not allowed: it must be one finite number >= 0.")
+    if (value == 0 or regularizer is no_ridge) and k > d:
+        raise ValueError(
+            f"reg = 0 with k = {k} neighbours in {d} dimensions: the local Gram matrix is singular, so infinitely many "
+            f"weights fit. reg adds a multiple of its trace to the diagonal and picks one: use reg > 0 (1e-3), or k <= {d}."
+        )
+
+
+def checked(weights: Float[Array, "n k"], reg: Any) -> Float[Array, "n k"]:
+    """Return the weights, raising at the eager door if some are not finite."""
+    if not _inputs.is_traced(weights) and not bool(jnp.isfinite(weights).all()):
+        bad = int((~jnp.isfinite(weights)).any(axis=1).sum())
+        raise ValueError(
+            f"The weights of {bad} points are not finite in {weights.dtype} at reg = {reg}: their local Gram matrix is not "
+            f"positive definite. Raise reg, use float64, or check that the kernel or the distances are valid."
+        )
+    return weights
+
+
+def _check_indices(neighbors: Neighbors, n: int, source: Any) -> None:
+    rows = neighbors.indices.shape[0]
+    if rows != source.shape[0]:
+        raise ValueError(f"neighbors has {rows} rows, but there are {source.shape[0]} points: one neighbourhood each.")
+    if not _inputs.is_traced(neighbors.indices) and (
+        int(neighbors.indices.max()) >= n or int(neighbors.indices.min()) < 0
+    ):
+        raise ValueError(
+            f"neighbors holds indices from {int(neighbors.indices.min())} to {int(neighbors.indices.max())}, but x has {n} "
+            f"rows (0 to {n - 1}): JAX would clamp them silently. Check which array the graph was built on."
+        )
+
+
+@partial(jax.jit, static_argnames=("regularizer", "block_bytes"))
+def solve_points(
+    points: Float[Array, "n d"],
+    source: Float[Array, "q d"],
+    neighbors: Neighbors,
+    reg: Real[ArrayLike, ""],
+    unit: Real[ArrayLike, ""],
+    regularizer: Regularizer = trace_ridge,
+    block_bytes: int = BLOCK_BYTES,
+) -> Float[Array, "q k"]:
+    """Solve for the weights of standardised points; the traceable body of `barycentric_weights`."""
+
+    def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
+        return _local_gram(points, source[i], ids)
+
+    row = 2 * points.shape[1] * points.dtype.itemsize
+    return _solve(gram, neighbors, reg, unit, regularizer, row, block_bytes)
+
+
+@partial(jax.jit, static_argnames=("regularizer", "block_bytes"))
+def solve_distances(
+    matrix: Float[Array, "n n"],
+    rows: Float[Array, "q n"],
+    neighbors: Neighbors,
+    reg: Real[ArrayLike, ""],
+    regularizer: Regularizer = trace_ridge,
+    block_bytes: int = BLOCK_BYTES,
+) -> Float[Array, "q k"]:
+    """Solve for the weights of points known by distances; the traceable body of `distance_weights`."""
+
+    def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
+        near, among = rows[i, ids], matrix[ids[:, None], ids[None, :]]
+        extent = lax.stop_gradient(jnp.maximum(near.max(), among.max()))
+        extent = jnp.where(extent > 0, extent, 1)
+        near, among = (near / extent) ** 2, (among / extent) ** 2
+        return (near[:, None] + near[None, :] - among) / 2, jnp.ones(ids.shape, matrix.dtype), extent
+
+    row = 2 * neighbors.indices.shape[1] * matrix.dtype.itemsize
+    return _solve(gram, neighbors, reg, 1.0, regularizer, row, block_bytes)
+
+
+@partial(jax.jit, static_argnames=("block_bytes",))
+def _solve_regression(points: Array, neighbors: Neighbors, reg: Any, block_bytes: int) -> Float[Array, "n k"]:
+    def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
+        around = points[ids]
+        return _product(around, around.T), _product(around, points[i]), jnp.ones((), points.dtype)
+
+    row = 2 * points.shape[1] * points.dtype.itemsize
+    return _solve(gram, neighbors, reg, 1.0, trace_ridge, row, block_bytes)
+
+
+@partial(jax.jit, static_argnames=("kernel", "regularizer", "block_bytes"))
+def _solve_kernel(
+    points: Array, neighbors: Neighbors, reg: Any, kernel: Kernel, regularizer: Regularizer, block_bytes: int
+) -> Float[Array, "n k"]:
+    one = jnp.ones((), points.dtype)
+
+    def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
+        around, here = points[ids], points[i]
+        cross = jax.vmap(lambda a: kernel(here, a))(around)
+        inner = jax.vmap(lambda a: jax.vmap(lambda b: kernel(a, b))(around))(around)
+        return kernel(here, here) - cross[:, None] - cross[None, :] + inner, jnp.ones(ids.shape, points.dtype), one
+
+    row = 2 * (points.shape[1] + neighbors.indices.shape[1]) * points.dtype.itemsize
+    return _solve(gram, neighbors, reg, 1.0, regularizer, row, block_bytes)
+
+
+def _local_gram(points: Array, here: Array, ids: Array) -> tuple[Array, Array, Array]:
+    """Return the local Gram matrix in units of the neighbourhood's own extent, which no scale can underflow."""
+    spokes = points[ids] - here
+    extent = lax.stop_gradient(jnp.max(jnp.abs(spokes)))
+    extent = jnp.where(extent > 0, extent, 1)
+    spokes = spokes / extent
+    return _product(spokes, spokes.T), jnp.ones(ids.shape, points.dtype), extent
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.dot(a, b, precision=lax.Precision.HIGHEST)
+
+
+def _solve(
+    gram: Callable, neighbors: Neighbors, reg: Any, unit: Any, regularizer: Regularizer, row: int, block_bytes: int
+) -> Float[Array, "n k"]:
+    """Map over points: Gram matrix, ridge, weights. `row` is the bytes that one neighbour takes."""
+    n, k = neighbors.indices.shape
+    mask = jnp.ones((n, k), bool) if neighbors.mask is None else neighbors.mask
+
+    @jax.checkpoint  # the backward pass gathers again rather than keep n x k x d
+    def one(triple: tuple[Array, Array, Array]) -> Array:
+        i, ids, valid = triple
+        matrix, target, extent = gram(i, ids)
+        return _weights_of_one(matrix, target, valid, reg, unit * extent, regularizer)
+
+    batch = int(max(1, min(n, 4096, block_bytes // (k * row))))
+    return lax.map(one, (jnp.arange(n), neighbors.indices, mask), batch_size=batch)
+
+
+def _weights_of_one(matrix: Array, target: Array, valid: Array, reg: Any, unit: Any, regularizer: Regularizer) -> Array:
+    keep = valid.astype(matrix.dtype)
+    matrix = matrix * keep[:, None] * keep[None, :]
+    ridge = regularizer(matrix, jnp.maximum(valid.sum(), 1), reg, unit)
+    # A masked neighbour gets its own row of the identity and a zero target: weight 0, and no part in the rest.
+    system = matrix + jnp.diag(jnp.where(valid, ridge, 1).astype(matrix.dtype))
+    return normalized_solution(system, target * keep) * valid.any()
+
+
+@jax.custom_jvp
+def normalized_solution(system: Float[Array, "k k"], target: Float[Array, " k"]) -> Float[Array, " k"]:
+    """Return u / sum(u) with u = C^-1 b, for a positive definite C.
+
+    The derivative is one more solve with the same factor: with s = sum(u), ``dw = v - w sum(v)`` and
+    ``v = C^-1 (db / s - dC w)``, finite wherever the weights are.
+
+    >>> import jax.numpy as jnp
+    >>> normalized_solution(jnp.diag(jnp.array([1.0, 2.0])), jnp.ones(2)).round(3)
+    Array([0.667, 0.333], dtype=float32)
+    """
+    solution = jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(system), True), target)
+    total = solution.sum()
+    return solution / jnp.where(total == 0, 1, total)
+
+
+@normalized_solution.defjvp
+def _normalized_solution_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    (system, target), (d_system, d_target) = primals, tangents
+    factor = (jnp.linalg.cholesky(system), True)
+    solution = jax.scipy.linalg.cho_solve(factor, target)
+    total = solution.sum()
+    total = jnp.where(total == 0, 1, total)
+    weights = solution / total
+    change = jax.scipy.linalg.cho_solve(factor, d_target / total - _product(d_system, weights))
+    return weights, change - weights * change.sum()
