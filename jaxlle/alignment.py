@@ -14,6 +14,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from ._inputs import all_finite
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
     from scipy.sparse.linalg import LinearOperator
@@ -121,17 +123,22 @@ def check_alignment(alignment: Any) -> None:
             f"An alignment needs indices of shape (n, m) and blocks of shape (n, r, m), got {indices.shape} and {blocks.shape}."
         )
     n = indices.shape[0]
-    low, high = int(indices.min()), int(indices.max())
+    low, high = int(np.min(indices)), int(np.max(indices))
     if low < 0 or high >= n:
         raise ValueError(f"The alignment's indices run from {low} to {high}, but it has {n} points (0 to {n - 1}).")
-    if not bool(jnp.isfinite(blocks).all()):
+    if not all_finite(blocks):
         raise ValueError("The alignment's blocks contain NaN or infinity: check the weights that they were made from.")
-    off, size = float(jnp.abs(alignment.row_sums()).max()), float(jnp.abs(blocks).sum(axis=2).max())
+    off, size = map(float, _row_size(alignment))
     if off > 1e-3 * size:
         raise ValueError(
             f"The rows of the alignment's blocks must sum to zero (each point minus an affine combination), but one sums "
             f"to {off:.3g}: normalise the weights to sum to one."
         )
+
+
+@jax.jit
+def _row_size(alignment: Alignment) -> tuple[Array, Array]:
+    return jnp.abs(alignment.row_sums()).max(), jnp.abs(alignment.blocks).sum(axis=2).max()
 
 
 @jax.jit
@@ -151,18 +158,9 @@ def _scatter(alignment: Alignment, z: Array) -> Array:
     indices, blocks = alignment
     n, r, m = blocks.shape
     flat = z.reshape(n, r, -1)
-    out = jnp.zeros((n, flat.shape[-1]), z.dtype)
-    if m <= _UNROLL:
-        for j in range(m):
-            out = out.at[indices[:, j]].add(_pull(blocks[:, :, j], flat))
-    else:
-        parts = jnp.einsum("nrm,nrc->nmc", blocks, flat, precision=lax.Precision.HIGHEST)
-        out = out.at[indices].add(parts)
+    parts = jnp.einsum("nrm,nrc->nmc", blocks, flat, precision=lax.Precision.HIGHEST)
+    out = jnp.zeros((n, flat.shape[-1]), z.dtype).at[indices].add(parts)
     return out.reshape(n, *z.shape[1:])
-
-
-def _pull(column: Float[Array, "n r"], flat: Float[Array, "n r c"]) -> Float[Array, "n c"]:
-    return sum((column[:, s, None] * flat[:, s] for s in range(column.shape[1])), start=jnp.zeros_like(flat[:, 0]))
 
 
 def _scatter_prepared(prepared: PreparedAlignment, z: Array) -> Array:

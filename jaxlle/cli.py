@@ -147,7 +147,7 @@ def _run(options: argparse.Namespace, data: Any, watch: _Watch) -> tuple[tuple, 
     from . import metrics, solvers
     from .embedding import embed, embed_components
     from .neighbors import knn
-    from .variants.standard import check_dim, check_spread, lle_alignment, warn_of_copies
+    from .variants.standard import check_dim, lle_alignment, warn_of_copies
     from .weights import local_condition
 
     solver = {"auto": "auto", "dense": solvers.DenseQR(), "sparse": solvers.SparseLU()}[options.solver]
@@ -155,7 +155,6 @@ def _run(options: argparse.Namespace, data: Any, watch: _Watch) -> tuple[tuple, 
     if options.precision == "float64":
         x = x.astype(np.float64)
     check_dim(options.dim, options.k, x.shape, options.metric)
-    check_spread(x)
     with watch.stage("neighbours") as progress:
         neighbors = jax.block_until_ready(knn(x, options.k, metric=options.metric, progress=progress))
         warn_of_copies(neighbors)

@@ -7,6 +7,7 @@ is never its own neighbour, by index, so duplicates do no harm; equal distances 
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -72,22 +73,37 @@ def knn(
             under the cosine metric, negative precomputed distances, or a metric that returns NaN.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax
+import jax.numpy as jnp
         >>> jaxlle.knn(jnp.array([[0.0], [1.0], [3.0]]), 1).indices
         Array([[1],
                [0],
                [1]], dtype=int32)
     """
-    metric = distances.resolve(metric)
     x = _inputs.as_points(x)
     query = None if query is None else _inputs.as_points(query, "query")
+    return find(x, k, query, metric, algorithm, block_bytes, progress)
+
+
+def find(
+    x: Any,
+    k: int,
+    query: Any = None,
+    metric: Metric = "euclidean",
+    algorithm: Algorithm = "auto",
+    block_bytes: int = BLOCK_BYTES,
+    progress: Progress | None = None,
+    standard: _inputs.Standardized | None = None,
+) -> Neighbors:
+    """Find neighbours of points that have passed the door; `standard` is x standardised, if that is at hand."""
+    metric = distances.resolve(metric)
     k = _check_shapes(x, query, k, metric)
     if metric == PRECOMPUTED:
         return _from_distances(x if query is None else query, k, query is None, block_bytes)
-    geometry = _geometry(x, query, metric)
+    geometry = _geometry(x, query, metric, standard)
     found = search(geometry.points, geometry.query, k, geometry.metric, algorithm, block_bytes, progress)
-    found = _in_units(found, geometry)
-    if not _inputs.is_traced(found) and not bool(jnp.isfinite(found.distances).all()):
+    found = _in_units(found, geometry.unit, geometry.squared)
+    if not _inputs.is_traced(found) and not _inputs.all_finite(found.distances):
         raise ValueError(
             f"The metric {getattr(metric, '__name__', metric)!r} returned NaN or infinity between finite points, or "
             f"distances beyond {found.distances.dtype}: check the metric, rescale x, or enable x64."
@@ -122,7 +138,8 @@ def radius_neighbors(
             `max_neighbors` members (nothing is cut off silently), or none at all.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax
+import jax.numpy as jnp
         >>> jaxlle.radius_neighbors(jnp.array([[0.0], [1.0], [3.0]]), 2.5).mask
         Array([[ True, False],
                [ True,  True],
@@ -174,13 +191,13 @@ class Geometry(NamedTuple):
     squared: bool
 
 
-def _geometry(x: Any, query: Any, metric: Metric) -> Geometry:
+def _geometry(x: Any, query: Any, metric: Metric, standard: _inputs.Standardized | None) -> Geometry:
     if metric is distances.cosine:  # the angle's metric is the chord between unit vectors
         unit = _inputs.standardize(_unit_rows(x, "x"))
         other = None if query is None else _inputs.apply_standard(_unit_rows(query, "query"), unit)
         return Geometry(unit.points, other, distances.euclidean, unit.unit, True)
     if metric in (distances.euclidean, distances.manhattan, distances.chebyshev):
-        standard = _inputs.standardize(x)
+        standard = _inputs.standardize(x) if standard is None else standard
         other = None if query is None else _inputs.apply_standard(query, standard)
         return Geometry(standard.points, other, metric, standard.unit, False)
     dtype = _inputs.working_dtype(x)  # a function may mean anything: its points stay as they are
@@ -202,9 +219,10 @@ def _unit_rows(x: Any, name: str) -> Any:
     return x / xp.where(length > 0, length, 1)
 
 
-def _in_units(found: Neighbors, geometry: Geometry) -> Neighbors:
-    scaled = found.distances * jnp.asarray(geometry.unit, found.distances.dtype)
-    return found._replace(distances=scaled**2 / 2 if geometry.squared else scaled)
+@partial(jax.jit, static_argnames=("squared",))
+def _in_units(found: Neighbors, unit: Any, squared: bool) -> Neighbors:
+    scaled = found.distances * jnp.asarray(unit, found.distances.dtype)
+    return found._replace(distances=scaled**2 / 2 if squared else scaled)
 
 
 def _check_shapes(x: Any, query: Any, k: int, metric: Metric) -> int:

@@ -50,13 +50,14 @@ def embedding(
         raise ValueError(f"An embedding has shape (n, c), got {points.shape}.")
     plane = points[:, :2] if points.shape[1] > 1 else np.column_stack([points[:, 0], np.arange(len(points))])
     ax = plt.subplots(figsize=(8, 7), layout="constrained")[1] if ax is None else ax
-    size = np.clip(4000 / len(plane), 3, 30)
+    size = np.clip(30_000 / len(plane), 4, 30)
+    edges = None
     if color is None:
         ax.scatter(plane[:, 0], plane[:, 1], s=size, linewidths=0)
     else:
-        _scatter_colored(ax, plane, _matching(color, len(plane), "color"), size)
+        edges = _scatter_colored(ax, plane, _matching(color, len(plane), "color"), size)
     if images is not None:
-        _place_images(ax, plane, _matching(images, len(plane), "images"), image_count)
+        _place_images(ax, plane, _matching(images, len(plane), "images"), image_count, edges)
     ax.set(xlabel="first coordinate", ylabel="second coordinate" if points.shape[1] > 1 else "row", title=title or "")
     ax.set(xticks=[], yticks=[])
     return ax
@@ -88,7 +89,7 @@ def neighbor_graph(points: Any, neighbors: Neighbors, *, color: Any = None, ax: 
     lines = np.stack([plane[rows], plane[ids[keep]]], axis=1)
     ax.add_collection(LineCollection(list(lines), colors="0.6", linewidths=0.4, zorder=1))
     values = None if color is None else _matching(color, len(plane), "color")
-    ax.scatter(plane[:, 0], plane[:, 1], c=values, s=np.clip(4000 / len(plane), 3, 30), linewidths=0, zorder=2)
+    ax.scatter(plane[:, 0], plane[:, 1], c=values, s=np.clip(30_000 / len(plane), 4, 30), linewidths=0, zorder=2)
     ax.autoscale_view()
     return ax
 
@@ -128,29 +129,32 @@ def _matching(values: Any, n: int, name: str) -> np.ndarray:
     return values
 
 
-def _scatter_colored(ax: Axes, plane: np.ndarray, color: np.ndarray, size: float) -> None:
+def _scatter_colored(ax: Axes, plane: np.ndarray, color: np.ndarray, size: float) -> list | None:
+    """Draw the points; return the colour of each if they are classes."""
     classes = np.unique(color) if color.dtype.kind in "iubUSO" else np.array([])
     if not 0 < len(classes) <= _MAX_CLASSES:
         drawn = ax.scatter(plane[:, 0], plane[:, 1], c=color, s=size, linewidths=0, cmap="viridis")
         ax.figure.colorbar(drawn, ax=ax, shrink=0.6)
-        return
+        return None
     palette = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20")
     for number, name in enumerate(classes):
         rows = color == name
         ax.scatter(plane[rows, 0], plane[rows, 1], s=size, linewidths=0, color=palette(number), label=str(name))
     ax.legend(markerscale=2, fontsize="small", framealpha=0.7)
+    return [palette(number) for number in np.searchsorted(classes, color)]
 
 
-def _place_images(ax: Axes, plane: np.ndarray, images: np.ndarray, count: int) -> None:
+def _place_images(ax: Axes, plane: np.ndarray, images: np.ndarray, count: int, edges: list | None) -> None:
     """Show the images of points chosen farthest from those already shown, so that they spread along the shape."""
     extent = np.ptp(plane, axis=0)
     unit = (plane - plane.min(axis=0)) / np.where(extent > 0, extent, 1)
     nearest = np.full(len(unit), np.inf)
     chosen = int(np.argmax(np.linalg.norm(unit - 0.5, axis=1)))
     for _ in range(min(count, len(unit))):
-        box = OffsetImage(images[chosen], cmap="gray_r", zoom=22 / max(images.shape[1:3]))
-        ax.add_artist(AnnotationBbox(box, tuple(plane[chosen]), pad=0.1, bboxprops={"linewidth": 0.3, "edgecolor": "0.5"}))
+        box = OffsetImage(images[chosen], cmap="gray_r", zoom=17 / max(images.shape[1:3]))
+        frame = {"linewidth": 0.8, "edgecolor": "0.5" if edges is None else edges[chosen]}
+        ax.add_artist(AnnotationBbox(box, tuple(plane[chosen]), pad=0.1, bboxprops=frame))
         nearest = np.minimum(nearest, np.linalg.norm(unit - unit[chosen], axis=1))
         chosen = int(nearest.argmax())
-        if nearest[chosen] < 0.045:  # closer, and the images would cover each other
+        if nearest[chosen] < 0.04:  # closer, and the images would cover each other
             break

@@ -67,7 +67,9 @@ def _solve(alignment: Alignment, count: int, key: Array, options: DenseQR) -> Sp
         return _State(basis, change, jnp.clip(floor, tol, 0.1).astype(dtype), state.step + 1)
 
     size = min(count + options.oversample, n - 1)
-    start = jnp.linalg.qr(jax.random.normal(key, (n - 1, size), dtype))[0]
+    # After the other QR, not beside it: two LAPACK calls at once can exhaust a small CPU's threads.
+    start, triangle = lax.optimization_barrier((jax.random.normal(key, (n - 1, size), dtype), triangle))
+    start = jnp.linalg.qr(start)[0]
     one = jnp.ones((), dtype)
     state = _State(start, 2 * one, one, jnp.zeros((), jnp.int32))
     state = lax.while_loop(lambda s: (s.change > s.limit) & (s.step < options.max_iterations), step, state)

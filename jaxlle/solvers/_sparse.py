@@ -43,7 +43,7 @@ class SparseLU:
         matrix = _balanced(alignment)
         components = connected_components(alignment)
         inverse = _invert(matrix, alignment.blocks.shape[1], components)
-        seed = int(jax.random.randint(key, (), 0, np.iinfo(np.int32).max))
+        seed = np.asarray(jax.random.key_data(key)).ravel()
         return _lanczos(matrix, inverse, count, np.random.default_rng(seed), self)
 
 
@@ -145,7 +145,8 @@ def _factor(matrix: Any, robust: bool) -> Any:
     # Minimum degree on A + A^T without pivoting keeps the fill low; pivoting is for the rare matrix that needs it.
     pivoting = {"diag_pivot_thresh": 0.1} if robust else {"diag_pivot_thresh": 0.0}
     try:
-        return splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, **pivoting)
+        order = {"permc_spec": "MMD_AT_PLUS_A", "relax": 30, "panel_size": 8, "options": {"SymmetricMode": True}}
+        return splu(matrix.tocsc(), **order, **pivoting)
     except RuntimeError as error:
         if "singular" in str(error):
             return None

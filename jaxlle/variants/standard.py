@@ -3,6 +3,7 @@
 import warnings
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
@@ -12,12 +13,13 @@ from .._search import BLOCK_BYTES
 from .._warnings import DuplicateWarning, JaxlleWarning
 from ..alignment import Alignment
 from ..embedding import Disconnected, Embedding, Scaling, embed
-from ..neighbors import Neighbors, knn
+from ..neighbors import Neighbors, find
 from ..regularizers import trace_ridge
 from ..solvers import Solver
-from ..weights import Regularizer, barycentric_weights, distance_weights
+from ..weights import Regularizer, check_indices, check_reg, distance_weights, standard_weights
 
 
+@jax.jit
 def weights_alignment(neighbors: Neighbors, weights: Float[Array, "n k"]) -> Alignment:
     """Turn neighbourhoods and their weights into the alignment B = I - W.
 
@@ -29,7 +31,8 @@ def weights_alignment(neighbors: Neighbors, weights: Float[Array, "n k"]) -> Ali
         Alignment with blocks ``[1, -w]`` on the points ``[i, neighbours of i]``.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax
+import jax.numpy as jnp
         >>> x = jnp.array([[0.0], [1.0], [3.0]])
         >>> neighbors = jaxlle.knn(x, 2)
         >>> jaxlle.weights_alignment(neighbors, jnp.full((3, 2), 0.5)).to_dense()
@@ -80,16 +83,30 @@ def lle_alignment(
         >>> jaxlle.lle_alignment(x, k=8).blocks.shape
         (100, 1, 9)
     """
-    x = _inputs.as_points(x)
-    if not _inputs.is_traced(x):
-        check_spread(x)
+    return _alignment(_inputs.as_points(x), k, reg, metric, regularizer, neighbors, block_bytes)
+
+
+def _alignment(
+    x: Any,
+    k: int,
+    reg: Any,
+    metric: distances.Metric,
+    regularizer: Regularizer,
+    neighbors: Neighbors | None,
+    block_bytes: int,
+) -> Alignment:
+    """Find neighbours and weights of points that have passed the door, standardising them once for both."""
+    standard = _inputs.standardize(x)
+    check_spread(standard.points)
     if neighbors is None:
-        neighbors = knn(x, k, metric=metric, block_bytes=block_bytes)
+        neighbors = find(x, k, metric=metric, block_bytes=block_bytes, standard=standard)
         warn_of_copies(neighbors)
     if metric == distances.PRECOMPUTED:
         weights = distance_weights(x, neighbors, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
     else:
-        weights = barycentric_weights(x, neighbors, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
+        check_reg(reg, regularizer, neighbors.indices.shape[1], x.shape[1])
+        check_indices(neighbors, x.shape[0], x)
+        weights = standard_weights(standard, standard.points, neighbors, reg, regularizer, block_bytes)
     return weights_alignment(neighbors, weights)
 
 
@@ -151,9 +168,7 @@ def lle(
     copies = None
     if dedupe:
         x, copies = _distinct(x, metric)
-    alignment = lle_alignment(
-        x, k=k, reg=reg, metric=metric, regularizer=regularizer, neighbors=neighbors, block_bytes=block_bytes
-    )
+    alignment = _alignment(x, k, reg, metric, regularizer, neighbors, block_bytes)
     out = embed(alignment, dim, solver=solver, scaling=scaling, disconnected=disconnected, key=key)
     return out if copies is None else _copied(out, copies)
 
@@ -174,12 +189,11 @@ def check_dim(dim: int, k: int, shape: tuple[int, ...], metric: distances.Metric
     return dim
 
 
-def check_spread(x: Any) -> None:
-    """Raise for degenerate data: all points equal."""
-    xp = np if isinstance(x, np.ndarray) else jnp
-    if x.shape[0] > 1 and not bool((xp.max(x, axis=0) > xp.min(x, axis=0)).any()):
+def check_spread(points: Array) -> None:
+    """Raise for degenerate data: standardised points that are all equal, and so all zero."""
+    if not _inputs.is_traced(points) and points.shape[0] > 1 and not bool(jnp.any(points)):
         raise ValueError(
-            f"All {x.shape[0]} points of x are equal (degenerate data): there is no geometry to embed. Check how it was loaded."
+            f"All {points.shape[0]} points of x are equal (degenerate data): there is no geometry to embed. Check how it was loaded."
         )
 
 
@@ -187,7 +201,7 @@ def warn_of_copies(neighbors: Neighbors) -> None:
     """Warn of points with so many copies that their neighbourhoods hold nothing else."""
     if _inputs.is_traced(neighbors) or neighbors.distances is None:
         return
-    buried = int((neighbors.distances[:, -1] == 0).sum())
+    buried = int((np.asarray(neighbors.distances[:, -1]) == 0).sum())
     if buried:
         warnings.warn(
             f"{buried} points have at least k = {neighbors.indices.shape[1]} exact copies, so their neighbourhoods hold nothing "
