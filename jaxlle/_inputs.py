@@ -178,7 +178,8 @@ def _on_grid(center: np.ndarray, extent: float) -> np.ndarray:
 
 
 def _shift_host(x: np.ndarray, center: np.ndarray, unit: float, dtype: np.dtype) -> np.ndarray:
-    near = center.astype(dtype)
+    with np.errstate(over="ignore"):
+        near = center.astype(dtype)
     if x.dtype == dtype and np.isfinite(1 / unit) and (near == center).all():
         # The centre has few bits, so that as a rule nothing is lost by subtracting in x's own dtype.
         out = np.subtract(x, near)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from . import distances
 
-ORDERS = {distances.euclidean: 2, distances.manhattan: 1, distances.chebyshev: np.inf}
+ORDERS = {distances.euclidean: 2.0, distances.manhattan: 1.0, distances.chebyshev: np.inf}
 _QUERY_ENTRIES = 2**22  # distances and indices in one call: 64 MB
 
 

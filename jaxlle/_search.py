@@ -20,6 +20,7 @@ from ._blocks import CACHE_BYTES, map_rows
 
 Progress = Callable[[int, int], None]
 Found = tuple[Int[Array, "q k"], Float[Array, "q k"]]
+FoundInBlock = tuple[Int[Array, "b k"], Float[Array, "b k"]]
 
 BLOCK_BYTES = 2**27
 _DIRECT_MAX_FEATURES = 16  # up to here differences cost no more than the product, and need no re-ranking
@@ -44,7 +45,7 @@ def nearest(
     """Return indices and distances, block after block, so that a long search can be watched and interrupted."""
     prepared = _prepare(points, metric)
     source = points if query is None else query
-    rows = _block_rows(points, source.shape[0], k, metric, block_bytes)
+    rows = _block_rows(points.shape[0], *source.shape, points.dtype.itemsize, metric, block_bytes)
     found, total = [], source.shape[0]
     for start in range(0, total, rows):
         block = _block(prepared, source, start, rows, k, metric, query is None, block_bytes)
@@ -62,7 +63,7 @@ def nearest_traced(
     fixed, fixed_query = lax.stop_gradient((points, query))
     prepared = _prepare(fixed, metric)
     source = fixed if fixed_query is None else fixed_query
-    rows = _block_rows(points, source.shape[0], k, metric, block_bytes)
+    rows = _block_rows(points.shape[0], *source.shape, points.dtype.itemsize, metric, block_bytes)
     starts = jnp.arange(0, source.shape[0], rows)
     indices, _ = lax.map(
         lambda start: _block(prepared, source, start, rows, k, metric, query is None, block_bytes), starts
@@ -106,12 +107,11 @@ def _uses_products(metric: Callable, d: int) -> bool:
     return metric is distances.euclidean and d > _DIRECT_MAX_FEATURES
 
 
-def _block_rows(points: Array, q: int, k: int, metric: Callable, block_bytes: int) -> int:
-    n, d = points.shape
+def _block_rows(n: int, q: int, d: int, itemsize: int, metric: Callable, block_bytes: int) -> int:
     if _uses_products(metric, d):
-        row = 12 * n + 2 * (k + _SPARE) * d * points.dtype.itemsize  # bounds and their order; candidates
+        row = 12 * n  # the products, the bounds and their negatives, in float32
     else:
-        row = 3 * n * points.dtype.itemsize
+        row = 3 * n * itemsize
     return int(max(1, min(q, block_bytes // row)))
 
 
@@ -133,7 +133,7 @@ def _block(
     metric: Callable,
     exclude_self: bool,
     block_bytes: int,
-) -> Found:
+) -> FoundInBlock:
     """Return the neighbours of `rows` queries from `start` on (the last query repeats beyond the end)."""
     ids = jnp.minimum(start + jnp.arange(rows, dtype=np.int32), source.shape[0] - 1)
     own = ids if exclude_self else jnp.full_like(ids, -1)
@@ -203,7 +203,7 @@ def _by_differences(
     k: int,
     metric: Callable,
     block_bytes: int,
-) -> Found:
+) -> FoundInBlock:
     n, d = points.shape
     width = int(max(1, min(n, block_bytes // (2 * queries.shape[0] * d * points.dtype.itemsize))))
 
@@ -217,7 +217,7 @@ def _by_differences(
     return _smallest(dist, k)
 
 
-def _smallest(dist: Float[Array, "b n"], k: int) -> Found:
+def _smallest(dist: Float[Array, "b n"], k: int) -> FoundInBlock:
     # top_k ranks NaN above everything, so that a NaN distance would come out nearest.
     negative, indices = _top(-jnp.where(jnp.isnan(dist), jnp.inf, dist), k)
     return indices, -negative
@@ -226,4 +226,4 @@ def _smallest(dist: Float[Array, "b n"], k: int) -> Found:
 def _top(values: Float[Array, "b n"], count: int) -> tuple[Float[Array, "b c"], Int[Array, "b c"]]:
     # Without the barrier XLA moves later slices into the selection, no longer sees a top-k in it, and sorts
     # whole rows on a CPU: ten times slower.
-    return lax.optimization_barrier(lax.top_k(values, count))
+    return tuple(lax.optimization_barrier(lax.top_k(values, count)))

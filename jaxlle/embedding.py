@@ -101,7 +101,7 @@ def embed(
         DisconnectedGraphError: a ValueError, if asked for.
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
         >>> jaxlle.embed(jaxlle.lle_alignment(x, k=8), 2).points.shape
         (100, 2)
@@ -144,7 +144,7 @@ def embed_components(
         ValueError: as `embed`; also if a part has too few points for dim.
 
     Example:
-        >>> import jax, jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3)).at[:40].add(100)
         >>> [part.points.shape for part in jaxlle.embed_components(jaxlle.lle_alignment(x, k=8), 2)]
         [(60, 2), (40, 2)]

@@ -42,7 +42,7 @@ def connected_components(graph: "Neighbors | Alignment") -> Components:
         TypeError: inside jit; there the result of `embed` counts the null vectors in `num_components`.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax.numpy as jnp, jaxlle
         >>> x = jnp.array([[0.0], [1.0], [10.0], [11.0], [12.0]])
         >>> jaxlle.connected_components(jaxlle.knn(x, 1)).sizes.tolist()
         [3, 2]
@@ -83,6 +83,7 @@ def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None 
             not fit, are negative or not finite.
 
     Example:
+        >>> import jaxlle
         >>> jaxlle.as_neighbors([[0, 1], [1, 0], [2, 1]]).indices
         Array([[1],
                [0],

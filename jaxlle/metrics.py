@@ -38,7 +38,7 @@ def trustworthiness(
         ValueError: for points that are not finite numbers, unequal numbers of rows, or k >= n / 2.
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
         >>> float(jaxlle.metrics.trustworthiness(x, x))
         1.0
@@ -69,7 +69,7 @@ def continuity(
         ValueError: as `trustworthiness`.
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
         >>> float(jaxlle.metrics.continuity(x, x))
         1.0
@@ -94,7 +94,7 @@ def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
         ValueError: for bad points, or labels that are not one a point.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax.numpy as jnp, jaxlle
         >>> jaxlle.metrics.label_accuracy(jnp.array([[0.0], [1.0], [5.0], [6.0]]), ["a", "a", "b", "b"], k=1)
         1.0
     """
@@ -136,7 +136,7 @@ def procrustes(a: Float[Array, "n c"], b: Float[Array, "n c"]) -> Procrustes:
         Procrustes; its disparity is 0 for similar configurations.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax.numpy as jnp, jaxlle
         >>> a = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
         >>> float(jaxlle.metrics.procrustes(a, 3 * a[:, ::-1] + 1).disparity) < 1e-6
         True
@@ -165,7 +165,7 @@ def subspace_angle(a: Float[Array, "n c"], b: Float[Array, "n c"]) -> Float[Arra
         b: columns, shape (n, c).
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax.numpy as jnp, jaxlle
         >>> jaxlle.metrics.subspace_angle(jnp.array([[1.0], [0.0]]), jnp.array([[1.0], [1.0]])).round(4)
         Array(0.7854, dtype=float32)
     """

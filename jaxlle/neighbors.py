@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from . import _inputs, _kdtree, _search, distances
 from ._search import BLOCK_BYTES, Progress
@@ -73,8 +73,7 @@ def knn(
             under the cosine metric, negative precomputed distances, or a metric that returns NaN.
 
     Example:
-        >>> import jax
-import jax.numpy as jnp
+        >>> import jax.numpy as jnp, jaxlle
         >>> jaxlle.knn(jnp.array([[0.0], [1.0], [3.0]]), 1).indices
         Array([[1],
                [0],
@@ -82,7 +81,11 @@ import jax.numpy as jnp
     """
     x = _inputs.as_points(x)
     query = None if query is None else _inputs.as_points(query, "query")
-    return find(x, k, query, metric, algorithm, block_bytes, progress)
+    found, unit, squared = find(x, k, query, metric, algorithm, block_bytes, progress)
+    dtype = found.distances.dtype
+    if not _inputs.is_traced(unit) and not jnp.finfo(dtype).tiny <= unit <= jnp.finfo(dtype).max:
+        raise ValueError(f"The distances, around {unit:.3g}, are beyond {dtype}: rescale x, or enable x64.")
+    return _in_units(found, jnp.asarray(unit, dtype), squared)
 
 
 def find(
@@ -94,26 +97,39 @@ def find(
     block_bytes: int = BLOCK_BYTES,
     progress: Progress | None = None,
     standard: _inputs.Standardized | None = None,
-) -> Neighbors:
-    """Find neighbours of points that have passed the door; `standard` is x standardised, if that is at hand."""
+) -> tuple[Neighbors, Any, bool]:
+    """Find neighbours of points that have passed the door.
+
+    Args:
+        x: points, or distances with the precomputed metric.
+        k: number of neighbours.
+        query: other points.
+        metric: as for `knn`.
+        algorithm: as for `knn`.
+        block_bytes: as for `knn`.
+        progress: as for `knn`.
+        standard: x standardised, if that is at hand.
+
+    Returns:
+        Neighbors, the unit of their distances, and whether the metric is half the squared distance.
+    """
     metric = distances.resolve(metric)
     k = _check_shapes(x, query, k, metric)
     if metric == PRECOMPUTED:
-        return _from_distances(x if query is None else query, k, query is None, block_bytes)
+        return _from_distances(x if query is None else query, k, query is None, block_bytes), 1.0, False
     geometry = _geometry(x, query, metric, standard)
     found = search(geometry.points, geometry.query, k, geometry.metric, algorithm, block_bytes, progress)
-    found = _in_units(found, geometry.unit, geometry.squared)
     if not _inputs.is_traced(found) and not _inputs.all_finite(found.distances):
         raise ValueError(
-            f"The metric {getattr(metric, '__name__', metric)!r} returned NaN or infinity between finite points, or "
-            f"distances beyond {found.distances.dtype}: check the metric, rescale x, or enable x64."
+            f"The metric {getattr(metric, '__name__', metric)!r} returned NaN or infinity between finite points: it must "
+            f"be a finite number for every pair."
         )
-    return found
+    return found, geometry.unit, geometry.squared
 
 
 def radius_neighbors(
     x: Any,
-    radius: float,
+    radius: Real[ArrayLike, ""],
     *,
     max_neighbors: int | None = None,
     query: Any = None,
@@ -138,8 +154,7 @@ def radius_neighbors(
             `max_neighbors` members (nothing is cut off silently), or none at all.
 
     Example:
-        >>> import jax
-import jax.numpy as jnp
+        >>> import jax.numpy as jnp, jaxlle
         >>> jaxlle.radius_neighbors(jnp.array([[0.0], [1.0], [3.0]]), 2.5).mask
         Array([[ True, False],
                [ True,  True],
@@ -221,7 +236,7 @@ def _unit_rows(x: Any, name: str) -> Any:
 
 @partial(jax.jit, static_argnames=("squared",))
 def _in_units(found: Neighbors, unit: Any, squared: bool) -> Neighbors:
-    scaled = found.distances * jnp.asarray(unit, found.distances.dtype)
+    scaled = found.distances * unit
     return found._replace(distances=scaled**2 / 2 if squared else scaled)
 
 

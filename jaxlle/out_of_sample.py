@@ -47,7 +47,7 @@ def transform(
         ValueError: for points that are not finite numbers or shapes that do not fit.
 
     Example:
-        >>> import jax, jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
         >>> y = jaxlle.lle(x, 2, k=8).points
         >>> bool(jnp.array_equal(jaxlle.transform(x[:5], x, y, k=8), y[:5]))
@@ -96,7 +96,7 @@ def inverse_transform(
         ValueError: as `transform`.
 
     Example:
-        >>> import jax, jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
         >>> y = jaxlle.lle(x, 2, k=8).points
         >>> bool(jnp.array_equal(jaxlle.inverse_transform(y[:5], y, x, k=8), x[:5]))

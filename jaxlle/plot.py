@@ -40,7 +40,7 @@ def embedding(
         ValueError: if color or images do not match the points.
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
         >>> jaxlle.plot.embedding(jaxlle.lle(x, 2, k=8), color=x[:, 0]).get_xlabel()
         'first coordinate'
@@ -76,7 +76,7 @@ def neighbor_graph(points: Any, neighbors: Neighbors, *, color: Any = None, ax: 
         The Axes.
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 2))
         >>> len(jaxlle.plot.neighbor_graph(x, jaxlle.knn(x, 3)).collections)
         2
@@ -106,6 +106,7 @@ def spectrum(values: Any, dim: int | None = None, *, ax: Axes | None = None) -> 
         The Axes.
 
     Example:
+        >>> import jaxlle
         >>> jaxlle.plot.spectrum([1e-4, 2e-4, 3e-3], 2).get_yscale()
         'log'
     """

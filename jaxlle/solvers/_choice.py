@@ -27,10 +27,10 @@ def choose(alignment: Alignment) -> Solver:
         ValueError: inside jit for more than 20,000 points, rather than to go dense silently.
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
         >>> jaxlle.solvers.choose(jaxlle.lle_alignment(x, k=8))
-        SparseLU(tol=1e-10, krylov=None)
+        SparseLU(tol=1e-10, krylov=None, max_iterations=1000)
     """
     n = alignment.indices.shape[0]
     if is_traced(alignment):

@@ -31,8 +31,7 @@ def weights_alignment(neighbors: Neighbors, weights: Float[Array, "n k"]) -> Ali
         Alignment with blocks ``[1, -w]`` on the points ``[i, neighbours of i]``.
 
     Example:
-        >>> import jax
-import jax.numpy as jnp
+        >>> import jax.numpy as jnp, jaxlle
         >>> x = jnp.array([[0.0], [1.0], [3.0]])
         >>> neighbors = jaxlle.knn(x, 2)
         >>> jaxlle.weights_alignment(neighbors, jnp.full((3, 2), 0.5)).to_dense()
@@ -78,7 +77,7 @@ def lle_alignment(
         ValueError: for bad points, k or reg (see `knn`, `barycentric_weights`), or if all points are equal.
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
         >>> jaxlle.lle_alignment(x, k=8).blocks.shape
         (100, 1, 9)
@@ -99,7 +98,7 @@ def _alignment(
     standard = _inputs.standardize(x)
     check_spread(standard.points)
     if neighbors is None:
-        neighbors = find(x, k, metric=metric, block_bytes=block_bytes, standard=standard)
+        neighbors, _, _ = find(x, k, metric=metric, block_bytes=block_bytes, standard=standard)
         warn_of_copies(neighbors)
     if metric == distances.PRECOMPUTED:
         weights = distance_weights(x, neighbors, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
@@ -158,7 +157,7 @@ def lle(
         `JaxlleWarning`, outside jit; inside jit read the result's fields.
 
     Example:
-        >>> import jax
+        >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
         >>> jaxlle.lle(x, 2, k=8).points.shape
         (100, 2)
