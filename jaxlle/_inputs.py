@@ -6,6 +6,7 @@ trouble is then data in the result.
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -30,8 +31,8 @@ class Standardized(NamedTuple):
 
 
 def is_traced(*arrays: Any) -> bool:
-    """Tell whether any of the arrays is being traced (jit, vmap, grad), so that its values are not known."""
-    return any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(arrays))
+    """Tell whether values are out of reach: some array is traced (jit, vmap, grad), or jit stages all operations."""
+    return any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves((arrays, jnp.zeros(()))))
 
 
 def working_dtype(x: Any) -> np.dtype:
@@ -85,6 +86,17 @@ def all_finite(x: Any) -> bool:
 @jax.jit
 def _all_finite(x: Array) -> Array:
     return jnp.isfinite(x).all()
+
+
+@contextmanager
+def memory_advice(advice: str) -> Iterator[None]:
+    """Turn a device's cry for memory into a MemoryError that names what to try."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise MemoryError(f"The device ran out of memory: {advice}.") from error
 
 
 def _two_dimensional(x: Any, name: str) -> Any:

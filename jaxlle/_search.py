@@ -16,6 +16,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from . import distances
+from ._inputs import memory_advice
 from ._blocks import CACHE_BYTES, map_rows
 
 Progress = Callable[[int, int], None]
@@ -47,11 +48,12 @@ def nearest(
     source = points if query is None else query
     rows = _block_rows(points.shape[0], *source.shape, points.dtype.itemsize, metric, block_bytes)
     found, total = [], source.shape[0]
-    for start in range(0, total, rows):
-        block = _block(prepared, source, start, rows, k, metric, query is None, block_bytes)
-        found.append(jax.block_until_ready(block))  # one block's memory at a time
-        if progress is not None:
-            progress(min(start + rows, total), total)
+    with memory_advice(f"it was given block_bytes = {block_bytes} for the neighbours; try {block_bytes // 8}"):
+        for start in range(0, total, rows):
+            block = _block(prepared, source, start, rows, k, metric, query is None, block_bytes)
+            found.append(jax.block_until_ready(block))  # one block's memory at a time
+            if progress is not None:
+                progress(min(start + rows, total), total)
     indices, dist = (jnp.concatenate(parts)[:total] for parts in zip(*found, strict=True))
     return indices, dist
 

@@ -7,11 +7,12 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 _PICTURES = (".png", ".pdf", ".svg")
+_EXPECTED = (ValueError, TypeError, ArithmeticError, NotImplementedError, OSError, ImportError, MemoryError)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -21,14 +22,23 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 1 for bad data, 2 for bad usage, 130 if interrupted."""
+    """Run the command; return 0, 1 for bad data, or 130 if interrupted. Bad usage exits with 2."""
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
     except KeyboardInterrupt:
         return _fail("interrupted; nothing was written.", 130)
-    except (ValueError, TypeError, NotImplementedError, OSError, ImportError, MemoryError) as error:
+    except _EXPECTED as error:
         return _fail(" ".join(str(error).split()) or type(error).__name__, 1)
+    except (
+        RuntimeError
+    ) as error:  # JAX's own: out of memory is RESOURCE_EXHAUSTED on a GPU, INTERNAL on a CPU
+        text = str(error)
+        if "RESOURCE_EXHAUSTED" not in text and "out of memory" not in text.lower():
+            raise
+        reason = text.splitlines()[0].split(": ")[-1].strip(". ")
+        advice = "try --solver sparse, --precision float32, fewer points, or JAX_PLATFORMS=cpu"
+        return _fail(f"the device's memory does not suffice ({reason}): {advice}.", 1)
 
 
 def _fail(message: str, status: int) -> int:
@@ -39,39 +49,48 @@ def _fail(message: str, status: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="jaxlle", description="Locally linear embedding in JAX.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    embed = commands.add_parser("embed", help="embed a built-in data set or a file", description=_embed.__doc__)
+    embed = commands.add_parser(
+        "embed", help="embed a built-in data set or a file", description=_embed.__doc__
+    )
     embed.set_defaults(run=_embed)
     embed.add_argument("data", help="mnist, digits, swiss_roll, s_curve, ... or a .npy, .npz or .csv file")
     embed.add_argument("--dim", type=int, default=2, help="dimensions of the embedding (2)")
     embed.add_argument("--k", type=int, default=12, help="neighbours a point (12)")
     embed.add_argument("--reg", type=float, default=1e-3, help="strength of the regularizer (1e-3)")
-    embed.add_argument("--metric", default="euclidean", help="euclidean, cosine, manhattan, chebyshev or precomputed")
+    metrics = "euclidean, cosine, manhattan, chebyshev or precomputed (euclidean)"
+    embed.add_argument("--metric", default="euclidean", help=metrics)
     embed.add_argument("--solver", default="auto", choices=["auto", "dense", "sparse"], help="(auto)")
-    embed.add_argument("--components", default="warn", choices=["warn", "error", "largest", "separate"], help="what to do with a graph that falls apart (warn)")
-    embed.add_argument("--precision", default="data", choices=["data", "float32", "float64"], help="(the data's own)")
-    embed.add_argument("--points", type=int, default=2000, help="size of a built-in manifold (2000)")
-    embed.add_argument("--seed", type=int, default=0, help="of built-in manifolds and of the solver's start (0)")
+    parts, apart = ["warn", "error", "largest", "separate"], "what to do with a graph that falls apart (warn)"
+    embed.add_argument("--components", default="warn", choices=parts, help=apart)
+    kinds = ["data", "float32", "float64"]
+    embed.add_argument("--precision", default="data", choices=kinds, help="(the data's own)")
+    embed.add_argument("--points", type=int, help="size of a built-in manifold (2000)")
+    embed.add_argument(
+        "--seed", type=int, default=0, help="of built-in manifolds and of the solver's start (0)"
+    )
     embed.add_argument("--labels", help="array (.npz) or column (.csv) with the labels")
     embed.add_argument("--out", type=Path, help="write the embedding and its quality to a .npz file")
     embed.add_argument("--plot", type=Path, help=f"draw it to a {', '.join(_PICTURES)} file")
     embed.add_argument("--quiet", action="store_true", help="no progress and no report")
-    doctor = commands.add_parser("doctor", help="show versions, devices, precision and optional packages", description=_doctor.__doc__)
+    about = "show versions, devices, precision and optional packages"
+    doctor = commands.add_parser("doctor", help=about, description=_doctor.__doc__)
     doctor.set_defaults(run=_doctor)
     return parser
 
 
 def _embed(options: argparse.Namespace) -> int:
-    """Embed a data set, report on it, and write the result and a picture; outputs appear whole or not at all."""
-    _check_output(options.out, (".npz",), "--out")
-    _check_output(options.plot, _PICTURES, "--plot")
+    """Embed a data set, report on it, and write result and picture; files appear whole or not at all."""
+    _check_output(options.out, (".npz",), "--out", options.data)
+    _check_output(options.plot, _PICTURES, "--plot", options.data)
     if options.plot is not None:
         _require("matplotlib", "plot")
-    with _Watch(options.quiet) as watch:
+    with _Watch(options.quiet) as watch, _collected_warnings(options.precision) as caught:
         data, x64 = _load(options, watch)
         import jax
 
-        with jax.enable_x64(x64), _collected_warnings() as caught:
-            parts, rows = _run(options, data, watch)
+        with jax.enable_x64(x64):
+            parts, neighbors = _compute(options, data.points, watch)
+            rows = _describe(options, data, parts) + _quality(options, data, parts[0], neighbors, watch)
         _write(options, data, parts, watch)
     for message in dict.fromkeys(caught):
         print(f"jaxlle: warning: {message}", file=sys.stderr)
@@ -81,7 +100,7 @@ def _embed(options: argparse.Namespace) -> int:
 
 
 class _Watch:
-    """Shows the stage that is running and keeps the time that each took."""
+    """Keeps the time that each stage took, and shows on a terminal which is running."""
 
     def __init__(self, quiet: bool):
         self.times: dict[str, float] = {}
@@ -93,8 +112,9 @@ class _Watch:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self.console = Console(stderr=True)
-        self.bar = Progress(*columns, console=self.console, transient=True, disable=self.quiet)
+        console = Console(stderr=True)
+        self.shown = console.is_terminal and not self.quiet
+        self.bar = Progress(*columns, console=console, transient=True, disable=not self.shown)
         self.bar.start()
         return self
 
@@ -109,7 +129,7 @@ class _Watch:
         yield lambda done, total: self.bar.update(task, completed=done, total=total)
         self.times[name] = time.perf_counter() - start
         self.bar.remove_task(task)
-        if not self.quiet:
+        if self.shown:
             self.bar.console.print(f"[green]✓[/] {name} [dim]{self.times[name]:.2f} s[/]", highlight=False)
 
 
@@ -120,125 +140,164 @@ def _load(options: argparse.Namespace, watch: _Watch) -> tuple[Any, bool]:
     with watch.stage("load"):
         import jax
 
-        from . import datasets
+        from . import _inputs, datasets
 
-        wide = options.precision == "float64"
-        if options.data in datasets.REAL:
-            data, color = datasets.REAL[options.data](), None
-        elif options.data in datasets.MANIFOLDS:
-            made = datasets.MANIFOLDS[options.data](jax.random.key(options.seed), options.points)
-            color = np.asarray(made.parameters[:, 0])
-            data = datasets.Data(np.asarray(made.points), color, None, options.data)
-        elif Path(options.data).suffix or Path(options.data).exists():
-            data = datasets.load(options.data, labels=options.labels)
+        name, manifold = options.data, options.data in datasets.MANIFOLDS
+        if options.points is not None and not manifold:
+            raise ValueError(
+                f"--points is the size of a built-in manifold, and {name} has its own: leave it out."
+            )
+        if options.labels is not None and (manifold or name in datasets.REAL):
+            raise ValueError(
+                f"--labels names an array or a column of a file, and {name} is built in: leave it out."
+            )
+        if manifold:
+            size = 2000 if options.points is None else options.points
+            _inputs.check_count(size, "--points", 1, 2**31 - 1, "row numbers are int32")
+            made = jax.block_until_ready(datasets.MANIFOLDS[name](jax.random.key(options.seed), size))
+            data = datasets.Data(np.asarray(made.points), np.asarray(made.parameters[:, 0]), None, name)
+        elif name in datasets.REAL:
+            data = datasets.REAL[name]()
+        elif Path(name).suffix or Path(name).exists():
+            data = datasets.load(name, labels=options.labels)
         else:
             known = ", ".join([*datasets.REAL, *datasets.MANIFOLDS])
-            raise ValueError(f"{options.data!r} is neither a built-in data set ({known}) nor a file.")
-        if options.precision == "float32":
-            data = data._replace(points=data.points.astype(np.float32))
-        return data, wide or (options.precision == "data" and data.points.dtype != np.float32)
+            raise ValueError(f"{name!r} is neither a built-in data set ({known}) nor a file.")
+        if options.precision == "float64" and data.points.dtype.kind == "f":
+            data = data._replace(points=data.points.astype(np.float64))
+        # With float32 asked for, the points stay as they are: they are centred before they are cast.
+        return data, options.precision != "float32" and data.points.dtype != np.float32
 
 
-def _run(options: argparse.Namespace, data: Any, watch: _Watch) -> tuple[tuple, list[tuple[str, str]]]:
-    """Run the stages; return the embeddings, one unless the parts are separate, and the report's rows."""
+def _compute(options: argparse.Namespace, x: Any, watch: _Watch) -> tuple[tuple, Any]:
+    """Run the three stages; return the embeddings, one unless the parts are separate, and the neighbours."""
     import jax
-    import numpy as np
 
-    from . import metrics, solvers
+    from . import solvers
     from .embedding import embed, embed_components
     from .neighbors import knn
     from .variants.standard import check_dim, lle_alignment, warn_of_copies
-    from .weights import local_condition
 
     solver = {"auto": "auto", "dense": solvers.DenseQR(), "sparse": solvers.SparseLU()}[options.solver]
-    x, key = data.points, jax.random.key(options.seed)
-    if options.precision == "float64":
-        x = x.astype(np.float64)
-    check_dim(options.dim, options.k, x.shape, options.metric)
+    k, reg, metric, key = options.k, options.reg, options.metric, jax.random.key(options.seed)
+    check_dim(options.dim, k, x.shape, metric)
     with watch.stage("neighbours") as progress:
-        neighbors = jax.block_until_ready(knn(x, options.k, metric=options.metric, progress=progress))
+        neighbors = jax.block_until_ready(knn(x, k, metric=metric, progress=progress))
         warn_of_copies(neighbors)
     with watch.stage("weights"):
-        alignment = jax.block_until_ready(
-            lle_alignment(x, k=options.k, reg=options.reg, metric=options.metric, neighbors=neighbors)
-        )
+        alignment = jax.block_until_ready(lle_alignment(x, k=k, reg=reg, metric=metric, neighbors=neighbors))
     with watch.stage("embedding"):
         if options.components == "separate":
             parts = embed_components(alignment, options.dim, solver=solver, key=key)
         else:
             parts = (embed(alignment, options.dim, solver=solver, disconnected=options.components, key=key),)
-        jax.block_until_ready(parts)
-    out = parts[0]
-    kept, y = np.asarray(out.rows), np.asarray(out.points)
-    rows = [
-        ("data", f"{data.name}: {x.shape[0]} x {x.shape[1]}, {x.dtype}"),
-        ("solver", f"{out.solver}{'' if bool(out.converged) else ', NOT converged'}"),
-        ("components", f"{int(out.num_components)}" if len(parts) == 1 else f"{len(parts)}, embedded one by one; below, the largest ({len(kept)} points)"),
-        ("singular values", "  ".join(f"{float(s):.3g}" for s in out.singular_values[:6]) + ("  ..." if options.dim > 6 else "")),
-        ("gap", f"{float(out.gap):.3g} (rounding turns the embedding by about {np.rad2deg(float(out.rounding_angle)):.2g} degrees)"),
+        return jax.block_until_ready(parts), neighbors
+
+
+def _describe(options: argparse.Namespace, data: Any, parts: tuple) -> list[tuple[str, str]]:
+    """Return the report's rows on the data and on the spectrum of the first part."""
+    import numpy as np
+
+    out, (n, d) = parts[0], data.points.shape
+    components = str(int(out.num_components))
+    if len(parts) > 1:
+        components = f"{len(parts)}, embedded one by one; below, the largest, of {len(out.rows)} points"
+    elif len(out.rows) < n:
+        components = f"the largest alone is embedded: {len(out.rows)} of {n} points"
+    values = "  ".join(f"{float(s):.3g}" for s in out.singular_values[:6]) + "  ..." * (options.dim > 6)
+    turned = f"rounding turns the embedding by about {np.rad2deg(float(out.rounding_angle)):.2g} degrees"
+    return [
+        ("data", f"{data.name}: {n} x {d}, {data.points.dtype}; computed in {out.points.dtype}"),
+        ("solver", out.solver + ("" if bool(out.converged) else ", NOT converged")),
+        ("components", components),
+        ("singular values", values),
+        ("gap", f"{float(out.gap):.3g} ({turned})"),
     ]
+
+
+def _quality(
+    options: argparse.Namespace, data: Any, out: Any, neighbors: Any, watch: _Watch
+) -> list[tuple[str, str]]:
+    """Return the report's rows on how good an embedding is."""
+    import numpy as np
+
+    from . import metrics
+    from .weights import local_condition
+
+    rows, kept, y = [], np.asarray(out.rows), np.asarray(out.points)
     with watch.stage("quality") as progress:
+        near = min(options.k, (len(kept) - 1) // 2)
         if options.metric != "precomputed":
-            condition = np.asarray(local_condition(x, neighbors, reg=options.reg))
-            rows.append(("local condition", f"median {np.median(condition):.3g}, largest {condition.max():.3g}"))
-            near = min(options.k, (len(kept) - 1) // 2)
-            value = float(metrics.trustworthiness(x[kept], y, k=near, progress=progress))
+            condition = np.asarray(local_condition(data.points, neighbors, reg=options.reg))
+            rows.append(
+                ("local condition", f"median {np.median(condition):.3g}, largest {condition.max():.3g}")
+            )
+        if options.metric != "precomputed" and near > 0:
+            value = float(metrics.trustworthiness(data.points[kept], y, k=near, progress=progress))
             rows.append(("trustworthiness", f"{value:.4f} (k = {near})"))
         if data.labels is not None and data.labels.dtype.kind != "f" and len(kept) > 10:
             value = metrics.label_accuracy(y, data.labels[kept], k=10)
-            rows.append(("label accuracy", f"{value:.4f} (10 nearest neighbours in {options.dim} dimensions)"))
-    return parts, rows
+            rows.append(
+                ("label accuracy", f"{value:.4f} (10 nearest neighbours in {options.dim} dimensions)")
+            )
+    return rows
 
 
 def _write(options: argparse.Namespace, data: Any, parts: tuple, watch: _Watch) -> None:
+    """Write what was asked for; no file takes its place before all of them are complete."""
     import numpy as np
 
-    if options.out is not None:
-        fields = ("points", "singular_values", "residuals", "gap", "num_components", "converged", "rows")
-        stacked = len(parts) > 1  # parts one after the other, with their number for each point
-        arrays = {f: np.concatenate([np.atleast_1d(getattr(p, f)) for p in parts]) if stacked else np.asarray(getattr(parts[0], f)) for f in fields}
-        if stacked:
-            arrays["part"] = np.repeat(np.arange(len(parts)), [len(p.rows) for p in parts])
-        with _whole(options.out) as temporary:
-            np.savez(temporary, **arrays)
-    if options.plot is not None:
-        with watch.stage("picture"), _whole(options.plot) as temporary:
-            _draw(options, data, parts, temporary)
+    with ExitStack() as files:
+        if options.out is not None:
+            temporary = files.enter_context(_whole(options.out))
+            with temporary.open("wb") as file:  # np.savez would add to a name that ends in .NPZ
+                np.savez(file, **_arrays(parts, options.components == "separate"))
+        if options.plot is not None:
+            with watch.stage("picture"):
+                _draw(options, data, parts, files.enter_context(_whole(options.plot)))
+
+
+def _arrays(parts: tuple, separate: bool) -> dict[str, Any]:
+    """Return the fields to save; separate parts one after the other, with each point's `part`."""
+    import numpy as np
+
+    fields = ("points", "singular_values", "residuals", "gap", "num_components", "converged", "rows")
+    if not separate:
+        return {field: np.asarray(getattr(parts[0], field)) for field in fields}
+    stacked = {f: np.concatenate([np.atleast_1d(getattr(part, f)) for part in parts]) for f in fields}
+    return {**stacked, "part": np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])}
 
 
 def _draw(options: argparse.Namespace, data: Any, parts: tuple, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
     import numpy as np
+    from matplotlib.figure import Figure
 
     from . import plot
 
-    figure, axes = plt.subplots(1, len(parts[:4]), figsize=(9 * min(len(parts), 2), 8), layout="constrained", squeeze=False)
-    for ax, part in zip(axes[0], parts, strict=False):
+    shown = parts[:4]
+    figure = Figure(figsize=(9 * min(len(shown), 2), 8), layout="constrained")  # unknown to pyplot: no window
+    if len(parts) > len(shown):
+        figure.suptitle(f"the {len(shown)} largest of {len(parts)} parts")
+    for ax, part in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         kept = np.asarray(part.rows)
         images = None if data.image_shape is None else data.points[kept].reshape(-1, *data.image_shape)
         color = None if data.labels is None else data.labels[kept]
-        title = f"{data.name}: locally linear embedding of {len(kept)} points, k = {options.k}, reg = {options.reg:g}"
+        title = f"{data.name}: {len(kept)} points, k = {options.k}, reg = {options.reg:g}"
         plot.embedding(part, color=color, images=images, image_count=120, title=title, ax=ax)
     figure.savefig(path, dpi=130)
-    plt.close(figure)
 
 
 def _print_report(options: argparse.Namespace, rows: list[tuple[str, str]], watch: _Watch) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    table = Table(show_header=False, box=None)
+    times = ", ".join(f"{name} {t:.2f} s" for name, t in watch.times.items())
+    rows = [*rows, ("time", f"{times}; in all {sum(watch.times.values()):.2f} s")]
+    files = (("embedding in", options.out), ("picture in", options.plot))
+    rows += [(name, str(path)) for name, path in files if path is not None]
+    console = Console()
     for name, value in rows:
-        table.add_row(f"[bold]{name}[/]", value)
-    total = sum(watch.times.values())
-    table.add_row("[bold]time[/]", ", ".join(f"{name} {t:.2f} s" for name, t in watch.times.items()) + f"; in all {total:.2f} s")
-    for name, path in (("embedding in", options.out), ("picture in", options.plot)):
-        if path is not None:
-            table.add_row(f"[bold]{name}[/]", str(path))
-    Console().print(table, highlight=False)
+        console.print(Text.assemble((f"{name:<17}", "bold"), value), soft_wrap=True)
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -250,21 +309,29 @@ def _doctor(options: argparse.Namespace) -> int:
 
     from . import __version__
 
+    config: Any = jax.config
+    wrong = 0
     print(f"jaxlle {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    for device in jax.devices():
-        print(f"device: {device.platform} {device.id}, {device.device_kind}")
-    print(f"float64: {'on' if jax.config.jax_enable_x64 else 'off'} (JAX_ENABLE_X64=1 turns it on; files of float64 turn it on by themselves)")
-    print(f"compilation cache: {jax.config.jax_compilation_cache_dir or 'none (JAX_COMPILATION_CACHE_DIR=FOLDER keeps compiled code)'}")
-    needed = {"jax": "", "jaxlib": "", "flax": "", "optax": "", "numpy": "", "scipy": "", "jaxtyping": ""}
+    try:
+        for device in jax.devices():
+            print(f"device: {device.platform} {device.id}, {device.device_kind}")
+    except RuntimeError as error:  # the backend that JAX_PLATFORMS names does not start
+        wrong += 1
+        print(f"device: none, {' '.join(str(error).split())}")
+    how = "JAX_ENABLE_X64=1 turns it on; the command turns it on by itself for float64 data"
+    print(f"float64: {'on' if config.jax_enable_x64 else 'off'} ({how})")
+    cache = config.jax_compilation_cache_dir or "none (JAX_COMPILATION_CACHE_DIR=FOLDER keeps compiled code)"
+    print(f"compilation cache: {cache}")
+    needed = dict.fromkeys(("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "jaxtyping"), "")
     extras = {"scikit-learn": "sklearn", "matplotlib": "plot", "mlxtend": "data", "rich": "cli"}
-    missing = 0
     for name, extra in {**needed, **extras}.items():
         try:
             print(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
-            missing += not extra
-            print(f"{name} is not installed" + (f": pip install 'jaxlle[{extra}]'" if extra else ", but needed: pip install jaxlle"))
-    return 1 if missing else 0
+            wrong += not extra
+            cure = f": pip install 'jaxlle[{extra}]'" if extra else ", but needed: pip install jaxlle"
+            print(f"{name} is not installed{cure}")
+    return 1 if wrong else 0
 
 
 def _require(module: str, extra: str) -> None:
@@ -274,15 +341,20 @@ def _require(module: str, extra: str) -> None:
         raise ModuleNotFoundError(f"{module} is not installed: pip install 'jaxlle[{extra}]'.")
 
 
-def _check_output(path: Path | None, suffixes: tuple[str, ...], option: str) -> None:
+def _check_output(path: Path | None, suffixes: tuple[str, ...], option: str, data: str) -> None:
     """Find out before the work whether its result can be written."""
     if path is None:
         return
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"{option} {path}: the name must end in {' or '.join(suffixes)}.")
-    folder = path.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise OSError(f"{option} {path}: the folder {folder} does not exist or cannot be written to.")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise OSError(f"{option} {path}: the folder {path.parent} does not exist or cannot be written to.")
+    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+        raise OSError(
+            f"{option} {path}: there is a folder of this name, or a file that cannot be written to."
+        )
+    if path.resolve() == Path(data).resolve():
+        raise ValueError(f"{option} {path}: this would replace the data.")
 
 
 @contextmanager
@@ -293,18 +365,23 @@ def _whole(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)
+        mask = os.umask(0)  # the only way to read it; mkstemp's own files are for their owner alone
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def _collected_warnings() -> Iterator[list[str]]:
-    from ._warnings import JaxlleWarning
+def _collected_warnings(precision: str) -> Iterator[list[str]]:
+    """Yield a list that holds, at the end, what was warned of."""
+    from ._warnings import JaxlleWarning, PrecisionWarning
 
     messages: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", JaxlleWarning)
+        if precision == "float32":  # asked for
+            warnings.simplefilter("ignore", PrecisionWarning)
         yield messages
-    messages.extend(str(w.message) for w in caught if issubclass(w.category, JaxlleWarning))
+    messages.extend(str(w.message) for w in caught)

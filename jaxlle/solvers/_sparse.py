@@ -143,10 +143,10 @@ def _factor(matrix: Any, robust: bool) -> Any:
     from scipy.sparse.linalg import splu
 
     # Minimum degree on A + A^T without pivoting keeps the fill low; pivoting is for the rare matrix that needs it.
+    # `relax` and `panel_size` stay at their defaults: relax = 30 is faster, and corrupts the heap (SciPy 1.17).
     pivoting = {"diag_pivot_thresh": 0.1} if robust else {"diag_pivot_thresh": 0.0}
     try:
-        order = {"permc_spec": "MMD_AT_PLUS_A", "relax": 30, "panel_size": 8, "options": {"SymmetricMode": True}}
-        return splu(matrix.tocsc(), **order, **pivoting)
+        return splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, **pivoting)
     except RuntimeError as error:
         if "singular" in str(error):
             return None

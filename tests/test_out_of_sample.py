@@ -1,0 +1,82 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import swiss_roll
+from jax.test_util import check_grads
+from sklearn.manifold import LocallyLinearEmbedding
+
+import jaxlle
+from jaxlle.metrics import trustworthiness
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    x = swiss_roll(600).astype(np.float32)
+    return x[:500], x[500:], np.asarray(jaxlle.lle(x[:500], 2, k=12).points)
+
+
+def test_a_training_row_gets_its_own_embedding_bit_for_bit(fitted):
+    x, _, y = fitted
+    np.testing.assert_array_equal(jaxlle.transform(x, x, y, k=12), y)
+    np.testing.assert_array_equal(jaxlle.transform(jnp.asarray(x[::7]), x, y, k=12), y[::7])
+    np.testing.assert_array_equal(jaxlle.inverse_transform(y, y, x, k=12), x)
+
+
+def test_new_points_get_the_embedding_that_scikit_learn_gives_them(x64, fitted):
+    x, new, _ = (np.asarray(a, np.float64) for a in fitted)
+    oracle = LocallyLinearEmbedding(n_neighbors=12, eigen_solver="dense").fit(x)
+    out = jaxlle.transform(new, x, oracle.embedding_, k=12)
+    np.testing.assert_allclose(out, oracle.transform(new), atol=1e-10)
+
+
+def test_new_points_are_placed_among_their_neighbors(fitted):
+    x, new, y = fitted
+    both = np.concatenate([y, jaxlle.transform(new, x, y, k=12)])
+    assert trustworthiness(np.concatenate([x, new]), both, k=12) > 0.98
+
+
+def test_the_way_there_and_back_returns_near_the_point(fitted):
+    x, new, y = fitted
+    back = jaxlle.inverse_transform(jaxlle.transform(new, x, y, k=12), y, x, k=12)
+    spacing = jaxlle.knn(x, 12).distances.mean()
+    assert np.median(np.linalg.norm(back - new, axis=1)) < spacing
+
+
+def test_precomputed_distances_transform_too(fitted):
+    x, new, y = fitted
+
+    def far(a, b):
+        return np.sqrt(((a[:, None] - b[None]) ** 2).sum(-1))
+
+    out = jaxlle.transform(far(new, x), far(x, x), y, k=12, metric="precomputed", reg=1e-2)
+    np.testing.assert_allclose(out, jaxlle.transform(new, x, y, k=12, reg=1e-2), atol=1e-4)
+    np.testing.assert_array_equal(jaxlle.transform(far(x, x), far(x, x), y, k=12, metric="precomputed"), y)
+
+
+def test_one_point_at_a_time_is_the_same_as_all_together(fitted):
+    x, new, y = fitted
+    alone = np.concatenate([jaxlle.transform(new[i : i + 1], x, y, k=12) for i in range(5)])
+    np.testing.assert_allclose(alone, jaxlle.transform(new, x, y, k=12)[:5], atol=1e-6)
+
+
+def test_it_is_differentiable_and_runs_under_jit_and_vmap(x64):
+    rng = np.random.default_rng(0)
+    x, new, y = (jnp.asarray(rng.normal(size=s)) for s in ((40, 3), (4, 3), (40, 2)))
+
+    def f(new, x, y):
+        return jaxlle.transform(new, x, y, k=6, reg=0.1)
+
+    check_grads(f, (new, x, y), order=1)
+    np.testing.assert_allclose(jax.jit(f)(new, x, y), f(new, x, y), atol=1e-12)
+    np.testing.assert_allclose(jax.vmap(f, (0, None, None))(new[None], x, y)[0], f(new, x, y), atol=1e-12)
+
+
+def test_shapes_that_do_not_fit_are_refused(fitted):
+    x, new, y = fitted
+    with pytest.raises(ValueError, match="row by row"):
+        jaxlle.transform(new, x, y[:-1], k=12)
+    with pytest.raises(ValueError, match="query has 2 columns"):
+        jaxlle.transform(new[:, :2], x, y, k=12)
+    with pytest.raises(ValueError, match="x_new contains NaN"):
+        jaxlle.transform(np.full((1, 3), np.nan, np.float32), x, y, k=12)
