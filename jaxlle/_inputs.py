@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from ._warnings import PrecisionWarning
@@ -32,13 +33,18 @@ class Standardized(NamedTuple):
 
 def is_traced(*arrays: Any) -> bool:
     """Tell whether values are out of reach: some array is traced (jit, vmap, grad), or jit stages all operations."""
-    return any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves((arrays, jnp.zeros(()))))
+    return any(isinstance(a, Tracer) for a in jax.tree.leaves((arrays, jnp.zeros(()))))
+
+
+def x64_is_on() -> bool:
+    """Tell whether JAX computes in float64 where it is given float64."""
+    return jnp.zeros(()).dtype == np.float64
 
 
 def working_dtype(x: Any) -> np.dtype:
     """Return the dtype in which x is computed: float64 only where x has it and JAX is allowed it."""
     wide = jnp.dtype(x.dtype) == np.float64 or not jnp.issubdtype(x.dtype, jnp.floating)
-    return np.dtype(np.float64 if wide and jax.config.jax_enable_x64 else np.float32)
+    return np.dtype(np.float64 if wide and x64_is_on() else np.float32)
 
 
 def as_points(x: Any, name: str = "x") -> Any:
@@ -115,7 +121,7 @@ def _cast_device(x: Array) -> Array:
 
 def _cast_host(x: np.ndarray, name: str) -> np.ndarray:
     if x.dtype == np.float64 or x.dtype == np.float32:
-        if x.dtype == np.float64 and not jax.config.jax_enable_x64:
+        if x.dtype == np.float64 and not x64_is_on():
             warnings.warn(
                 f"{name} is float64 but JAX computes in float32 here: call "
                 f'jax.config.update("jax_enable_x64", True) for float64, or pass float32 to silence this.',
@@ -150,7 +156,9 @@ def standardize(x: Any) -> Standardized:
 def apply_standard(x: Any, like: Standardized) -> Float[Array, "q d"]:
     """Shift and scale other points, such as queries, as `like` was; a row of both has the same bits in both."""
     if isinstance(x, np.ndarray) and not is_traced(like):
-        return jnp.asarray(_shift_host(x, np.asarray(like.center, np.float64), float(like.unit), np.dtype(like.points.dtype)))
+        return jnp.asarray(
+            _shift_host(x, np.asarray(like.center, np.float64), float(like.unit), np.dtype(like.points.dtype))
+        )
     return ((jnp.asarray(x) - like.center) / like.unit).astype(like.points.dtype)
 
 
@@ -180,7 +188,7 @@ def _standardize_host(x: np.ndarray) -> Standardized:
     return Standardized(jnp.asarray(points), center, unit if np.isfinite(unit) else 1.0)
 
 
-def _on_grid(center: np.ndarray, extent: float) -> np.ndarray:
+def _on_grid(center: Any, extent: float) -> Any:
     """Round the centre to a few bits below the extent: x - center then keeps the bits of whole-number data.
 
     Distances that are equal in such data stay equal, and are ordered by index instead of by rounding.

@@ -16,8 +16,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from . import distances
-from ._inputs import memory_advice
 from ._blocks import CACHE_BYTES, map_rows
+from ._inputs import memory_advice
 
 Progress = Callable[[int, int], None]
 Found = tuple[Int[Array, "q k"], Float[Array, "q k"]]
@@ -46,11 +46,12 @@ def nearest(
     """Return indices and distances, block after block, so that a long search can be watched and interrupted."""
     prepared = _prepare(points, metric)
     source = points if query is None else query
-    rows = _block_rows(points.shape[0], *source.shape, points.dtype.itemsize, metric, block_bytes)
+    rows = _block_rows(points.shape, source.shape[0], points.dtype.itemsize, metric, block_bytes)
     found, total = [], source.shape[0]
+    find = partial(_block, rows=rows, k=k, metric=metric, exclude_self=query is None, block_bytes=block_bytes)
     with memory_advice(f"it was given block_bytes = {block_bytes} for the neighbours; try {block_bytes // 8}"):
         for start in range(0, total, rows):
-            block = _block(prepared, source, start, rows, k, metric, query is None, block_bytes)
+            block = find(prepared, source, start)
             found.append(jax.block_until_ready(block))  # one block's memory at a time
             if progress is not None:
                 progress(min(start + rows, total), total)
@@ -65,11 +66,10 @@ def nearest_traced(
     fixed, fixed_query = lax.stop_gradient((points, query))
     prepared = _prepare(fixed, metric)
     source = fixed if fixed_query is None else fixed_query
-    rows = _block_rows(points.shape[0], *source.shape, points.dtype.itemsize, metric, block_bytes)
+    rows = _block_rows(points.shape, source.shape[0], points.dtype.itemsize, metric, block_bytes)
     starts = jnp.arange(0, source.shape[0], rows)
-    indices, _ = lax.map(
-        lambda start: _block(prepared, source, start, rows, k, metric, query is None, block_bytes), starts
-    )
+    find = partial(_block, rows=rows, k=k, metric=metric, exclude_self=query is None, block_bytes=block_bytes)
+    indices, _ = lax.map(lambda start: find(prepared, source, start), starts)
     indices = indices.reshape(-1, k)[: source.shape[0]]
     return indices, pair_distances(points, points if query is None else query, indices, metric, block_bytes)
 
@@ -109,11 +109,10 @@ def _uses_products(metric: Callable, d: int) -> bool:
     return metric is distances.euclidean and d > _DIRECT_MAX_FEATURES
 
 
-def _block_rows(n: int, q: int, d: int, itemsize: int, metric: Callable, block_bytes: int) -> int:
-    if _uses_products(metric, d):
-        row = 12 * n  # the products, the bounds and their negatives, in float32
-    else:
-        row = 3 * n * itemsize
+def _block_rows(shape: tuple[int, ...], q: int, itemsize: int, metric: Callable, block_bytes: int) -> int:
+    n, d = shape
+    # The products, the bounds and their negatives are float32; differences keep the points' own dtype.
+    row = 12 * n if _uses_products(metric, d) else 3 * n * itemsize
     return int(max(1, min(q, block_bytes // row)))
 
 
@@ -144,8 +143,7 @@ def _block(
         return direct(source[ids], own)
 
     def repair(state: tuple) -> tuple:
-        indices, dist, certain = state
-        (some,) = jnp.nonzero(~certain, size=min(_REPAIR_ROWS, rows), fill_value=rows)
+        (some,) = jnp.nonzero(~state[2], size=min(_REPAIR_ROWS, rows), fill_value=rows)
         safe = jnp.minimum(some, rows - 1)
         new = (*direct(source[ids[safe]], own[safe]), True)
         return tuple(old.at[some].set(value, mode="drop") for old, value in zip(state, new, strict=True))

@@ -71,7 +71,7 @@ class Alignment(NamedTuple):
 
     def to_dense(self) -> Float[Array, "nr n"]:
         """Return B as a dense matrix: n r x n entries, for small n."""
-        n, r, m = self.blocks.shape
+        n, r, _ = self.blocks.shape
         rows = jnp.arange(n)[:, None, None] * r + jnp.arange(r)[None, :, None]
         dense = jnp.zeros(self.shape, self.blocks.dtype)
         return dense.at[rows, self.indices[:, None, :]].add(self.blocks)
@@ -156,7 +156,7 @@ def _matvec(alignment: Alignment, y: Array) -> Array:
 @jax.jit
 def _scatter(alignment: Alignment, z: Array) -> Array:
     indices, blocks = alignment
-    n, r, m = blocks.shape
+    n, r, _ = blocks.shape
     flat = z.reshape(n, r, -1)
     parts = jnp.einsum("nrm,nrc->nmc", blocks, flat, precision=lax.Precision.HIGHEST)
     out = jnp.zeros((n, flat.shape[-1]), z.dtype).at[indices].add(parts)
@@ -173,14 +173,12 @@ def _gather(prepared: PreparedAlignment, z: Array) -> Array:
     # this is the only place that knows of it.
     from jax.experimental.sparse import BCSR
 
-    indices, blocks = prepared.alignment
+    blocks = prepared.alignment.blocks
     n, r, m = blocks.shape
     flat = z.reshape(n, r, -1)
     values = jnp.moveaxis(blocks, 1, 0).reshape(r, n * m)[:, prepared.order]
     rows = (prepared.order // m).astype(jnp.int32)
-    out = sum(
-        BCSR((values[s], rows, prepared.starts), shape=(n, n)) @ flat[:, s] for s in range(r)
-    )
+    out = sum(BCSR((values[s], rows, prepared.starts), shape=(n, n)) @ flat[:, s] for s in range(r))
     return jnp.reshape(out, (n, *z.shape[1:]))
 
 

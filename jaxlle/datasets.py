@@ -323,16 +323,15 @@ def _optional(module: str) -> Any:
 def _read_npy(path: Path, labels: str | None) -> tuple[np.ndarray, None]:
     if labels is not None:
         raise ValueError(f"{path} holds one array and no labels {labels!r}: save both in a .npz.")
-    with _named(path):
-        points = np.load(path, allow_pickle=False)
+    with _opened(path) as file:
+        points = np.load(file, allow_pickle=False)
     if not isinstance(points, np.ndarray):
-        points.close()
         raise ValueError(f"{path} is an archive of arrays: give it the suffix .npz.")
     return points, None
 
 
 def _read_npz(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    with _named(path), np.load(path, allow_pickle=False) as archive:
+    with _opened(path) as file, np.load(file, allow_pickle=False) as archive:
         members = {name: archive[name] for name in archive.files}
     arrays = {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
     held = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "no arrays"
@@ -347,10 +346,11 @@ def _read_npz(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | 
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Name the file that NumPy cannot read: zipfile, zlib and tokenize each raise errors of their own."""
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file, and name it where it cannot be read: zipfile, zlib, tokenize raise errors of their own."""
     try:
-        yield
+        with path.open("rb") as file:  # NumPy leaves files open that it opens and cannot read
+            yield file
     except MemoryError:
         raise
     except Exception as error:
@@ -364,8 +364,8 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _read_csv(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    with _named(path):
-        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    with _opened(path) as file:
+        lines = [line for line in file.read().decode("utf-8-sig").splitlines() if line.strip()]
     if not lines:
         raise ValueError(f"{path} is empty.")
     first = [cell.strip() for cell in next(csv.reader(lines[:1], skipinitialspace=True))]
@@ -395,10 +395,10 @@ def _csv_layout(path: Path, labels: str | None, first: list[str]) -> tuple[int |
     text = [i for i, cell in enumerate(first) if not _is_number(cell)]
     if labels is None:
         return None, bool(text)
-    if text and labels in first:
-        return first.index(labels), True
     if labels.isdecimal() and int(labels) < len(first):
         return int(labels), bool(set(text) - {int(labels)})
+    if text and labels in first:
+        return first.index(labels), True
     has = f"it has {', '.join(first)}" if text else f"give a number from 0 to {len(first) - 1}"
     raise ValueError(f"{path} has no column {labels!r}: {has}.")
 

@@ -14,10 +14,12 @@ from . import _inputs
 from ._warnings import ConvergenceWarning, DisconnectedGraphWarning, GapWarning
 from .alignment import Alignment, check_alignment
 from .graph import Components, connected_components
-from .solvers import Solver, Spectrum, choose
+from .solvers import Solver, choose
 
 Scaling = Literal["unit", "covariance"]
 Disconnected = Literal["warn", "error", "largest"]
+
+AnyArray = Array | np.ndarray  # an embedding taken to the host is one still
 
 _ANGLE_LIMIT = np.deg2rad(0.1)  # expected rounding beyond this is warned of
 # eps / gap bounds the angle of the worst perturbation; rounding points nowhere in particular, and turned Swiss rolls,
@@ -55,17 +57,17 @@ class Embedding:
         solver: name of the solver that was used.
     """
 
-    points: Float[Array, "n dim"]
-    singular_values: Float[Array, " dim"]
-    residuals: Float[Array, " dim"]
-    gap: Float[Array, ""]
-    num_components: Int[Array, ""]
-    converged: Bool[Array, ""]
-    rows: Int[Array, " n"]
+    points: Float[AnyArray, "... n dim"]
+    singular_values: Float[AnyArray, "... dim"]
+    residuals: Float[AnyArray, "... dim"]
+    gap: Float[AnyArray, "..."]
+    num_components: Int[AnyArray, "..."]
+    converged: Bool[AnyArray, "..."]
+    rows: Int[AnyArray, "... n"]
     solver: str
 
     @property
-    def rounding_angle(self) -> Float[Array, ""]:
+    def rounding_angle(self) -> Float[Array, "..."]:
         """Return the angle in radians by which rounding is expected to have turned the subspace: eps / (32 gap)."""
         return jnp.minimum(_TYPICAL * jnp.finfo(self.points.dtype).eps / self.gap, jnp.pi / 2)
 
@@ -153,7 +155,9 @@ def embed_components(
     check_alignment(alignment)
     key = jax.random.key(0) if key is None else key
     components = connected_components(alignment)
-    _inputs.check_count(dim, "dim (n_components)", 1, int(components.sizes.min()) - 1, "fewer than the smallest part's points")
+    _inputs.check_count(
+        dim, "dim (n_components)", 1, int(components.sizes.min()) - 1, "fewer than the smallest part's points"
+    )
     parts = [np.flatnonzero(components.labels == part) for part in range(len(components.sizes))]
     return tuple(_embed_rows(alignment, rows, dim, solver, scaling, key) for rows in parts)
 
@@ -165,7 +169,9 @@ def _check_options(scaling: str, disconnected: str) -> None:
         raise ValueError(f"disconnected = {disconnected!r} is not known: use 'warn', 'error' or 'largest'.")
 
 
-def _embed_rows(alignment: Alignment, rows: np.ndarray, dim: int, solver: Any, scaling: Scaling, key: Array) -> Embedding:
+def _embed_rows(
+    alignment: Alignment, rows: np.ndarray, dim: int, solver: Any, scaling: Scaling, key: Array
+) -> Embedding:
     """Embed some points whose neighbourhoods do not leave them."""
     _inputs.check_count(dim, "dim (n_components)", 1, len(rows) - 1, f"fewer than the part's {len(rows)} points")
     place = np.zeros(alignment.indices.shape[0], np.int32)
@@ -180,11 +186,13 @@ def _embed_rows(alignment: Alignment, rows: np.ndarray, dim: int, solver: Any, s
 
 def _solve(alignment: Alignment, dim: int, solver: Any, scaling: Scaling, key: Array) -> Embedding:
     if solver == "auto":
-        solver = choose(alignment)
+        solver = choose(alignment, _inputs.is_traced(alignment, key))
     elif not callable(solver):
-        raise ValueError(f"solver = {solver!r} is not known: use 'auto' or an object of jaxlle.solvers, such as DenseQR().")
+        raise ValueError(
+            f"solver = {solver!r} is not known: use 'auto' or an object of jaxlle.solvers, such as DenseQR()."
+        )
     count = min(dim + 1, alignment.indices.shape[0] - 1)
-    spectrum = Spectrum(*(jnp.asarray(a) for a in solver(alignment, count, key)))
+    spectrum: Any = jax.tree.map(jnp.asarray, solver(alignment, count, key))
     dtype = alignment.blocks.dtype
     values, vectors = spectrum.singular_values.astype(dtype), spectrum.vectors.astype(dtype)
     points, residuals, gap = _finish(alignment, values, vectors, dim, scaling)
@@ -193,7 +201,7 @@ def _solve(alignment: Alignment, dim: int, solver: Any, scaling: Scaling, key: A
         singular_values=values[:dim],
         residuals=residuals,
         gap=gap,
-        num_components=spectrum.num_components,
+        num_components=spectrum.num_components.astype(jnp.int32),
         converged=spectrum.converged & jnp.isfinite(points).all(),
         rows=jnp.arange(alignment.indices.shape[0], dtype=jnp.int32),
         solver=type(solver).__name__,
@@ -206,7 +214,11 @@ def _finish(
 ) -> tuple[Float[Array, "n dim"], Float[Array, " dim"], Float[Array, ""]]:
     """Return points with fixed sign and scale, residuals, and the relative gap."""
     n = vectors.shape[0]
-    gap = (values[dim] - values[dim - 1]) / alignment.norm_bound() if values.shape[0] > dim else jnp.array(jnp.inf, values.dtype)
+    gap = (
+        (values[dim] - values[dim - 1]) / alignment.norm_bound()
+        if values.shape[0] > dim
+        else jnp.array(jnp.inf, values.dtype)
+    )
     points = vectors[:, :dim]
     residuals = alignment.rmatvec(alignment.matvec(points)) - points * values[:dim] ** 2
     top = jnp.take_along_axis(points, jnp.argmax(jnp.abs(points), axis=0)[None], axis=0)

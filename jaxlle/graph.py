@@ -93,12 +93,16 @@ def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None 
         indices, distances = _rows_of_sparse(indices.tocsr())
     ids = np.asarray(indices)
     if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu":
-        raise ValueError(f"A graph needs whole row numbers of shape (n, k), got shape {ids.shape} and dtype {ids.dtype}.")
+        raise ValueError(
+            f"A graph needs whole row numbers of shape (n, k), got shape {ids.shape} and dtype {ids.dtype}."
+        )
     n = ids.shape[0] if num_points is None else num_points
     ids = ids.astype(np.int64)
     valid = ids >= 0
     if ids.max() >= n:
-        raise ValueError(f"The graph names point {ids.max()}, but there are {n} points (0 to {n - 1}): JAX would clamp it.")
+        raise ValueError(
+            f"The graph names point {ids.max()}, but there are {n} points (0 to {n - 1}): JAX would clamp it."
+        )
     ordered = np.sort(np.where(valid, ids, -1 - np.arange(ids.shape[1])), axis=1)
     if (ordered[:, 1:] == ordered[:, :-1]).any():
         row = int((ordered[:, 1:] == ordered[:, :-1]).any(axis=1).argmax())
@@ -112,7 +116,9 @@ def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None 
             raise ValueError("The graph lists every point as its own only neighbour: ask the index for k + 1.")
         ids, dist, valid = (a[keep].reshape(ids.shape[0], -1) for a in (ids, dist, valid))
     if not valid.any(axis=1).all():
-        raise ValueError(f"{int((~valid.any(axis=1)).sum())} rows of the graph have no neighbour: ask the index for a larger k.")
+        raise ValueError(
+            f"{int((~valid.any(axis=1)).sum())} rows of the graph have no neighbour: ask the index for a larger k."
+        )
     filled = jnp.asarray(np.where(valid, ids, own % n), jnp.int32)
     known = None if distances is None else jnp.asarray(np.where(valid, dist, 0))
     return Neighbors(filled, known, None if valid.all() else jnp.asarray(valid))
@@ -125,7 +131,9 @@ def _graph_distances(distances: Any, shape: tuple, valid: np.ndarray) -> np.ndar
     if dist.shape != shape:
         raise ValueError(f"The graph's distances have shape {dist.shape}, but its indices {shape}.")
     if not (np.isfinite(dist[valid]).all() and (dist[valid] >= 0).all()):
-        raise ValueError("The graph's distances must be finite and not negative (faiss returns squared ones: take the root).")
+        raise ValueError(
+            "The graph's distances must be finite and not negative (faiss returns squared ones: take the root)."
+        )
     return dist.astype(np.float32 if dist.dtype.itemsize <= 4 else np.float64)
 
 

@@ -4,6 +4,7 @@ No n x n array exists at any time: queries are taken in blocks whose size follow
 is never its own neighbour, by index, so duplicates do no harm; equal distances are ordered by index.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -82,7 +83,7 @@ def knn(
     x = _inputs.as_points(x)
     query = None if query is None else _inputs.as_points(query, "query")
     found, unit, squared = find(x, k, query, metric, algorithm, block_bytes, progress)
-    dtype = found.distances.dtype
+    dtype = known_distances(found).dtype
     if not _inputs.is_traced(unit) and not float(jnp.finfo(dtype).tiny) <= unit <= float(jnp.finfo(dtype).max):
         raise ValueError(f"The distances, around {unit:.3g}, are beyond {dtype}: rescale x, or enable x64.")
     return _in_units(found, jnp.asarray(unit, dtype), squared)
@@ -160,40 +161,54 @@ def radius_neighbors(
                [ True,  True],
                [ True, False]], dtype=bool)
     """
-    traced = _inputs.is_traced(x, query, radius)
-    if not traced and not radius > 0:
+    traced, limit = _inputs.is_traced(x, query, radius), jnp.asarray(radius)
+    if not traced and not limit > 0:
         raise ValueError(f"radius = {radius} is not allowed: it must be positive, in the units of the metric.")
     if traced and max_neighbors is None:
         raise ValueError("Inside jit the result's width must be known: pass max_neighbors.")
     n = x.shape[0] if hasattr(x, "shape") else len(x)
-    limit = n - 1 if query is None else n
-    find = partial(knn, x, query=query, metric=metric, block_bytes=block_bytes)
-    width = min(limit, 16 if max_neighbors is None else max_neighbors)
-    found = find(width)
-    # The nearest `width` decide whether any neighbourhood is wider: the last is then within the radius too.
-    while not traced and width < limit and bool((found.distances[:, -1] <= radius).any()):
-        if max_neighbors is not None:
-            full = int((found.distances[:, -1] <= radius).sum())
-            beyond = find(width + 1).distances[:, -1]
-            if bool((beyond <= radius).any()):
-                raise ValueError(
-                    f"{full} points have {max_neighbors} or more neighbours within radius {radius}: raise "
-                    f"max_neighbors (None finds the width) or lower the radius."
-                )
-            break
-        width = min(limit, 2 * width)
-        found = find(width)
-    mask = found.distances <= radius
+    most = n - 1 if query is None else n
+    width = min(most, 16 if max_neighbors is None else max_neighbors)
+
+    def within(width: int) -> Neighbors:
+        found = knn(x, width, query=query, metric=metric, block_bytes=block_bytes)
+        return found._replace(mask=known_distances(found) <= limit)
+
+    found = within(width)
     if traced:
-        return Neighbors(found.indices, found.distances, mask)
-    counts = mask.sum(axis=1)
-    if bool((counts == 0).any()):
-        raise ValueError(
-            f"{int((counts == 0).sum())} of {len(counts)} points have no neighbour within radius {radius}: raise the "
-            f"radius to at least {float(found.distances[:, 0].max()):.6g}, or use knn."
-        )
+        return found
+    # The nearest are found first: a neighbourhood is wider than the search only if its last entry is still within.
+    while max_neighbors is None and width < most and bool(np.asarray(found.mask)[:, -1].any()):
+        width = min(most, 2 * width)
+        found = within(width)
+    counts = np.asarray(found.mask).sum(axis=1)
+    _check_counts(counts, found, within, width, most, radius)
     width = int(counts.max()) if max_neighbors is None else width
-    return Neighbors(*(a[:, :width] for a in (found.indices, found.distances, mask)))
+    return jax.tree.map(lambda a: a[:, :width], found)
+
+
+def _check_counts(
+    counts: np.ndarray, found: Neighbors, within: Callable[[int], Neighbors], width: int, most: int, radius: Any
+) -> None:
+    if (counts == 0).any():
+        raise ValueError(
+            f"{(counts == 0).sum()} of {len(counts)} points have no neighbour within radius {radius}: raise the radius to "
+            f"at least {float(known_distances(found)[:, 0].max()):.6g}, or use knn."
+        )
+    if width < most and (counts == width).any():
+        wider = int(np.asarray(within(width + 1).mask)[:, -1].sum())
+        if wider:
+            raise ValueError(
+                f"{wider} points have more than max_neighbors = {width} neighbours within radius {radius}: raise "
+                f"max_neighbors (None finds the width) or lower the radius."
+            )
+
+
+def known_distances(neighbors: Neighbors) -> Float[Array, "n k"]:
+    """Return the distances, or say that the graph came without."""
+    if neighbors.distances is None:
+        raise ValueError("This graph came without distances: pass them to as_neighbors.")
+    return neighbors.distances
 
 
 class Geometry(NamedTuple):
@@ -201,12 +216,12 @@ class Geometry(NamedTuple):
 
     points: Float[Array, "n d"]
     query: Float[Array, "q d"] | None
-    metric: Metric
+    metric: Callable
     unit: Any
     squared: bool
 
 
-def _geometry(x: Any, query: Any, metric: Metric, standard: _inputs.Standardized | None) -> Geometry:
+def _geometry(x: Any, query: Any, metric: Any, standard: _inputs.Standardized | None) -> Geometry:
     if metric is distances.cosine:  # the angle's metric is the chord between unit vectors
         unit = _inputs.standardize(_unit_rows(x, "x"))
         other = None if query is None else _inputs.apply_standard(_unit_rows(query, "query"), unit)
@@ -236,15 +251,14 @@ def _unit_rows(x: Any, name: str) -> Any:
 
 @partial(jax.jit, static_argnames=("squared",))
 def _in_units(found: Neighbors, unit: Any, squared: bool) -> Neighbors:
-    scaled = found.distances * unit
+    scaled = known_distances(found) * unit
     return found._replace(distances=scaled**2 / 2 if squared else scaled)
 
 
 def _check_shapes(x: Any, query: Any, k: int, metric: Metric) -> int:
     n, d = x.shape
-    if metric == PRECOMPUTED:
-        if query is None and n != d:
-            raise ValueError(f"Precomputed distances should be a square matrix, got shape {x.shape}.")
+    if metric == PRECOMPUTED and query is None and n != d:
+        raise ValueError(f"Precomputed distances should be a square matrix, got shape {x.shape}.")
     if query is not None and query.shape[1] != (n if metric == PRECOMPUTED else d):
         raise ValueError(
             f"query has {query.shape[1]} columns, but must have {n if metric == PRECOMPUTED else d}: one per "
@@ -253,14 +267,16 @@ def _check_shapes(x: Any, query: Any, k: int, metric: Metric) -> int:
     if query is None and n < 2:
         raise ValueError(f"Found array with {n} sample(s) (shape={x.shape}) while a minimum of 2 is required.")
     high = n - 1 if query is None else n
-    return _inputs.check_count(k, "k (n_neighbors)", 1, high, f"x has n_samples = {n} points" + " less itself" * (query is None))
+    return _inputs.check_count(
+        k, "k (n_neighbors)", 1, high, f"x has n_samples = {n} points" + " less itself" * (query is None)
+    )
 
 
 def search(
     points: Float[Array, "n d"],
     query: Float[Array, "q d"] | None,
     k: int,
-    metric: Metric,
+    metric: Callable,
     algorithm: Algorithm = "auto",
     block_bytes: int = BLOCK_BYTES,
     progress: Progress | None = None,

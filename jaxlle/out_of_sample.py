@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from . import _inputs, distances
 from ._search import BLOCK_BYTES
-from .neighbors import Neighbors, knn
+from .neighbors import Neighbors, knn, known_distances
 from .regularizers import trace_ridge
 from .weights import Regularizer, barycentric_weights, distance_weights
 
@@ -56,12 +56,16 @@ def transform(
     x, x_new = _inputs.as_points(x), _inputs.as_points(x_new, "x_new")
     y = jnp.asarray(y)
     if y.shape[0] != x.shape[0]:
-        raise ValueError(f"y has {y.shape[0]} rows and x has {x.shape[0]}: the embedding must be that of the data, row by row.")
+        raise ValueError(
+            f"y has {y.shape[0]} rows and x has {x.shape[0]}: the embedding must be that of the data, row by row."
+        )
     neighbors = knn(x, k, query=x_new, metric=metric, block_bytes=block_bytes)
     if metric == distances.PRECOMPUTED:
         weights = distance_weights(x, neighbors, query=x_new, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
     else:
-        weights = barycentric_weights(x, neighbors, query=x_new, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
+        weights = barycentric_weights(
+            x, neighbors, query=x_new, reg=reg, regularizer=regularizer, block_bytes=block_bytes
+        )
     return _combine(neighbors, weights, y)
 
 
@@ -108,7 +112,7 @@ def inverse_transform(
 @jax.jit
 def _combine(neighbors: Neighbors, weights: Float[Array, "q k"], y: Float[Array, "n c"]) -> Float[Array, "q c"]:
     # The ridge would blur a point that is in the data; its distance is exactly 0, as differences are direct.
-    nearest = neighbors.distances[:, 0] == 0
+    nearest = known_distances(neighbors)[:, 0] == 0
     exact = jnp.zeros_like(weights).at[:, 0].set(1)
     weights = jnp.where(nearest[:, None], exact, weights).astype(y.dtype)
     return jax.vmap(lambda ids, w: jnp.dot(w, y[ids], precision=lax.Precision.HIGHEST))(neighbors.indices, weights)

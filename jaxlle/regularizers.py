@@ -21,7 +21,7 @@ def trace_ridge(gram: Float[Array, "k k"], count: Int[Array, ""], reg: Scalar, u
     Array(0.006, dtype=float32)
     """
     trace = jnp.trace(gram)
-    return reg * jnp.where(trace > 0, trace, 1)
+    return jnp.multiply(reg, jnp.where(trace > 0, trace, 1))
 
 
 def mean_trace_ridge(gram: Float[Array, "k k"], count: Int[Array, ""], reg: Scalar, unit: Scalar) -> Float[Array, ""]:
@@ -32,7 +32,7 @@ def mean_trace_ridge(gram: Float[Array, "k k"], count: Int[Array, ""], reg: Scal
     Array(0.002, dtype=float32)
     """
     trace = jnp.trace(gram)
-    return reg * jnp.where(trace > 0, trace / count, 1)
+    return jnp.multiply(reg, jnp.where(trace > 0, trace / count, 1))
 
 
 def absolute_ridge(gram: Float[Array, "k k"], count: Int[Array, ""], reg: Scalar, unit: Scalar) -> Float[Array, ""]:

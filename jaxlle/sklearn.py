@@ -14,12 +14,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import distances, out_of_sample
-from .neighbors import knn
-from .solvers import DenseQR, Solver, SparseLU
+from .neighbors import Algorithm, knn
+from .solvers import DenseQR, SparseLU
 from .variants import standard
 
 _METHODS = ("standard", "hessian", "modified", "ltsa")
-_ALGORITHMS = {"auto": "auto", "brute": "brute", "kd_tree": "kd_tree", "ball_tree": "auto"}
+_ALGORITHMS: dict[str, Algorithm] = {"auto": "auto", "brute": "brute", "kd_tree": "kd_tree", "ball_tree": "auto"}
 
 
 class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -81,19 +81,19 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def __init__(
         self,
         *,
-        n_neighbors: int = 5,
-        n_components: int = 2,
-        reg: float = 1e-3,
-        eigen_solver: Any = "auto",
-        tol: float = 1e-6,
-        max_iter: int = 100,
-        method: str = "standard",
-        hessian_tol: float = 1e-4,
-        modified_tol: float = 1e-12,
-        neighbors_algorithm: str = "auto",
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        metric: Any = "euclidean",
+        n_neighbors=5,
+        n_components=2,
+        reg=1e-3,
+        eigen_solver="auto",
+        tol=1e-6,
+        max_iter=100,
+        method="standard",
+        hessian_tol=1e-4,
+        modified_tol=1e-12,
+        neighbors_algorithm="auto",
+        random_state=None,
+        n_jobs=None,
+        metric="euclidean",
     ):
         self.n_neighbors = n_neighbors
         self.n_components = n_components
@@ -107,7 +107,7 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.neighbors_algorithm = neighbors_algorithm
         self.random_state = random_state
         self.n_jobs = n_jobs
-        self.metric = metric
+        self.metric: Any = metric
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> "LocallyLinearEmbedding":
@@ -183,7 +183,7 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _n_features_out(self) -> int:
         return self.embedding_.shape[1]
 
-    def _solver(self) -> Solver | str:
+    def _solver(self) -> Any:
         if self.eigen_solver == "arpack":
             return SparseLU(tol=self.tol, max_iterations=self.max_iter)
         if self.eigen_solver == "dense":
@@ -191,7 +191,7 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self.eigen_solver
 
     def _sklearn_neighbors(self, X: np.ndarray) -> NearestNeighbors:
-        metric = self.metric if isinstance(self.metric, str) else (lambda a, b: float(self.metric(a, b)))
+        metric: Any = self.metric if isinstance(self.metric, str) else (lambda a, b: float(self.metric(a, b)))
         return NearestNeighbors(n_neighbors=self.n_neighbors, algorithm="brute", metric=metric).fit(X)
 
 

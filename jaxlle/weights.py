@@ -295,6 +295,7 @@ def checked(weights: Float[Array, "n k"], reg: Any) -> Float[Array, "n k"]:
 
 
 def check_indices(neighbors: Neighbors, n: int, source: Any) -> None:
+    """Raise at the eager door for neighbourhoods that are not those of the points."""
     rows = neighbors.indices.shape[0]
     if rows != source.shape[0]:
         raise ValueError(f"neighbors has {rows} rows, but there are {source.shape[0]} points: one neighbourhood each.")

@@ -40,7 +40,9 @@ def test_products_match_the_dense_matrix(r, m, columns):
         np.testing.assert_allclose(op.rmatvec(jnp.asarray(z, jnp.float32)), expected.T @ z, atol=1e-4)
     np.testing.assert_allclose(prepared.gram(jnp.asarray(y, jnp.float32)), expected.T @ (expected @ y), atol=1e-3)
     np.testing.assert_allclose(b.to_scipy().toarray(), expected, atol=1e-5)
-    np.testing.assert_allclose(b.linear_operator().rmatvec(z[:, 0] if columns else z), expected.T @ (z[:, 0] if columns else z), atol=1e-4)
+    np.testing.assert_allclose(
+        b.linear_operator().rmatvec(z[:, 0] if columns else z), expected.T @ (z[:, 0] if columns else z), atol=1e-4
+    )
 
 
 def test_the_two_products_are_transposes_of_each_other(x64):

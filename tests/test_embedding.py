@@ -16,7 +16,10 @@ SOLVERS = [DenseQR(), SparseLU()]
 def grid(rows, columns, dtype=np.float64):
     """I minus the random walk with reflection on a grid: eigenvalues in closed form, and symmetric."""
     ids = np.arange(rows * columns).reshape(rows, columns)
-    shifted = [np.pad(ids, 1, mode="edge")[1 + a : 1 + a + rows, 1 + b : 1 + b + columns] for a, b in ((0, 1), (0, -1), (1, 0), (-1, 0))]
+    shifted = [
+        np.pad(ids, 1, mode="edge")[1 + a : 1 + a + rows, 1 + b : 1 + b + columns]
+        for a, b in ((0, 1), (0, -1), (1, 0), (-1, 0))
+    ]
     indices = np.stack([ids, *shifted], axis=-1).reshape(-1, 5)
     blocks = np.tile([1.0, -0.25, -0.25, -0.25, -0.25], (rows * columns, 1))
     return Alignment(jnp.asarray(indices), jnp.asarray(blocks[:, None, :], dtype))

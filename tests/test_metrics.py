@@ -1,4 +1,4 @@
-"""Trustworthiness, continuity, label accuracy, Procrustes and subspace angles against oracles and identities."""
+"""Rank measures, label accuracy, Procrustes and subspace angles against oracles and identities."""
 
 from functools import partial
 
@@ -53,8 +53,7 @@ def test_continuity_is_scikit_learns_trustworthiness_with_the_roles_exchanged(x6
     )
 
 
-@pytest.mark.parametrize("d", [2, 5, 20])
-@pytest.mark.parametrize("levels", [2, 4])
+@pytest.mark.parametrize(("d", "levels"), [(2, 2), (5, 4), (20, 2)])
 def test_ties_and_copies_are_ranked_by_index(d, levels):
     rng = np.random.default_rng(1)
     x = rng.integers(0, levels, (60, d)).astype(np.float32)
@@ -106,33 +105,33 @@ def test_float32_is_within_1e_5_of_float64_also_for_distant_clusters(d, distance
 @pytest.mark.parametrize(("d", "scale"), [(3, 1e-20), (30, 1e20)])
 def test_the_data_itself_and_similar_data_are_trusted_fully_and_never_more(d, scale):
     x = pair(n=90, d=d)[0].astype(np.float32)
-    for k in (1, 44):
-        assert float(metrics.trustworthiness(x, np.float32(scale) * x, k=k)) == 1
-        assert float(metrics.continuity(np.float32(scale) * x, x, k=k)) == 1
+    assert float(metrics.trustworthiness(x, np.float32(scale) * x, k=44)) == 1
+    assert float(metrics.continuity(np.float32(scale) * x, x, k=44)) == 1
 
 
 def test_sums_of_ranks_are_exact_at_three_thousand_points(x64):
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(3000, 2))
+    x = rng.normal(size=(3000, 2)).astype(np.float32)
     y = rng.permutation(x)
     k = 20  # 60,000 ranks of about 1,500 sum to 9e7, more than float32 counts exactly
-    np.testing.assert_allclose(metrics.trustworthiness(x, y, k=k), reference(x, y, k), rtol=1e-13)
-    single = x.astype(np.float32), y.astype(np.float32)
+    expected = reference(x, y, k)
+    wide = metrics.trustworthiness(x.astype(np.float64), y.astype(np.float64), k=k)
+    np.testing.assert_allclose(wide, expected, rtol=1e-13)
     with jax.enable_x64(False):
-        np.testing.assert_allclose(metrics.trustworthiness(*single, k=k), reference(*single, k), rtol=1e-6)
+        np.testing.assert_allclose(metrics.trustworthiness(x, y, k=k), expected, rtol=1e-6)
 
 
 @pytest.mark.slow
 def test_a_random_permutation_of_fifty_thousand_points_is_trusted_as_chance_says():
-    # Neighbours in y are uniform among the others, so a rank r is uniform on 1 .. n - 1 and
-    # E max(r - k, 0) = (n - k)(n - k - 1) / 2 / (n - 1); about 0.5 in all. The ranks sum to 1.2e10, above 2^31.
+    # Neighbours in y are uniform among the others, so a rank r is uniform on 1 .. n - 1 and max(r - k, 0) has
+    # the mean (n - k)(n - k - 1) / 2 / (n - 1); about 0.5 in all. The ranks sum to 1.2e10, above 2^31.
     n, k = 50_000, 10
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, 3)).astype(np.float32)
     excess = (n - k) * (n - k - 1) / 2 / (n - 1)
     expected = 1 - 2 * excess / (2 * n - 3 * k - 1)
-    # The mean of n k ranks of standard deviation n / sqrt(12) each; neighbours of near points are the same, and
-    # then so are their ranks: at worst groups of k + 1 points count as one.
+    # The mean of n k ranks of standard deviation n / sqrt(12) each; near points have the same neighbours, and
+    # then their ranks are alike: at worst groups of k + 1 points count as one.
     spread = 2 * (n / np.sqrt(12)) / np.sqrt(n * k / (k + 1)) / (2 * n - 3 * k - 1)
     calls = []
     value = metrics.trustworthiness(x, rng.permutation(x), k=k, progress=lambda *call: calls.append(call))
@@ -163,7 +162,7 @@ def test_ranks_refuse_what_has_no_answer(measure):
     x, y = (a.astype(np.float32) for a in pair(n=20))
     with pytest.raises(ValueError, match=r"k .* = 10 is not allowed: .* n_samples / 2 = 10"):
         measure(x, y, k=10)
-    with pytest.raises(ValueError, match="k .* = 0 is not allowed"):
+    with pytest.raises(ValueError, match=r"k .* = 0 is not allowed"):
         measure(x, y, k=0)
     with pytest.raises(ValueError, match="x has 20 rows and y has 19"):
         measure(x, y[1:])
@@ -208,7 +207,7 @@ def test_label_accuracy_refuses_labels_that_are_not_one_a_point():
     for labels in (np.zeros(29), np.zeros((30, 2)), np.zeros((30, 1))):
         with pytest.raises(ValueError, match="one for each of 30 points"):
             metrics.label_accuracy(y, labels)
-    with pytest.raises(ValueError, match="k .* = 30 is not allowed"):
+    with pytest.raises(ValueError, match=r"k .* = 30 is not allowed"):
         metrics.label_accuracy(y, np.zeros(30), k=30)
 
 
@@ -258,7 +257,6 @@ def test_procrustes_is_right_in_float32_at_any_scale_and_offset(scale, offset):
 
 def test_procrustes_has_right_gradients(x64):
     a, b = jnp.asarray(np.random.default_rng(0).normal(size=(2, 12, 3)))
-    check_grads(jax.jit(lambda a, b: metrics.procrustes(a, b).disparity), (a, b), order=2)
     check_grads(jax.jit(lambda a, b: tuple(metrics.procrustes(a, b))), (a, b), order=1)
 
 
@@ -273,7 +271,7 @@ def test_procrustes_has_right_gradients_between_embeddings_of_orthonormal_column
 
 def test_procrustes_has_finite_gradients_for_points_on_a_line(x64):
     a = jnp.outer(jnp.arange(6.0), jnp.array([1.0, 2.0, 0.0]))  # two singular values are zero
-    grad = jax.grad(lambda a: metrics.procrustes(a, a[::-1] ** 2).disparity)(a)
+    grad = jax.jit(jax.grad(lambda a: metrics.procrustes(a, a[::-1] ** 2).disparity))(a)
     assert np.isfinite(grad).all()
 
 

@@ -183,7 +183,7 @@ def test_memory_is_bounded_by_the_block_and_never_n_by_n():
     from jaxlle import _search
 
     n, d, k, budget = 20_000, 64, 12, 2**25
-    rows = _search._block_rows(n, n, d, 4, distances.euclidean, budget)
+    rows = _search._block_rows((n, d), n, 4, distances.euclidean, budget)
     prepared = _search._Prepared(*(jax.ShapeDtypeStruct(s, np.float32) for s in ((n, d), (n, d), (n,))))
     source = jax.ShapeDtypeStruct((n, d), np.float32)
     compiled = _search._block.lower(prepared, source, 0, rows, k, distances.euclidean, True, budget).compile()
@@ -210,7 +210,7 @@ def test_k_out_of_range_is_refused_and_never_truncated(k):
 def test_bad_requests_say_what_to_do():
     x = points(50, 3)
     for bad in (2.5, True, "3"):
-        with pytest.raises(TypeError, match="whole number|parameter 'k'"):
+        with pytest.raises(TypeError, match=r"whole number|parameter 'k'"):
             jaxlle.knn(x, bad)
     with pytest.raises(ValueError, match="metric = 'euclid' is not known"):
         jaxlle.knn(x, 3, metric="euclid")

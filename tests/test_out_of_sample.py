@@ -2,7 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import swiss_roll
 from jax.test_util import check_grads
 from sklearn.manifold import LocallyLinearEmbedding
 
@@ -12,8 +11,8 @@ from jaxlle.metrics import trustworthiness
 
 @pytest.fixture(scope="module")
 def fitted():
-    x = swiss_roll(600).astype(np.float32)
-    return x[:500], x[500:], np.asarray(jaxlle.lle(x[:500], 2, k=12).points)
+    x = np.asarray(jaxlle.datasets.s_curve(jax.random.key(0), 900).points)
+    return x[:800], x[800:], np.asarray(jaxlle.lle(x[:800], 2, k=12).points)
 
 
 def test_a_training_row_gets_its_own_embedding_bit_for_bit(fitted):

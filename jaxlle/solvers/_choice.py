@@ -17,8 +17,8 @@ _DEVICE_MAX = 8_192
 _HOST_MIN = 64  # below, a Krylov space has no room and the dense solve costs nothing
 
 
-def choose(alignment: Alignment) -> Solver:
-    """Return the solver for an alignment: by whether it is traced, its size and its device.
+def choose(alignment: Alignment, traced: bool = False) -> Solver:
+    """Return the solver for an alignment: by its size and its device, and whether anything is traced.
 
     Inside jit only DenseQR runs, and only up to 20,000 points. Outside, SparseLU on a CPU from 64 points on; on an
     accelerator DenseQR up to 8,192 points and SparseLU, on the host, beyond.
@@ -33,7 +33,7 @@ def choose(alignment: Alignment) -> Solver:
         SparseLU(tol=1e-10, krylov=None, max_iterations=1000)
     """
     n = alignment.indices.shape[0]
-    if is_traced(alignment):
+    if traced or is_traced(alignment):
         if n > _TRACED_MAX:
             raise ValueError(
                 f"Inside jit only DenseQR is at hand, and for n = {n} it would hold a dense {n} x {n} matrix: call embed "

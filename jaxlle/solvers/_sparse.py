@@ -39,7 +39,9 @@ class SparseLU:
     def __call__(self, alignment: Alignment, count: int, key: jax.Array) -> Spectrum:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
         if is_traced(alignment, key):
-            raise TypeError("SparseLU runs on the host and cannot be traced: inside jit, vmap or grad use solvers.DenseQR().")
+            raise TypeError(
+                "SparseLU runs on the host and cannot be traced: inside jit, vmap or grad use solvers.DenseQR()."
+            )
         matrix = _balanced(alignment)
         components = connected_components(alignment)
         inverse = _invert(matrix, alignment.blocks.shape[1], components)
@@ -56,16 +58,11 @@ class _Inverse(NamedTuple):
 
 def _balanced(alignment: Alignment) -> Any:
     """Return B in float64, each row's rounding taken off its largest entry so that B 1 = 0 exactly."""
-    matrix = alignment.to_scipy().astype(np.float64)
-    off = np.asarray(matrix.sum(axis=1)).ravel()
-    starts = matrix.indptr[:-1][np.diff(matrix.indptr) > 0]
-    size = np.abs(matrix.data)
-    largest = np.maximum.reduceat(size, starts) if size.size else size
-    hit = np.flatnonzero(size == np.repeat(largest, np.diff(matrix.indptr)[np.diff(matrix.indptr) > 0]))
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[hit]
-    first = np.unique(rows, return_index=True)
-    matrix.data[hit[first[1]]] -= off[first[0]]
-    return matrix
+    blocks = np.array(alignment.blocks, np.float64)
+    largest = np.abs(blocks).argmax(axis=2)[..., None]
+    rounding = blocks.sum(axis=2, keepdims=True)
+    np.put_along_axis(blocks, largest, np.take_along_axis(blocks, largest, axis=2) - rounding, axis=2)
+    return Alignment(alignment.indices, blocks).to_scipy()  # pyright: ignore[reportArgumentType] - on the host
 
 
 def _invert(matrix: Any, r: int, components: Components) -> _Inverse:
@@ -176,10 +173,18 @@ def _lanczos(matrix: Any, inverse: _Inverse, count: int, rng: np.random.Generato
     vectors, converged = inverse.null[:, 1:], True
     if missing:
         krylov = min(n, max(2 * missing + 4 if options.krylov is None else options.krylov, missing + 1))
-        operator = LinearOperator((n, n), matvec=lambda b: inverse.apply(b.ravel()), dtype=np.float64)
+        operator = LinearOperator((n, n), matvec=lambda b: inverse.apply(b.ravel()), dtype=np.float64)  # pyright: ignore
         start = _off(inverse.null, rng.standard_normal(n))
         try:
-            _, found = eigsh(operator, missing, which="LM", ncv=krylov, tol=options.tol, v0=start, maxiter=options.max_iterations)
+            _, found = eigsh(
+                operator,
+                missing,
+                which="LM",
+                ncv=krylov,
+                tol=options.tol,  # pyright: ignore[reportArgumentType]
+                v0=start,
+                maxiter=options.max_iterations,
+            )
         except ArpackNoConvergence as error:
             found, converged = _off(inverse.null, rng.standard_normal((n, missing))), False
             found[:, : error.eigenvectors.shape[1]] = error.eigenvectors

@@ -192,7 +192,7 @@ def check_spread(points: Array) -> None:
     """Raise for degenerate data: standardised points that are all equal, and so all zero."""
     if not _inputs.is_traced(points) and points.shape[0] > 1 and not bool(jnp.any(points)):
         raise ValueError(
-            f"All {points.shape[0]} points of x are equal (degenerate data): there is no geometry to embed. Check how it was loaded."
+            f"All {points.shape[0]} points of x are equal (degenerate data), with no geometry to embed: check how they were loaded."
         )
 
 
@@ -214,7 +214,9 @@ def _distinct(x: Any, metric: distances.Metric) -> tuple[Any, np.ndarray]:
     if _inputs.is_traced(x):
         raise TypeError("dedupe=True changes the number of points, which jit cannot: dedupe before, outside jit.")
     if metric == distances.PRECOMPUTED:
-        raise ValueError("dedupe=True needs points: with precomputed distances drop the copies' rows and columns first.")
+        raise ValueError(
+            "dedupe=True needs points: with precomputed distances drop the copies' rows and columns first."
+        )
     _, first, copies = np.unique(np.asarray(x), axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)  # keep the order in which the points came
     return x[first[order]], np.argsort(order)[copies.ravel()]

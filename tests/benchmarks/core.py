@@ -1,0 +1,224 @@
+"""The figures of the core, side by side with scikit-learn in one run: `python tests/benchmarks/core.py [SECTION ...]`.
+
+Sections: precision, subspace, speed, batch, memory, start. Needs the extras `sklearn` and `data`. Times are medians of
+warm runs taken in turn; quote the ratios, for seconds drift on a shared machine.
+"""
+
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+K = 12
+
+
+def swiss_roll(n: int) -> np.ndarray:
+    from sklearn.datasets import make_swiss_roll
+
+    return make_swiss_roll(n, random_state=0)[0]
+
+
+def mnist() -> np.ndarray:
+    import jaxlle
+
+    return jaxlle.datasets.mnist().points.astype(np.float64)
+
+
+def small_data() -> dict[str, np.ndarray]:
+    from sklearn.datasets import load_digits, make_s_curve
+
+    return {
+        "Swiss roll 500": swiss_roll(500),
+        "Swiss roll 2,000": swiss_roll(2000),
+        "S-curve 1,000": make_s_curve(1000, random_state=0)[0],
+        "digits 1,797": load_digits().data,
+    }
+
+
+def precision() -> None:
+    """Print the angle between float32 and float64 embeddings, the expected one, and whether the gap flag fired."""
+    import jax
+
+    import jaxlle
+    from jaxlle.metrics import subspace_angle
+
+    print("\nfloat32 against float64 (degrees); expected = eps / (32 gap)")
+    print(f"{'data':18} {'reg':>6} {'solver':9} {'angle':>9} {'expected':>9} {'eps / gap':>9}  gap flag")
+    for name, x in small_data().items():
+        for reg in (1e-3, 1e-6):
+            with jax.enable_x64(True):
+                exact = np.asarray(jaxlle.lle(x, 2, k=K, reg=reg).points)
+            for solver in (jaxlle.solvers.DenseQR(), jaxlle.solvers.SparseLU()):
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    out = jaxlle.lle(x.astype(np.float32), 2, k=K, reg=reg, solver=solver)
+                fired = any(issubclass(w.category, jaxlle.GapWarning) for w in caught)
+                with jax.enable_x64(True):
+                    angle = np.rad2deg(float(subspace_angle(np.asarray(out.points, np.float64), exact)))
+                expected = np.rad2deg(float(out.rounding_angle))
+                bound = min(90.0, np.rad2deg(np.finfo(np.float32).eps / float(out.gap)))
+                print(
+                    f"{name:18} {reg:6.0e} {out.solver:9} {angle:9.5f} {expected:9.5f} {bound:9.3f}  {'fires' if fired else '-'}"
+                )
+
+
+def subspace() -> None:
+    """Print the smallest cosine between our subspace and scikit-learn's, in float64, for each solver."""
+    import jax
+    from sklearn.manifold import locally_linear_embedding
+
+    import jaxlle
+
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from test_lle import scikit_learn
+
+    print(
+        "\nsmallest cosine with scikit-learn's subspace, float64; on our graph / on its own (it breaks ties at random)"
+    )
+    with jax.enable_x64(True):
+        for name, x in {**small_data(), "MNIST 5,000": mnist()}.items():
+            same, _ = scikit_learn(x, 2, K, solver="arpack")
+            own, _ = locally_linear_embedding(x, n_neighbors=K, n_components=2, random_state=0, tol=1e-10)
+            for solver in (jaxlle.solvers.DenseQR(), jaxlle.solvers.SparseLU()):
+                y = np.linalg.qr(np.asarray(jaxlle.lle(x, 2, k=K, solver=solver).points))[0]
+                cosines = [np.linalg.svd(np.linalg.qr(other)[0].T @ y)[1].min() for other in (same, own)]
+                print(f"{name:18} {type(solver).__name__:9} {cosines[0]:.8f} / {cosines[1]:.8f}")
+
+
+def in_turn(ours: Callable[[], Any], theirs: Callable[[], Any], runs: int) -> tuple[float, float]:
+    """Return the median seconds of both, run alternately after a warm-up of ours."""
+    ours()
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(runs):
+        for f, seconds in zip((ours, theirs), times, strict=True):
+            start = time.perf_counter()
+            f()
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def speed() -> None:
+    """Print the whole fit's seconds, warm, against scikit-learn's, with the same data and k, in both dtypes."""
+    from sklearn.manifold import LocallyLinearEmbedding as Theirs
+
+    from jaxlle.sklearn import LocallyLinearEmbedding as Ours
+
+    print("\nwhole fit, k = 12, seconds (scikit-learn computes in float64 whatever it is given)")
+    print(f"{'data':20} {'dtype':8} {'jaxlle':>8} {'sklearn':>8} {'ratio':>6}")
+    for name, x in {
+        "MNIST 5,000 x 784": mnist(),
+        "Swiss roll 10,000": swiss_roll(10_000),
+        "Swiss roll 50,000": swiss_roll(50_000),
+    }.items():
+        for dtype in (np.float32, np.float64):
+            data = x.astype(dtype)
+            fits = [lambda e=e, data=data: e(n_neighbors=K, random_state=0).fit(data) for e in (Ours, Theirs)]
+            a, b = in_turn(*fits, runs=5)
+            print(f"{name:20} {dtype.__name__:8} {a:8.3f} {b:8.3f} {b / a:6.1f}", flush=True)
+
+
+def batch() -> None:
+    """Print the seconds of 64 data sets of 200 points in one vmapped call against a loop over scikit-learn."""
+    import jax
+    from sklearn.manifold import LocallyLinearEmbedding
+
+    import jaxlle
+
+    x = jax.vmap(lambda key: jaxlle.datasets.swiss_roll(key, 200).points)(jax.random.split(jax.random.key(0), 64))
+    fit = jax.jit(jax.vmap(lambda a: jaxlle.lle(a, 2, k=K).points))
+    host = np.asarray(x, np.float64)
+    a, b = in_turn(
+        lambda: jax.block_until_ready(fit(x)),
+        lambda: [LocallyLinearEmbedding(n_neighbors=K).fit(one) for one in host],
+        runs=5,
+    )
+    print(
+        f"\n64 data sets of 200 points: one vmapped call {a:.3f} s, a loop over scikit-learn {b:.3f} s, ratio {b / a:.1f}"
+    )
+
+
+def child(code: str) -> str:
+    """Run code in a fresh process and return what it prints."""
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+_MEMORY = """
+import resource, jax, numpy as np, jaxlle
+x = np.random.default_rng(0).standard_normal((50_000, 784), np.float32)
+jaxlle.lle_alignment(x[:2000], k=12)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+jax.block_until_ready(jaxlle.lle_alignment(x, k=12))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
+"""
+
+
+def memory() -> None:
+    """Print the peak extra memory of neighbours and weights at n = 50,000, D = 784, in a fresh process."""
+    print(
+        f"\nneighbours and weights of 50,000 x 784 float32: peak resident memory {float(child(_MEMORY)):.2f} GiB above the data's"
+    )
+
+
+_START = """
+import time; start = time.perf_counter()
+import numpy as np
+import jaxlle
+from jaxlle.sklearn import LocallyLinearEmbedding
+imported = time.perf_counter() - start
+x = {data}
+start = time.perf_counter()
+LocallyLinearEmbedding(n_neighbors=12).fit(x)
+cold = time.perf_counter() - start
+start = time.perf_counter()
+LocallyLinearEmbedding(n_neighbors=12).fit(x)
+print(imported, cold, time.perf_counter() - start)
+"""
+
+
+def start() -> None:
+    """Print the seconds of the import, and of the first fit in a fresh process against the second."""
+    for _ in range(2):
+        alone = float(child("import time; s = time.perf_counter(); import jaxlle; print(time.perf_counter() - s)"))
+        jax_alone = float(child("import time; s = time.perf_counter(); import jax; print(time.perf_counter() - s)"))
+    print(f"\nimport jaxlle {alone:.3f} s (import jax, which comes with the first name used, {jax_alone:.2f} s)")
+    for name, data in {
+        "MNIST 5,000": "jaxlle.datasets.mnist().points",
+        "Swiss roll 10,000": "np.asarray(__import__('sklearn.datasets').datasets.make_swiss_roll(10_000, random_state=0)[0])",
+    }.items():
+        imported, cold, warm = map(float, child(_START.format(data=data)).split())
+        print(
+            f"{name}: import {imported:.2f} s and first fit {cold:.2f} s; warm {warm:.2f} s; cold - warm {imported + cold - warm:.2f} s"
+        )
+
+
+SECTIONS = {f.__name__: f for f in (precision, subspace, speed, batch, memory, start)}
+
+
+def main(names: list[str]) -> None:
+    """Run the named sections, or all."""
+    import jax
+    import scipy
+    import sklearn
+
+    print(
+        f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, jax {jax.__version__} on "
+        f"{jax.devices()[0].device_kind}, scipy {scipy.__version__}, scikit-learn {sklearn.__version__}"
+    )
+    for name in names or SECTIONS:
+        SECTIONS[name]()
+    print(f"\npeak resident memory of this run: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

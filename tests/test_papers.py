@@ -1,0 +1,33 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+PAPERS = Path(__file__).parent.parent / "papers"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, PAPERS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_paper_is_in_the_readme():
+    readme = (PAPERS.parent / "README.md").read_text()
+    for path in PAPERS.glob("*.py"):
+        assert f"papers/{path.name}" in readme
+
+
+def test_the_swiss_roll_of_roweis_and_saul_unrolls(tmp_path):
+    out = load("roweis_saul_2000").main(n=800, figure=str(tmp_path / "roll.png"))
+    assert out["affine residual"] < 0.2
+    assert out["trustworthiness"] > 0.97
+    assert (tmp_path / "roll.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("path", sorted(PAPERS.glob("*.py")), ids=lambda p: p.stem)
+def test_a_paper_says_what_it_reproduces(path):
+    doc = load(path.stem).__doc__
+    for word in ("DOI", "Claim", "Differs", "Run:"):
+        assert word in doc

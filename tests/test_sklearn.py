@@ -1,0 +1,157 @@
+import inspect
+import pickle
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sklearn.manifold
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from jaxlle.sklearn import LocallyLinearEmbedding
+from jaxlle.solvers import DenseQR
+
+
+@pytest.fixture
+def data():
+    return np.random.default_rng(0).normal(size=(120, 5))
+
+
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks([LocallyLinearEmbedding()], expected_failed_checks=lambda estimator: {})
+def test_scikit_learns_estimator_checks_pass(estimator, check):
+    check(estimator)
+
+
+LEFT_OUT = [
+    "check_dataframe_column_names_consistency",
+    "check_estimator_get_tags_default_keys"
+    if hasattr(estimator_checks, "check_estimator_get_tags_default_keys")
+    else None,
+    "check_get_feature_names_out_error",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+    "check_inplace_ensure_writeable",
+    "check_param_validation",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [name for name in LEFT_OUT if name and hasattr(estimator_checks, name)])
+def test_the_checks_that_scikit_learn_leaves_out_pass_too(name):
+    getattr(estimator_checks, name)("LocallyLinearEmbedding", LocallyLinearEmbedding())
+
+
+def test_the_checks_left_out_are_all_there():
+    assert sum(hasattr(estimator_checks, name) for name in LEFT_OUT if name) >= 10
+
+
+def test_the_founding_code_runs_with_one_import_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("data.npy", load_digits().data)
+    lle = LocallyLinearEmbedding(n_components=2, n_neighbors=10, metric="euclidean")
+    Y = lle.fit_transform(np.load("data.npy"))
+    assert Y.shape == (1797, 2)
+    theirs = sklearn.manifold.LocallyLinearEmbedding(n_components=2, n_neighbors=10).fit_transform(np.load("data.npy"))
+    quality = [sklearn.manifold.trustworthiness(np.load("data.npy"), y, n_neighbors=10) for y in (Y, theirs)]
+    assert abs(quality[0] - quality[1]) < 0.02  # the digits' tied neighbours are theirs to choose at random
+
+
+def test_the_constructor_is_scikit_learns_plus_a_metric():
+    ours = inspect.signature(LocallyLinearEmbedding).parameters
+    theirs = inspect.signature(sklearn.manifold.LocallyLinearEmbedding).parameters
+    assert {n: p.default for n, p in ours.items() if n != "metric"} == {n: p.default for n, p in theirs.items()}
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in ours.values())
+
+
+@pytest.mark.parametrize("solver", ["auto", "arpack", "dense", DenseQR()])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_solver_keeps_the_dtype_and_matches_scikit_learn(data, solver, dtype):
+    ours = LocallyLinearEmbedding(n_neighbors=8, eigen_solver=solver, random_state=0).fit(data.astype(dtype))
+    theirs = sklearn.manifold.LocallyLinearEmbedding(n_neighbors=8, eigen_solver="dense").fit(data)
+    assert ours.embedding_.dtype == dtype
+    cosines = np.linalg.svd(np.linalg.qr(ours.embedding_)[0].T @ np.linalg.qr(theirs.embedding_)[0])[1]
+    assert cosines.min() > 0.9999
+    np.testing.assert_allclose(ours.reconstruction_error_, theirs.reconstruction_error_, rtol=1e-3)
+    signs = np.sign((ours.embedding_ * theirs.embedding_).sum(axis=0))
+    np.testing.assert_allclose(ours.transform(data[:9] + 0.1), theirs.transform(data[:9] + 0.1) * signs, atol=1e-3)
+
+
+def test_float64_is_kept_without_x64_and_without_a_warning(data):
+    assert not jax.config.jax_enable_x64
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lle = LocallyLinearEmbedding(n_neighbors=8).fit(data)
+    assert lle.transform(data).dtype == np.float64
+    np.testing.assert_array_equal(lle.transform(data), lle.embedding_)
+
+
+def test_metrics_change_the_neighbors(data):
+    from scipy.spatial.distance import cdist
+
+    base = LocallyLinearEmbedding(n_neighbors=8).fit(data)
+    far = cdist(data, data)
+    known = LocallyLinearEmbedding(n_neighbors=8, metric="precomputed").fit(far)
+    np.testing.assert_allclose(known.reconstruction_error_, base.reconstruction_error_, rtol=1e-6)
+    np.testing.assert_allclose(known.transform(far), known.embedding_, atol=1e-12)
+    with pytest.raises(ValueError, match="needs the data"):
+        known.inverse_transform(known.embedding_)
+    same = LocallyLinearEmbedding(n_neighbors=8, metric=lambda a, b: jnp.sum((a - b) ** 2)).fit(data)
+    np.testing.assert_allclose(same.embedding_, base.embedding_, atol=1e-9)
+    assert not np.allclose(
+        LocallyLinearEmbedding(n_neighbors=8, metric="chebyshev").fit_transform(data), base.embedding_
+    )
+
+
+@pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
+def test_pipelines_grids_clones_and_pickles_work():
+    x, y = load_digits(n_class=4, return_X_y=True)
+    x, y = x[:200], y[:200]
+    pipeline = make_pipeline(LocallyLinearEmbedding(n_neighbors=8), KNeighborsClassifier(3))
+    grid = GridSearchCV(pipeline, {"locallylinearembedding__n_components": [2, 5]}, cv=2).fit(x, y)
+    assert grid.best_score_ > 0.8
+    lle = clone(grid.best_estimator_[0]).fit(x)
+    again = pickle.loads(pickle.dumps(lle))
+    np.testing.assert_array_equal(again.transform(x[:5]), lle.embedding_[:5])
+
+
+def test_frames_keep_their_names(data):
+    import pandas
+    import polars
+
+    columns = list("abcde")
+    lle = LocallyLinearEmbedding(n_neighbors=8).set_output(transform="pandas")
+    out = lle.fit_transform(pandas.DataFrame(data, columns=columns, index=range(5, 125)))
+    assert list(out.columns) == ["locallylinearembedding0", "locallylinearembedding1"]
+    assert out.index[0] == 5
+    assert list(lle.feature_names_in_) == columns
+    assert isinstance(
+        lle.set_output(transform="polars").transform(polars.DataFrame(data, schema=columns)), polars.DataFrame
+    )
+    with pytest.raises(ValueError, match="feature names"):
+        lle.transform(pandas.DataFrame(data, columns=columns[::-1]))
+
+
+def test_there_and_back(data):
+    lle = LocallyLinearEmbedding(n_neighbors=8, n_components=4).fit(data)
+    np.testing.assert_array_equal(lle.inverse_transform(lle.embedding_), data)
+
+
+def test_methods_to_come_are_named(data):
+    for method in ("modified", "hessian", "ltsa"):
+        with pytest.raises(NotImplementedError, match=f"method='{method}' is not available"):
+            LocallyLinearEmbedding(method=method).fit(data)
+    with pytest.raises(ValueError, match="'method' parameter"):
+        LocallyLinearEmbedding(method="isomap").fit(data)
