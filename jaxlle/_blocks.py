@@ -22,14 +22,19 @@ def map_rows(function: Callable, rows: Any, budget: int, bytes_per_row: int) -> 
         budget: bytes that a block may take.
         bytes_per_row: bytes that one row takes inside the function.
     """
+    return map_blocks(jax.vmap(function), rows, budget, bytes_per_row)
+
+
+def map_blocks(function: Callable, rows: Any, budget: int, bytes_per_row: int) -> Any:
+    """Apply a function of a block of rows to all rows, block by block: `map_rows` is this with a `vmap`."""
     n = jax.tree.leaves(rows)[0].shape[0]
     batch = int(max(1, min(n, budget // max(1, bytes_per_row))))
     if batch == n:
-        return jax.vmap(function)(rows)
+        return function(rows)
 
     def block(start: jax.Array) -> Any:
         ids = jnp.minimum(start + jnp.arange(batch), n - 1)
-        return jax.vmap(function)(jax.tree.map(lambda a: a[ids], rows))
+        return function(jax.tree.map(lambda a: a[ids], rows))
 
     out = lax.map(block, jnp.arange(0, n, batch))
     return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:n], out)

@@ -113,6 +113,8 @@ def _block_rows(shape: tuple[int, ...], q: int, itemsize: int, metric: Callable,
     n, d = shape
     # The products, the bounds and their negatives are float32; differences keep the points' own dtype.
     row = 12 * n if _uses_products(metric, d) else 3 * n * itemsize
+    if jax.default_backend() == "cpu":  # enough rows for a fast product, few enough for the bounds to stay in the cache
+        block_bytes = min(block_bytes, max(2 * CACHE_BYTES, 128 * row))
     return int(max(1, min(q, block_bytes // row)))
 
 

@@ -30,9 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail("interrupted; nothing was written.", 130)
     except _EXPECTED as error:
         return _fail(" ".join(str(error).split()) or type(error).__name__, 1)
-    except (
-        RuntimeError
-    ) as error:  # JAX's own: out of memory is RESOURCE_EXHAUSTED on a GPU, INTERNAL on a CPU
+    except RuntimeError as error:  # JAX's own: out of memory is RESOURCE_EXHAUSTED on a GPU, INTERNAL on a CPU
         text = str(error)
         if "RESOURCE_EXHAUSTED" not in text and "out of memory" not in text.lower():
             raise
@@ -49,9 +47,7 @@ def _fail(message: str, status: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="jaxlle", description="Locally linear embedding in JAX.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    embed = commands.add_parser(
-        "embed", help="embed a built-in data set or a file", description=_embed.__doc__
-    )
+    embed = commands.add_parser("embed", help="embed a built-in data set or a file", description=_embed.__doc__)
     embed.set_defaults(run=_embed)
     embed.add_argument("data", help="mnist, digits, swiss_roll, s_curve, ... or a .npy, .npz or .csv file")
     embed.add_argument("--dim", type=int, default=2, help="dimensions of the embedding (2)")
@@ -65,9 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     kinds = ["data", "float32", "float64"]
     embed.add_argument("--precision", default="data", choices=kinds, help="(the data's own)")
     embed.add_argument("--points", type=int, help="size of a built-in manifold (2000)")
-    embed.add_argument(
-        "--seed", type=int, default=0, help="of built-in manifolds and of the solver's start (0)"
-    )
+    embed.add_argument("--seed", type=int, default=0, help="of built-in manifolds and of the solver's start (0)")
     embed.add_argument("--labels", help="array (.npz) or column (.csv) with the labels")
     embed.add_argument("--out", type=Path, help="write the embedding and its quality to a .npz file")
     embed.add_argument("--plot", type=Path, help=f"draw it to a {', '.join(_PICTURES)} file")
@@ -144,13 +138,9 @@ def _load(options: argparse.Namespace, watch: _Watch) -> tuple[Any, bool]:
 
         name, manifold = options.data, options.data in datasets.MANIFOLDS
         if options.points is not None and not manifold:
-            raise ValueError(
-                f"--points is the size of a built-in manifold, and {name} has its own: leave it out."
-            )
+            raise ValueError(f"--points is the size of a built-in manifold, and {name} has its own: leave it out.")
         if options.labels is not None and (manifold or name in datasets.REAL):
-            raise ValueError(
-                f"--labels names an array or a column of a file, and {name} is built in: leave it out."
-            )
+            raise ValueError(f"--labels names an array or a column of a file, and {name} is built in: leave it out.")
         if manifold:
             size = 2000 if options.points is None else options.points
             _inputs.check_count(size, "--points", 1, 2**31 - 1, "row numbers are int32")
@@ -215,9 +205,7 @@ def _describe(options: argparse.Namespace, data: Any, parts: tuple) -> list[tupl
     ]
 
 
-def _quality(
-    options: argparse.Namespace, data: Any, out: Any, neighbors: Any, watch: _Watch
-) -> list[tuple[str, str]]:
+def _quality(options: argparse.Namespace, data: Any, out: Any, neighbors: Any, watch: _Watch) -> list[tuple[str, str]]:
     """Return the report's rows on how good an embedding is."""
     import numpy as np
 
@@ -229,17 +217,13 @@ def _quality(
         near = min(options.k, (len(kept) - 1) // 2)
         if options.metric != "precomputed":
             condition = np.asarray(local_condition(data.points, neighbors, reg=options.reg))
-            rows.append(
-                ("local condition", f"median {np.median(condition):.3g}, largest {condition.max():.3g}")
-            )
+            rows.append(("local condition", f"median {np.median(condition):.3g}, largest {condition.max():.3g}"))
         if options.metric != "precomputed" and near > 0:
             value = float(metrics.trustworthiness(data.points[kept], y, k=near, progress=progress))
             rows.append(("trustworthiness", f"{value:.4f} (k = {near})"))
         if data.labels is not None and data.labels.dtype.kind != "f" and len(kept) > 10:
             value = metrics.label_accuracy(y, data.labels[kept], k=10)
-            rows.append(
-                ("label accuracy", f"{value:.4f} (10 nearest neighbours in {options.dim} dimensions)")
-            )
+            rows.append(("label accuracy", f"{value:.4f} (10 nearest neighbours in {options.dim} dimensions)"))
     return rows
 
 
@@ -350,9 +334,7 @@ def _check_output(path: Path | None, suffixes: tuple[str, ...], option: str, dat
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise OSError(f"{option} {path}: the folder {path.parent} does not exist or cannot be written to.")
     if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
-        raise OSError(
-            f"{option} {path}: there is a folder of this name, or a file that cannot be written to."
-        )
+        raise OSError(f"{option} {path}: there is a folder of this name, or a file that cannot be written to.")
     if path.resolve() == Path(data).resolve():
         raise ValueError(f"{option} {path}: this would replace the data.")
 

@@ -275,9 +275,7 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
     if found is None:
         return Data(points, None, None, path.stem)
     if found.shape != points.shape[:1]:
-        raise ValueError(
-            f"{path} holds {found.size} labels, but there must be one for each of {len(points)} points."
-        )
+        raise ValueError(f"{path} holds {found.size} labels, but there must be one for each of {len(points)} points.")
     return Data(points, _as_whole(found), None, path.stem)
 
 
@@ -355,9 +353,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise
     except Exception as error:
         if "pickle" in str(error):
-            reason = (
-                "holds pickled objects, which can run code and are refused, or no array: save plain numbers"
-            )
+            reason = "holds pickled objects, which can run code and are refused, or no array: save plain numbers"
         else:
             reason = f"cannot be read ({error}): it is truncated, malformed, or not what its name says"
         raise ValueError(f"{path} {reason}.") from None

@@ -104,9 +104,7 @@ def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
     y = _inputs.as_points(y, "y")
     _, classes = np.unique(np.asarray(labels), return_inverse=True)
     if classes.shape != (y.shape[0],):
-        raise ValueError(
-            f"labels has shape {np.shape(labels)}, but there must be one for each of {y.shape[0]} points."
-        )
+        raise ValueError(f"labels has shape {np.shape(labels)}, but there must be one for each of {y.shape[0]} points.")
     votes = np.sort(classes[np.asarray(knn(y, k).indices)], axis=1)
     counts = np.stack([(votes == votes[:, [j]]).sum(axis=1) for j in range(votes.shape[1])], axis=1)
     chosen = votes[np.arange(len(votes)), counts.argmax(axis=1)]
@@ -227,9 +225,7 @@ def _check_pair(x: Any, y: Any, k: int) -> None:
     _inputs.check_count(k, "k (n_neighbors)", 1, (n - 1) // 2, why)
 
 
-def _rank_penalty(
-    base: Any, other: Any, k: int, block_bytes: int, progress: Progress | None
-) -> Float[Array, ""]:
+def _rank_penalty(base: Any, other: Any, k: int, block_bytes: int, progress: Progress | None) -> Float[Array, ""]:
     """Return 1 minus the normalised sum of the ranks in `base`, beyond k, of the k nearest in `other`."""
     points, others = _inputs.standardize(base).points, _inputs.standardize(other).points
     near = search(others, None, k, distances.euclidean, block_bytes=block_bytes).indices

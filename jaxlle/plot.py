@@ -127,9 +127,7 @@ def spectrum(values: Any, dim: int | None = None, *, ax: Axes | None = None) -> 
     if s.ndim != 1 or s.size == 0:
         raise ValueError(f"Singular values have shape (count,), got {s.shape}.")
     if dim is not None and not isinstance(values, Embedding) and not 1 <= dim < len(s):
-        raise ValueError(
-            f"dim = {dim} is not allowed: of {len(s)} values the gap lies behind 1 to {len(s) - 1}."
-        )
+        raise ValueError(f"dim = {dim} is not allowed: of {len(s)} values the gap lies behind 1 to {len(s) - 1}.")
     ax = plt.subplots(figsize=(6, 4), layout="constrained")[1] if ax is None else ax
     number = np.arange(1, len(s) + 1)
     floor = max(1e-20 * float(s.max()), np.finfo(np.float64).tiny)  # where a zero is drawn
@@ -156,9 +154,7 @@ def _points(y: Any) -> np.ndarray:
 def _matching(values: Any, n: int, name: str, ndim: int) -> np.ndarray:
     values = np.asarray(values)
     if values.ndim != ndim or len(values) != n:
-        raise ValueError(
-            f"{name} has shape {values.shape}, but must have {ndim} axes, the first of {n} points."
-        )
+        raise ValueError(f"{name} has shape {values.shape}, but must have {ndim} axes, the first of {n} points.")
     return values
 
 

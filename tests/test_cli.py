@@ -16,6 +16,7 @@ from jaxlle import cli, datasets, plot
 
 matplotlib.use("Agg")
 
+import matplotlib.figure
 import matplotlib.image
 
 
@@ -203,8 +204,8 @@ def test_separate_components_are_embedded_one_by_one_and_drawn(capsys, tmp_path)
         assert saved["points"].shape == (40, 2)
         assert saved["gap"].shape == saved["converged"].shape == (2,)
         with jax.enable_x64(True):
-            alone = jaxlle.lle(clusters()[:10], 2, k=5).points
-        np.testing.assert_allclose(np.abs(saved["points"][30:]), np.abs(alone), atol=1e-8)
+            parts = jaxlle.embed_components(jaxlle.lle_alignment(clusters(), k=5), 2)
+        np.testing.assert_allclose(saved["points"], np.concatenate([p.points for p in parts]), atol=1e-8)
     assert matplotlib.image.imread(tmp_path / "a.png").ndim == 3
 
 
@@ -348,11 +349,14 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(capsys, t
 
 
 def failing(error):
-    """A function that writes half of its file, as far as it is given one, and fails."""
+    """A function that writes half of the file it is given, if any, and fails."""
 
-    def fail(file, *_, **__):
-        if hasattr(file, "write"):
-            file.write(b"half")
+    def fail(*arguments, **_):
+        for file in arguments:
+            if isinstance(file, Path):
+                file.write_bytes(b"half")
+            elif hasattr(file, "write"):
+                file.write(b"half")
         raise error
 
     return fail
@@ -366,12 +370,14 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("error", "status", "message"), FAILURES)
-@pytest.mark.parametrize("place", ["savez", "embedding"])
+@pytest.mark.parametrize(
+    "place", [(np, "savez"), (plot, "embedding"), (matplotlib.figure.Figure, "savefig")], ids=lambda p: p[1]
+)
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_failure_while_writing_leaves_no_part_and_old_files_as_they_were(
     capsys, tmp_path, monkeypatch, error, status, message, place, exists
 ):
-    monkeypatch.setattr(*((np, "savez") if place == "savez" else (plot, "embedding")), failing(error))
+    monkeypatch.setattr(*place, failing(error))
     files = tmp_path / "a.npz", tmp_path / "a.png"
     if exists:
         for path in files:

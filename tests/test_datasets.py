@@ -96,8 +96,11 @@ def test_the_broken_roll_has_an_empty_band_and_two_even_pieces():
     u, _ = unit_square(next(sample(datasets.broken_swiss_roll)))
     assert not ((u > 0.4 + 1e-5) & (u < 0.6 - 1e-5)).any()
     assert abs((u < 0.5).mean() - 0.5) < 5 * 0.5 / np.sqrt(N)
-    counts = np.histogram(u[u < 0.5], bins=4, range=(0, 0.4))[0]
-    assert (np.abs(counts - counts.sum() / 4) < 5 * np.sqrt(counts.sum() * 3 / 16)).all()
+    for ends in ((0, 0.4), (0.6, 1)):
+        piece = u[(u > ends[0] - 1e-5) & (u < ends[1] + 1e-5)]
+        np.testing.assert_allclose([piece.min(), piece.max()], ends, atol=0.01)
+        counts = np.histogram(u, bins=4, range=ends)[0]
+        assert (np.abs(counts - N / 8) < 5 * np.sqrt(N / 8 * 7 / 8)).all()
 
 
 def test_the_s_curve_has_its_arc_length_as_parameter(x64):

@@ -20,8 +20,8 @@ def test_every_paper_is_in_the_readme():
 
 
 def test_the_swiss_roll_of_roweis_and_saul_unrolls(tmp_path):
-    out = load("roweis_saul_2000").main(n=800, figure=str(tmp_path / "roll.png"))
-    assert out["affine residual"] < 0.2
+    out = load("roweis_saul_2000").main(figure=str(tmp_path / "roll.png"))
+    assert out["affine residual"] < 0.13
     assert out["trustworthiness"] > 0.97
     assert (tmp_path / "roll.png").stat().st_size > 10_000
 
