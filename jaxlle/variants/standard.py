@@ -192,7 +192,7 @@ def check_spread(points: Array) -> None:
     """Raise for degenerate data: standardised points that are all equal, and so all zero."""
     if not _inputs.is_traced(points) and points.shape[0] > 1 and not bool(jnp.any(points)):
         raise ValueError(
-            f"All {points.shape[0]} points of x are equal (degenerate data), with no geometry to embed: check how they were loaded."
+            f"All {points.shape[0]} points of x are equal (degenerate data): there is no geometry to embed, check the loading."
         )
 
 

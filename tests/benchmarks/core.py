@@ -198,7 +198,8 @@ def start() -> None:
     }.items():
         imported, cold, warm = map(float, child(_START.format(data=data)).split())
         print(
-            f"{name}: import {imported:.2f} s and first fit {cold:.2f} s; warm {warm:.2f} s; cold - warm {imported + cold - warm:.2f} s"
+            f"{name}: import {imported:.2f} s, first fit {cold:.2f} s, warm fit {warm:.2f} s; "
+            f"import and first less warm {imported + cold - warm:.2f} s"
         )
 
 
@@ -212,8 +213,8 @@ def main(names: list[str]) -> None:
     import sklearn
 
     print(
-        f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, jax {jax.__version__} on "
-        f"{jax.devices()[0].device_kind}, scipy {scipy.__version__}, scikit-learn {sklearn.__version__}"
+        f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"jax {jax.__version__} on {jax.devices()[0].device_kind}, scipy {scipy.__version__}, scikit-learn {sklearn.__version__}"
     )
     for name in names or SECTIONS:
         SECTIONS[name]()
