@@ -51,14 +51,13 @@ def test_continuity_is_scikit_learns_trustworthiness_with_the_roles_exchanged(x6
     np.testing.assert_allclose(metrics.continuity(x, y, k=7), sklearn_trustworthiness(y, x, n_neighbors=7), rtol=1e-13)
 
 
-@pytest.mark.parametrize(("d", "levels"), [(2, 2), (5, 4), (20, 2)])
-def test_ties_and_copies_are_ranked_by_index(d, levels):
+@pytest.mark.parametrize(("d", "levels", "k"), [(2, 2, 1), (2, 2, 29), (5, 4, 3), (20, 2, 3)])
+def test_ties_and_copies_are_ranked_by_index(d, levels, k):
     rng = np.random.default_rng(1)
     x = rng.integers(0, levels, (60, d)).astype(np.float32)
     y = rng.integers(0, 4, (60, 2)).astype(np.float32)
-    for k in (1, 29):
-        np.testing.assert_allclose(metrics.trustworthiness(x, y, k=k), reference(x, y, k), rtol=1e-6)
-        np.testing.assert_allclose(metrics.continuity(x, y, k=k), reference(y, x, k), rtol=1e-6)
+    np.testing.assert_allclose(metrics.trustworthiness(x, y, k=k), reference(x, y, k), rtol=1e-6)
+    np.testing.assert_allclose(metrics.continuity(x, y, k=k), reference(y, x, k), rtol=1e-6)
 
 
 def test_largest_k_below_half_of_the_points_is_within_zero_and_one():
@@ -70,7 +69,7 @@ def test_largest_k_below_half_of_the_points_is_within_zero_and_one():
         assert value == pytest.approx(reference(x, y, 3), abs=1e-6)
 
 
-@pytest.mark.parametrize(("d", "block_bytes"), [(4, 1), (4, 20_000), (25, 20_000)])
+@pytest.mark.parametrize(("d", "block_bytes"), [(4, 1), (25, 20_000)])
 def test_neither_blocks_nor_jit_change_the_answer(d, block_bytes):
     x, y = pair(n=101, d=d)
     x, y = x.astype(np.float32), y.astype(np.float32)
@@ -80,11 +79,10 @@ def test_neither_blocks_nor_jit_change_the_answer(d, block_bytes):
     np.testing.assert_allclose(inside, whole, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("measure", "d"), [(metrics.trustworthiness, 25), (metrics.continuity, 4)])
-def test_vmap_gives_what_eager_calls_give(measure, d):
-    pairs = [pair(n=60, d=d, seed=s) for s in range(3)]
+def test_vmap_gives_what_eager_calls_give():
+    pairs = [pair(n=60, d=25, seed=s) for s in range(3)]
     xs, ys = (jnp.asarray(np.stack(a), jnp.float32) for a in zip(*pairs, strict=True))
-    one = partial(measure, k=4)
+    one = partial(metrics.trustworthiness, k=4)
     eager = [float(one(x, y)) for x, y in zip(xs, ys, strict=True)]
     np.testing.assert_allclose(jax.jit(jax.vmap(one))(xs, ys), eager, rtol=1e-6)
 

@@ -22,6 +22,7 @@ from jaxlle import plot
 
 @pytest.fixture(autouse=True)
 def closed():
+    plt.close("all")  # what doctests have left open
     yield
     plt.close("all")
 
