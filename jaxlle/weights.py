@@ -60,8 +60,8 @@ def barycentric_weights(
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> x = jnp.array([[0.0], [1.0], [3.0]])
-        >>> jaxlle.barycentric_weights(x, jaxlle.knn(x, 2), reg=1e-6)[1]
-        Array([0.667, 0.333], dtype=float32)
+        >>> jaxlle.barycentric_weights(x, jaxlle.knn(x, 2), reg=1e-6)[1].tolist()
+        [0.667, 0.333]
     """
     x = _inputs.as_points(x)
     query = None if query is None else _inputs.as_points(query, "query")
@@ -96,8 +96,8 @@ def ridge_regression_weights(
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> x = jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-        >>> jaxlle.ridge_regression_weights(x, jaxlle.knn(x, 2), reg=1e-6)[2]
-        Array([0.5, 0.5], dtype=float32)
+        >>> jaxlle.ridge_regression_weights(x, jaxlle.knn(x, 2), reg=1e-6)[2].tolist()
+        [0.500, 0.500]
     """
     x = _inputs.as_points(x)
     check_reg(reg, trace_ridge, neighbors.indices.shape[1], x.shape[1])
@@ -136,8 +136,8 @@ def kernel_weights(
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> x = jnp.array([[0.0], [1.0], [3.0]])
-        >>> jaxlle.kernel_weights(x, jaxlle.knn(x, 2), jnp.dot, reg=1e-6)[1]
-        Array([0.667, 0.333], dtype=float32)
+        >>> jaxlle.kernel_weights(x, jaxlle.knn(x, 2), jnp.dot, reg=1e-6)[1].tolist()
+        [0.667, 0.333]
     """
     x = _inputs.as_points(x)
     check_reg(reg, regularizer, neighbors.indices.shape[1], x.shape[1])
@@ -178,8 +178,8 @@ def distance_weights(
         >>> import jax.numpy as jnp, jaxlle
         >>> x = jnp.array([[0.0], [1.0], [3.0]])
         >>> far = abs(x - x.T)
-        >>> jaxlle.distance_weights(far, jaxlle.knn(far, 2, metric="precomputed"), reg=1e-6)[1]
-        Array([0.667, 0.333], dtype=float32)
+        >>> jaxlle.distance_weights(far, jaxlle.knn(far, 2, metric="precomputed"), reg=1e-6)[1].tolist()
+        [0.667, 0.333]
     """
     matrix = _inputs.as_points(distances, "distances")
     if matrix.shape[0] != matrix.shape[1]:
@@ -215,8 +215,8 @@ def gram_weights(
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
-        >>> jaxlle.gram_weights(jnp.array([[[1.0, -2.0], [-2.0, 4.0]]]), reg=1e-6)
-        Array([[0.667, 0.333]], dtype=float32)
+        >>> jaxlle.gram_weights(jnp.array([[[1.0, -2.0], [-2.0, 4.0]]]), reg=1e-6).tolist()
+        [[0.667, 0.333]]
     """
     check_reg(reg, regularizer, gram.shape[-1], gram.shape[-1])
     mask = jnp.ones(gram.shape[:2], bool) if mask is None else mask
