@@ -23,7 +23,7 @@ AnyArray = Array | np.ndarray  # an embedding taken to the host is one still
 
 _ANGLE_LIMIT = np.deg2rad(0.1)  # expected rounding beyond this is warned of
 # eps / gap bounds the angle of the worst perturbation; rounding points nowhere in particular, and turned Swiss rolls,
-# S-curves and digits by 1/570 to 1/44 of it (tests/benchmarks/precision.py).
+# S-curves and digits by 1/44 of it at most (tests/benchmarks/core.py precision).
 _TYPICAL = 1 / 32
 
 

@@ -131,7 +131,7 @@ def test_the_derivative_matches_finite_differences(x64, regularizer):
 
 
 def test_the_derivative_is_the_closed_rule(x64):
-    # NUMERICS: ubar = (g - (g.w) 1) / s, v = C^-1 ubar, Cbar = -(v u^T + u v^T) / 2, with u = C^-1 1, s = sum u.
+    # ubar = (g - (g.w) 1) / s, v = C^-1 ubar, Cbar = -(v u^T + u v^T) / 2, with u = C^-1 1, s = sum u.
     rng = np.random.default_rng(0)
     a = rng.normal(size=(6, 6))
     c, g = jnp.asarray(a @ a.T + np.eye(6)), rng.normal(size=6)
