@@ -5,7 +5,6 @@ embedding is spanned by the bottom right singular vectors of the stacked maps B,
 r = 1 and the block is ``[1, -w]``, so B = I - W. ``M = B^T B`` is never formed: squaring costs half the digits.
 """
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -182,7 +181,7 @@ def _gather(prepared: PreparedAlignment, z: Array) -> Array:
     return jnp.reshape(out, (n, *z.shape[1:]))
 
 
-@partial(jax.jit)
+@jax.jit
 def _columns(indices: Int[Array, "n m"]) -> tuple[Int[Array, " nm"], Int[Array, " n_plus_1"]]:
     n, _ = indices.shape
     order = jnp.argsort(indices.ravel(), stable=True).astype(jnp.int32)
