@@ -139,6 +139,17 @@ def _cast_host(x: np.ndarray, name: str) -> np.ndarray:
     raise ValueError(f"{name} has dtype {x.dtype}, which is not numeric: convert strings and dates to numbers first.")
 
 
+def varying(x: Any) -> Any:
+    """Return x without the columns that are equal in all rows, if x is a NumPy array: they add nothing to a difference.
+
+    Images have many. One column stays if all are so.
+    """
+    if not isinstance(x, np.ndarray):
+        return x
+    keep = x.min(axis=0) < x.max(axis=0)
+    return x if keep.all() else x[:, keep if keep.any() else slice(1)]
+
+
 def standardize(x: Any) -> Standardized:
     """Centre and scale points so that float32 is right at any offset and scale.
 

@@ -7,15 +7,15 @@ distance lies below every bound left out. Rows that are not certain are searched
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from . import distances
+from . import _projection, distances
 from ._blocks import CACHE_BYTES, map_rows
 from ._inputs import memory_advice
 
@@ -26,13 +26,37 @@ FoundInBlock = tuple[Int[Array, "b k"], Float[Array, "b k"]]
 BLOCK_BYTES = 2**27
 _DIRECT_MAX_FEATURES = 16  # up to here differences cost no more than the product, and need no re-ranking
 _SPARE = 4  # candidates beyond k that are measured
+_GROUP = 64  # points are filled up to a multiple, so that a selection can go by groups
 _REPAIR_ROWS = 8  # uncertain rows searched at a time
 
 
 class _Prepared(NamedTuple):
     points: Float[Array, "n d"]
-    single: Float[Array, "m d"]  # float32 copy for the products, empty where there are none
-    squares: Float[Array, " m"]
+    factor: Float[Array, "p m"]  # float32 rows whose products bound distances, filled up; empty where there are none
+    squares: Float[Array, " p"]  # squared norms, infinite where filled up
+
+
+class _Options(NamedTuple):
+    """What is static in a search."""
+
+    k: int
+    metric: Callable
+    exclude_self: bool
+    block_bytes: int
+    spare: int = _SPARE
+    repair: bool = True  # search again what the bounds leave uncertain
+
+
+class _Report:
+    """Counts the rows that are settled, and tells."""
+
+    def __init__(self, progress: Progress | None, total: int):
+        self.progress, self.total, self.done = progress, total, 0
+
+    def add(self, rows: int) -> None:
+        self.done += rows
+        if self.progress is not None:
+            self.progress(self.done, self.total)
 
 
 def nearest(
@@ -44,19 +68,46 @@ def nearest(
     progress: Progress | None,
 ) -> Found:
     """Return indices and distances, block after block, so that a long search can be watched and interrupted."""
-    prepared = _prepare(points, metric)
-    source = points if query is None else query
-    rows = _block_rows(points.shape, source.shape[0], points.dtype.itemsize, metric, block_bytes)
-    found, total = [], source.shape[0]
-    find = partial(_block, rows=rows, k=k, metric=metric, exclude_self=query is None, block_bytes=block_bytes)
+    options = _Options(k, metric, query is None, block_bytes)
+    total = points.shape[0] if query is None else query.shape[0]
+    report = _Report(progress, total)
     with memory_advice(f"it was given block_bytes = {block_bytes} for the neighbours; try {block_bytes // 8}"):
-        for start in range(0, total, rows):
-            block = find(prepared, source, start)
-            found.append(jax.block_until_ready(block))  # one block's memory at a time
-            if progress is not None:
-                progress(min(start + rows, total), total)
-    indices, dist = (jnp.concatenate(parts)[:total] for parts in zip(*found, strict=True))
-    return indices, dist
+        plan = _projection.plan(points, k) if query is None and _is_host_product(points, metric) else None
+        if plan is not None:
+            return _nearest_by_projection(points, plan, options, report)
+        prepared = _prepare(points, metric)
+        source = prepared if query is None else _prepare(query, metric)
+        return _in_blocks(prepared, source, np.arange(total), options, report)[:2]
+
+
+def _nearest_by_projection(
+    points: Float[Array, "n d"], plan: _projection.Plan, options: _Options, report: _Report
+) -> Found:
+    """Search with few columns first, then with all of them for the rows that this leaves uncertain."""
+    n = points.shape[0]
+    prepared = _filled(points, plan.factor, plan.squares)
+    few = options._replace(spare=plan.spare, repair=False)
+    indices, dist, certain = _in_blocks(prepared, prepared, np.arange(n), few, report)
+    rest = np.flatnonzero(~certain)
+    if not len(rest):
+        return indices, dist
+    prepared = _prepare(points, options.metric)
+    more, further, _ = _in_blocks(prepared, prepared, rest, options, report)
+    return indices.at[rest].set(more), dist.at[rest].set(further)
+
+
+def _in_blocks(
+    prepared: _Prepared, source: _Prepared, rows: np.ndarray, options: _Options, report: _Report
+) -> tuple[Int[Array, "r k"], Float[Array, "r k"], np.ndarray]:
+    """Search for some rows of the source; return indices, distances, and which rows are certain."""
+    size = _block_rows(prepared.points, len(rows), options)
+    found = []
+    for start in range(0, len(rows), size):
+        ids = rows[np.minimum(np.arange(start, start + size), len(rows) - 1)].astype(np.int32)
+        found.append(jax.block_until_ready(_block(prepared, source, ids, options)))  # one block's memory at a time
+        report.add(int(np.asarray(found[-1][2])[: len(rows) - start].sum()))
+    indices, dist, certain = (jnp.concatenate(parts)[: len(rows)] for parts in zip(*found, strict=True))
+    return indices, dist, np.asarray(certain)
 
 
 def nearest_traced(
@@ -65,12 +116,16 @@ def nearest_traced(
     """Return indices and distances inside jit; the distances are differentiable, the selection is not."""
     fixed, fixed_query = lax.stop_gradient((points, query))
     prepared = _prepare(fixed, metric)
-    source = fixed if fixed_query is None else fixed_query
-    rows = _block_rows(points.shape, source.shape[0], points.dtype.itemsize, metric, block_bytes)
-    starts = jnp.arange(0, source.shape[0], rows)
-    find = partial(_block, rows=rows, k=k, metric=metric, exclude_self=query is None, block_bytes=block_bytes)
-    indices, _ = lax.map(lambda start: find(prepared, source, start), starts)
-    indices = indices.reshape(-1, k)[: source.shape[0]]
+    source = prepared if fixed_query is None else _prepare(fixed_query, metric)
+    options, total = _Options(k, metric, query is None, block_bytes), source.points.shape[0]
+    rows = _block_rows(points, total, options)
+    starts = jnp.arange(0, total, rows, dtype=np.int32)
+
+    def find(start: Array) -> Int[Array, "b k"]:
+        return _block(prepared, source, jnp.minimum(start + jnp.arange(rows, dtype=np.int32), total - 1), options)[0]
+
+    indices = lax.map(find, starts)
+    indices = indices.reshape(-1, k)[:total]
     return indices, pair_distances(points, points if query is None else query, indices, metric, block_bytes)
 
 
@@ -109,13 +164,18 @@ def _uses_products(metric: Callable, d: int) -> bool:
     return metric is distances.euclidean and d > _DIRECT_MAX_FEATURES
 
 
-def _block_rows(shape: tuple[int, ...], q: int, itemsize: int, metric: Callable, block_bytes: int) -> int:
-    n, d = shape
-    # The products, the bounds and their negatives are float32; differences keep the points' own dtype.
-    row = 12 * n if _uses_products(metric, d) else 3 * n * itemsize
-    if jax.default_backend() == "cpu":  # enough rows for a fast product, few enough for the bounds to stay in the cache
-        block_bytes = min(block_bytes, max(2 * CACHE_BYTES, 128 * row))
-    return int(max(1, min(q, block_bytes // row)))
+def _is_host_product(points: Array, metric: Callable) -> bool:
+    return _uses_products(metric, points.shape[1]) and all(device.platform == "cpu" for device in points.devices())
+
+
+def _block_rows(points: Array, q: int, options: _Options) -> int:
+    n, d = points.shape
+    # The products and the ranks are float32; differences keep the points' own dtype.
+    row = 8 * n if _uses_products(options.metric, d) else 3 * n * points.dtype.itemsize
+    budget = options.block_bytes
+    if jax.default_backend() == "cpu":  # enough rows for a fast product, few enough for its ranks to stay in the cache
+        budget = min(budget, max(2 * CACHE_BYTES, 512 * row))
+    return int(max(1, min(q, budget // row)))
 
 
 @partial(jax.jit, static_argnames=("metric",))
@@ -123,56 +183,56 @@ def _prepare(points: Float[Array, "n d"], metric: Callable) -> _Prepared:
     if not _uses_products(metric, points.shape[1]):
         return _Prepared(points, points[:0], points[:0, 0])
     single = points.astype(np.float32)
-    return _Prepared(points, single, jnp.sum(single**2, axis=1))
+    # Not beside the products: XLA's CPU compiler (jaxlib 0.10) would take the sum into them, at twice their time.
+    return _filled(points, single, _row_sums(single**2))
 
 
-@partial(jax.jit, static_argnames=("rows", "k", "metric", "exclude_self", "block_bytes"))
+def _filled(points: Array, factor: ArrayLike, squares: ArrayLike) -> _Prepared:
+    """Fill up to a multiple of _GROUP with points infinitely far away."""
+    more = -points.shape[0] % _GROUP
+    return _Prepared(points, jnp.pad(factor, ((0, more), (0, 0))), jnp.pad(squares, (0, more), constant_values=jnp.inf))
+
+
+@partial(jax.jit, static_argnames=("options",))
 def _block(
-    prepared: _Prepared,
-    source: Float[Array, "q d"],
-    start: Any,
-    rows: int,
-    k: int,
-    metric: Callable,
-    exclude_self: bool,
-    block_bytes: int,
-) -> FoundInBlock:
-    """Return the neighbours of `rows` queries from `start` on (the last query repeats beyond the end)."""
-    ids = jnp.minimum(start + jnp.arange(rows, dtype=np.int32), source.shape[0] - 1)
-    own = ids if exclude_self else jnp.full_like(ids, -1)
-    direct = partial(_by_differences, prepared.points, k=k, metric=metric, block_bytes=block_bytes)
-    if not _uses_products(metric, source.shape[1]):
-        return direct(source[ids], own)
+    prepared: _Prepared, source: _Prepared, ids: Int[Array, " b"], options: _Options
+) -> tuple[Int[Array, "b k"], Float[Array, "b k"], Bool[Array, " b"]]:
+    """Return the neighbours of some rows of the source, and whether they are certain."""
+    k, rows = options.k, ids.shape[0]
+    own = ids if options.exclude_self else jnp.full_like(ids, -1)
+    direct = partial(_by_differences, prepared.points, options=options)
+    if not _uses_products(options.metric, source.points.shape[1]):
+        return *direct(source.points[ids], own), jnp.ones(rows, bool)
 
     def repair(state: tuple) -> tuple:
         (some,) = jnp.nonzero(~state[2], size=min(_REPAIR_ROWS, rows), fill_value=rows)
         safe = jnp.minimum(some, rows - 1)
-        new = (*direct(source[ids[safe]], own[safe]), True)
+        new = (*direct(source.points[ids[safe]], own[safe]), True)
         return tuple(old.at[some].set(value, mode="drop") for old, value in zip(state, new, strict=True))
 
+    state = _by_products(prepared, _Prepared(*(a[ids] for a in source)), own, k, options.spare)
+    if not options.repair:
+        return state
     # A loop and not a `cond`: under vmap a cond would always pay for both of its branches.
-    state = _by_products(prepared, source[ids], own, k)
-    indices, dist, _ = lax.while_loop(lambda state: ~state[2].all(), repair, state)
-    return indices, dist
+    return lax.while_loop(lambda state: ~state[2].all(), repair, state)
 
 
 def _by_products(
-    prepared: _Prepared, queries: Float[Array, "b d"], own: Int[Array, " b"], k: int
+    prepared: _Prepared, queries: _Prepared, own: Int[Array, " b"], k: int, spare: int
 ) -> tuple[Int[Array, "b k"], Float[Array, "b k"], Bool[Array, " b"]]:
-    n, d = prepared.points.shape
+    n, m = prepared.points.shape[0], prepared.factor.shape[1]
     # |q|^2 + |x|^2 - 2 q.x in float32 is off by at most 2 gamma (|q|^2 + |x|^2), whatever the order of the sums
-    # (Higham 2002, section 3.1), the cast included; taking that off the squares makes it a lower bound.
-    gamma = (d + 8) * np.finfo(np.float32).eps / 2
-    single = queries.astype(np.float32)
-    squares = (1 - 2 * gamma) * (jnp.sum(single**2, axis=1)[:, None] + prepared.squares[None, :])
-    bounds = squares - 2 * jnp.dot(single, prepared.single.T, precision=lax.Precision.HIGHEST)
-    bounds = jnp.where(jnp.arange(n, dtype=np.int32)[None, :] == own[:, None], np.inf, bounds)
-    count = min(n, k + _SPARE)
-    order, candidates = _top(-bounds, count)
-    dist, faint = _measure(prepared.points, queries, candidates)
+    # (Higham 2002, section 3.1), the cast included; taking that off the squares makes it a lower bound. Half of it,
+    # negative and without |q|^2, ranks the same and costs one pass less.
+    shrunk = 1 - (m + 8) * np.finfo(np.float32).eps
+    product = jnp.dot(queries.factor, prepared.factor.T, precision=lax.Precision.HIGHEST)
+    count = min(n, k + 1 + spare)  # the query itself may be among them
+    order, candidates = _largest(product - shrunk / 2 * prepared.squares, count)
+    bound = shrunk * queries.squares - 2 * order[:, -1]
+    dist, faint = _measure(prepared.points, queries.points, candidates)
     dist = jnp.where(candidates == own[:, None], jnp.inf, dist)
     dist, candidates = lax.sort((dist, candidates), num_keys=2)
-    certain = (dist[:, k - 1] ** 2 < -order[:, -1]) | (count == n)
+    certain = (dist[:, k - 1] ** 2 < bound) | (count == n)
     return candidates[:, :k], dist[:, :k], certain & ~faint
 
 
@@ -181,48 +241,63 @@ def _measure(
 ) -> tuple[Float[Array, "b c"], Bool[Array, " b"]]:
     """Return Euclidean distances to candidates, and whether some are so small that their squares lose digits.
 
-    Sums are products with ones, over blocks that stay in a CPU's cache: six times as fast there as a reduction.
+    The blocks stay in a CPU's cache.
     """
-    d, ones = points.shape[1], jnp.ones(points.shape[1], points.dtype)
-
-    def total(a: Float[Array, "c d"]) -> Float[Array, " c"]:
-        return jnp.dot(a, ones, precision=lax.Precision.HIGHEST)
+    d, dtype = points.shape[1], points.dtype
 
     def one(pair: tuple[Array, Array]) -> tuple[Array, Array]:
         q, ids = pair
         spokes = points[ids] - q
-        squares, apart = total(spokes**2), total((spokes != 0).astype(ones.dtype)) > 0
-        faint = (squares < jnp.finfo(ones.dtype).tiny * 1e8) & apart
+        squares, apart = _row_sums(spokes**2), _row_sums((spokes != 0).astype(dtype)) > 0
+        faint = (squares < jnp.finfo(dtype).tiny * 1e8) & apart
         return jnp.sqrt(squares), faint.any()
 
-    return map_rows(one, (queries, candidates), CACHE_BYTES, 2 * candidates.shape[1] * d * points.dtype.itemsize)
+    return map_rows(one, (queries, candidates), CACHE_BYTES, 2 * candidates.shape[1] * d * dtype.itemsize)
+
+
+def _row_sums(a: Float[Array, "... d"]) -> Float[Array, "..."]:
+    # A product with ones: six times as fast on a CPU as a reduction.
+    return jnp.dot(a, jnp.ones(a.shape[-1], a.dtype), precision=lax.Precision.HIGHEST)
 
 
 def _by_differences(
-    points: Float[Array, "n d"],
-    queries: Float[Array, "b d"],
-    own: Int[Array, " b"],
-    k: int,
-    metric: Callable,
-    block_bytes: int,
+    points: Float[Array, "n d"], queries: Float[Array, "b d"], own: Int[Array, " b"], options: _Options
 ) -> FoundInBlock:
     n, d = points.shape
-    width = int(max(1, min(n, block_bytes // (2 * queries.shape[0] * d * points.dtype.itemsize))))
+    width = int(max(1, min(n, options.block_bytes // (2 * queries.shape[0] * d * points.dtype.itemsize))))
 
     def columns(start: Array) -> Float[Array, "b w"]:
         ids = jnp.minimum(start + jnp.arange(width, dtype=np.int32), n - 1)
-        return jax.vmap(lambda q: jax.vmap(lambda j: metric(q, points[j]))(ids))(queries)
+        return jax.vmap(lambda q: jax.vmap(lambda j: options.metric(q, points[j]))(ids))(queries)
 
     dist = lax.map(columns, jnp.arange(0, n, width, dtype=np.int32))
     dist = jnp.moveaxis(dist, 0, 1).reshape(queries.shape[0], -1)[:, :n]
     dist = jnp.where(jnp.arange(n, dtype=np.int32)[None, :] == own[:, None], jnp.inf, dist)
-    return _smallest(dist, k)
+    return _smallest(dist, options.k)
 
 
 def _smallest(dist: Float[Array, "b n"], k: int) -> FoundInBlock:
     # top_k ranks NaN above everything, so that a NaN distance would come out nearest.
     negative, indices = _top(-jnp.where(jnp.isnan(dist), jnp.inf, dist), k)
     return indices, -negative
+
+
+def _largest(values: Float[Array, "b p"], count: int) -> tuple[Float[Array, "b c"], Int[Array, "b c"]]:
+    """Select as `_top` does, but for the order of ties, by the largest of each group first: long rows are read once.
+
+    The largest `count` values lie in the `count` groups with the largest maxima.
+    """
+    b, p = values.shape
+    size = 2 ** int(np.log2(max(1, np.sqrt(p / count))))  # about as many groups as values in the chosen ones
+    while p % size or p // size < count:
+        size //= 2
+    if size == 1:
+        return _top(values, count)
+    slabs = values.reshape(b, size, p // size)  # group j: the columns j, j + p / size, ...
+    _, groups = _top(slabs.max(axis=1), count)
+    chosen = jnp.take_along_axis(slabs, groups[:, None, :], axis=2).reshape(b, size * count)
+    best, place = _top(chosen, count)
+    return best, (place // count) * (p // size) + jnp.take_along_axis(groups, place % count, axis=1)
 
 
 def _top(values: Float[Array, "b n"], count: int) -> tuple[Float[Array, "b c"], Int[Array, "b c"]]:

@@ -119,7 +119,10 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         key_seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         with _precision(X):
-            neighbors = knn(X, self.n_neighbors, metric=self.metric, algorithm=_ALGORITHMS[self.neighbors_algorithm])
+            algorithm = _ALGORITHMS[self.neighbors_algorithm]
+            neighbors = (
+                None if algorithm == "auto" else knn(X, self.n_neighbors, metric=self.metric, algorithm=algorithm)
+            )
             out = standard.lle(
                 X,
                 self.n_components,
@@ -134,7 +137,6 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.embedding_ = self.result_.points
         self.reconstruction_error_ = float(np.sum(self.result_.singular_values.astype(np.float64) ** 2))
         self._fit_X = X
-        self.nbrs_ = self._sklearn_neighbors(X)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
@@ -180,6 +182,13 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return tags
 
     @property
+    def nbrs_(self) -> NearestNeighbors:
+        """Return scikit-learn's index of the training data, made when asked for: `transform` does not need it."""
+        check_is_fitted(self)
+        metric: Any = self.metric if isinstance(self.metric, str) else (lambda a, b: float(self.metric(a, b)))
+        return NearestNeighbors(n_neighbors=self.n_neighbors, algorithm="brute", metric=metric).fit(self._fit_X)
+
+    @property
     def _n_features_out(self) -> int:
         return self.embedding_.shape[1]
 
@@ -189,10 +198,6 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if self.eigen_solver == "dense":
             return DenseQR(max_iterations=self.max_iter)
         return self.eigen_solver
-
-    def _sklearn_neighbors(self, X: np.ndarray) -> NearestNeighbors:
-        metric: Any = self.metric if isinstance(self.metric, str) else (lambda a, b: float(self.metric(a, b)))
-        return NearestNeighbors(n_neighbors=self.n_neighbors, algorithm="brute", metric=metric).fit(X)
 
 
 def _precision(X: np.ndarray) -> AbstractContextManager:

@@ -183,12 +183,60 @@ def test_memory_is_bounded_by_the_block_and_never_n_by_n():
     from jaxlle import _search
 
     n, d, k, budget = 20_000, 64, 12, 2**25
-    rows = _search._block_rows((n, d), n, 4, distances.euclidean, budget)
-    prepared = _search._Prepared(*(jax.ShapeDtypeStruct(s, np.float32) for s in ((n, d), (n, d), (n,))))
-    source = jax.ShapeDtypeStruct((n, d), np.float32)
-    compiled = _search._block.lower(prepared, source, 0, rows, k, distances.euclidean, True, budget).compile()
+    options = _search._Options(k, distances.euclidean, True, budget)
+    filled = n + -n % _search._GROUP
+    rows = _search._block_rows(jnp.zeros((n, d)), n, options)
+    shapes = ((n, d), (filled, d), (filled,))
+    prepared = _search._Prepared(*(jax.ShapeDtypeStruct(s, np.float32) for s in shapes))
+    ids = jax.ShapeDtypeStruct((rows,), np.int32)
+    compiled = _search._block.lower(prepared, prepared, ids, options).compile()
     analysis = compiled.memory_analysis()
     assert analysis.temp_size_in_bytes < 3 * budget < 4 * n * n / 10
+
+
+@pytest.fixture
+def projecting(monkeypatch):
+    """Let a projection pay where data are as few as in a test."""
+    from jaxlle import _projection
+
+    monkeypatch.setattr(_projection, "MIN_POINTS", 100)
+    monkeypatch.setattr(_projection, "_MEASURE", 1)
+    return _projection
+
+
+def images(n, d, noise):
+    """Make points near a 12-dimensional subspace of d dimensions, some of them twice."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 12)) @ rng.normal(size=(12, d)) + noise * rng.normal(size=(n, d))
+    x[5:9] = x[:4]
+    return x
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_search_by_projection_is_exact(monkeypatch, projecting, wide):
+    x = images(700, 128, noise=0.05).astype(np.float64 if wide else np.float32)
+    with jax.enable_x64(wide):
+        plan = projecting.plan(jnp.asarray(x), 10)
+        assert plan is not None and plan.factor.shape[1] <= 65
+        seen = []
+        found = jaxlle.knn(x, 10, progress=lambda done, total: seen.append((done, total)))
+        monkeypatch.setattr(projecting, "MIN_POINTS", 10**9)
+        plain = jaxlle.knn(x, 10)
+    np.testing.assert_array_equal(found.indices, plain.indices)
+    np.testing.assert_allclose(found.distances, plain.distances, rtol=1e-6)
+    assert seen[-1] == (700, 700) and sorted(seen) == seen
+
+
+def test_bounds_of_a_projection_hold_for_all_pairs(projecting):
+    x = images(300, 128, noise=0.05)
+    plan = projecting.plan(jnp.asarray(x, np.float32), 5)
+    factor, exact = plan.factor.astype(np.float64), np.asarray(x, np.float32).astype(np.float64)
+    slack = (factor.shape[1] + 8) * np.finfo(np.float32).eps * np.add.outer(plan.squares, plan.squares) / 2
+    assert (factor @ factor.T >= exact @ exact.T - slack).all()
+
+
+def test_points_without_a_subspace_are_not_projected(projecting):
+    assert projecting.plan(jnp.asarray(images(700, 128, noise=100)), 10) is None
 
 
 def test_one_shape_is_traced_once():

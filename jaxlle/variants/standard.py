@@ -95,6 +95,8 @@ def _alignment(
     block_bytes: int,
 ) -> Alignment:
     """Find neighbours and weights of points that have passed the door, standardising them once for both."""
+    if metric in ("euclidean", "manhattan", "chebyshev"):
+        x = _inputs.varying(x)
     standard = _inputs.standardize(x)
     check_spread(standard.points)
     if neighbors is None:
@@ -190,7 +192,9 @@ def check_dim(dim: int, k: int, shape: tuple[int, ...], metric: distances.Metric
 
 def check_spread(points: Array) -> None:
     """Raise for degenerate data: standardised points that are all equal, and so all zero."""
-    if not _inputs.is_traced(points) and points.shape[0] > 1 and not bool(jnp.any(points)):
+    if _inputs.is_traced(points) or points.shape[0] < 2 or bool(jnp.any(points[0])):
+        return
+    if not bool(jnp.any(points)):
         raise ValueError(
             f"All {points.shape[0]} points of x are equal (degenerate data): there is no geometry to embed, check the loading."
         )
