@@ -174,7 +174,7 @@ def _block_rows(points: Array, q: int, options: _Options) -> int:
     row = 8 * n if _uses_products(options.metric, d) else 3 * n * points.dtype.itemsize
     budget = options.block_bytes
     if jax.default_backend() == "cpu":  # enough rows for a fast product, few enough for its ranks to stay in the cache
-        budget = min(budget, max(2 * CACHE_BYTES, 512 * row))
+        budget = min(budget, max(5 * CACHE_BYTES, 128 * row))
     return int(max(1, min(q, budget // row)))
 
 

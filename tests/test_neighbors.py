@@ -217,14 +217,16 @@ def test_search_by_projection_is_exact(monkeypatch, projecting, wide):
     x = images(700, 128, noise=0.05).astype(np.float64 if wide else np.float32)
     with jax.enable_x64(wide):
         plan = projecting.plan(jnp.asarray(x), 10)
-        assert plan is not None and plan.factor.shape[1] <= 65
+        assert plan is not None
+        assert plan.factor.shape[1] <= 65
         seen = []
         found = jaxlle.knn(x, 10, progress=lambda done, total: seen.append((done, total)))
         monkeypatch.setattr(projecting, "MIN_POINTS", 10**9)
         plain = jaxlle.knn(x, 10)
     np.testing.assert_array_equal(found.indices, plain.indices)
     np.testing.assert_allclose(found.distances, plain.distances, rtol=1e-6)
-    assert seen[-1] == (700, 700) and sorted(seen) == seen
+    assert seen[-1] == (700, 700)
+    assert sorted(seen) == seen
 
 
 def test_bounds_of_a_projection_hold_for_all_pairs(projecting):
