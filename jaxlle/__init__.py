@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from . import metrics as metrics
     from . import plot as plot
     from . import regularizers as regularizers
+    from . import sharding as sharding
     from . import sklearn as sklearn
     from . import solvers as solvers
     from ._warnings import ConvergenceWarning as ConvergenceWarning
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from .neighbors import radius_neighbors as radius_neighbors
     from .out_of_sample import inverse_transform as inverse_transform
     from .out_of_sample import transform as transform
+    from .variants.landmarks import LandmarkEmbedding as LandmarkEmbedding
+    from .variants.landmarks import landmark_embed as landmark_embed
+    from .variants.landmarks import landmark_lle as landmark_lle
+    from .variants.landmarks import nystrom_lle as nystrom_lle
     from .variants.standard import lle as lle
     from .variants.standard import lle_alignment as lle_alignment
     from .variants.standard import weights_alignment as weights_alignment
@@ -48,7 +53,7 @@ if TYPE_CHECKING:
     from .weights import local_condition as local_condition
     from .weights import ridge_regression_weights as ridge_regression_weights
 
-_MODULES = ("datasets", "distances", "metrics", "plot", "regularizers", "sklearn", "solvers")
+_MODULES = ("datasets", "distances", "metrics", "plot", "regularizers", "sharding", "sklearn", "solvers")
 _NAMES = {
     "_warnings": (
         "ConvergenceWarning",
@@ -63,6 +68,7 @@ _NAMES = {
     "graph": ("Components", "as_neighbors", "connected_components"),
     "neighbors": ("Neighbors", "knn", "radius_neighbors"),
     "out_of_sample": ("inverse_transform", "transform"),
+    "variants.landmarks": ("LandmarkEmbedding", "landmark_embed", "landmark_lle", "nystrom_lle"),
     "variants.standard": ("lle", "lle_alignment", "weights_alignment"),
     "weights": (
         "barycentric_weights",

@@ -117,16 +117,32 @@ def nearest_traced(
     fixed, fixed_query = lax.stop_gradient((points, query))
     prepared = _prepare(fixed, metric)
     source = prepared if fixed_query is None else _prepare(fixed_query, metric)
-    options, total = _Options(k, metric, query is None, block_bytes), source.points.shape[0]
-    rows = _block_rows(points, total, options)
+    options = _Options(k, metric, query is None, block_bytes)
+    indices = _indices_in_blocks(prepared, source, jnp.arange(source.points.shape[0], dtype=np.int32), options)
+    return indices, pair_distances(points, points if query is None else query, indices, metric, block_bytes)
+
+
+def nearest_of_rows(
+    points: Float[Array, "n d"], ids: Int[Array, " q"], k: int, metric: Callable, block_bytes: int
+) -> Found:
+    """Return indices and distances for some of the points, inside jit: a device's share of them."""
+    prepared = _prepare(points, metric)
+    indices = _indices_in_blocks(prepared, prepared, ids, _Options(k, metric, True, block_bytes))
+    return indices, pair_distances(points, points[ids], indices, metric, block_bytes)
+
+
+def _indices_in_blocks(
+    prepared: _Prepared, source: _Prepared, ids: Int[Array, " q"], options: _Options
+) -> Int[Array, "q k"]:
+    total = ids.shape[0]
+    rows = _block_rows(prepared.points, total, options)
     starts = jnp.arange(0, total, rows, dtype=np.int32)
 
     def find(start: Array) -> Int[Array, "b k"]:
-        return _block(prepared, source, jnp.minimum(start + jnp.arange(rows, dtype=np.int32), total - 1), options)[0]
+        some = jnp.minimum(start + jnp.arange(rows, dtype=np.int32), total - 1)
+        return _block(prepared, source, ids[some], options)[0]
 
-    indices = lax.map(find, starts)
-    indices = indices.reshape(-1, k)[:total]
-    return indices, pair_distances(points, points if query is None else query, indices, metric, block_bytes)
+    return lax.map(find, starts).reshape(-1, options.k)[:total]
 
 
 @partial(jax.jit, static_argnames=("metric", "block_bytes"))

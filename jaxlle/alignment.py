@@ -5,6 +5,7 @@ embedding is spanned by the bottom right singular vectors of the stacked maps B,
 r = 1 and the block is ``[1, -w]``, so B = I - W. ``M = B^T B`` is never formed: squaring costs half the digits.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -52,11 +53,11 @@ class Alignment(NamedTuple):
 
     def rmatvec(self, z: Float[Array, "nr *c"]) -> Float[Array, "n *c"]:
         """Return B^T z, shape (n,) or (n, c). For many products with one alignment, `prepare` it once."""
-        return _scatter(self, z)
+        return _scatter(self, z, self.indices.shape[0])
 
     def prepare(self) -> "PreparedAlignment":
         """Sort the entries by column, once, so that repeated products with B^T are fast on a CPU too."""
-        return PreparedAlignment(self, *_columns(self.indices))
+        return prepare_rows(self, self.indices.shape[0])
 
     def row_sums(self) -> Float[Array, "n r"]:
         """Return B 1: zero up to rounding."""
@@ -95,7 +96,7 @@ class Alignment(NamedTuple):
 
 
 class PreparedAlignment(NamedTuple):
-    """An alignment with its entries also sorted by column; see `Alignment.prepare`."""
+    """An alignment, or some of its rows, with the entries also sorted by column; see `Alignment.prepare`."""
 
     alignment: Alignment
     order: Int[Array, " nm"]
@@ -112,6 +113,11 @@ class PreparedAlignment(NamedTuple):
     def gram(self, y: Float[Array, "n *c"]) -> Float[Array, "n *c"]:
         """Return B^T (B y), the product with M that never forms M."""
         return self.rmatvec(self.matvec(y))
+
+
+def prepare_rows(rows: Alignment, num_points: int) -> PreparedAlignment:
+    """Prepare some rows of an alignment, whose indices run over `num_points` points."""
+    return PreparedAlignment(rows, *_columns(rows.indices, num_points))
 
 
 def check_alignment(alignment: Any) -> None:
@@ -144,7 +150,7 @@ def _row_size(alignment: Alignment) -> tuple[Array, Array]:
 def _matvec(alignment: Alignment, y: Array) -> Array:
     indices, blocks = alignment
     n, r, m = blocks.shape
-    flat = y.reshape(n, -1)
+    flat = y.reshape(y.shape[0], -1)
     if m <= _UNROLL:
         out = sum(blocks[:, :, j, None] * flat[indices[:, j], None, :] for j in range(m))
     else:
@@ -152,18 +158,18 @@ def _matvec(alignment: Alignment, y: Array) -> Array:
     return jnp.reshape(out, (n * r, *y.shape[1:]))
 
 
-@jax.jit
-def _scatter(alignment: Alignment, z: Array) -> Array:
+@partial(jax.jit, static_argnames="size")
+def _scatter(alignment: Alignment, z: Array, size: int) -> Array:
     indices, blocks = alignment
     n, r, _ = blocks.shape
     flat = z.reshape(n, r, -1)
     parts = jnp.einsum("nrm,nrc->nmc", blocks, flat, precision=lax.Precision.HIGHEST)
-    out = jnp.zeros((n, flat.shape[-1]), z.dtype).at[indices].add(parts)
-    return out.reshape(n, *z.shape[1:])
+    out = jnp.zeros((size, flat.shape[-1]), z.dtype).at[indices].add(parts)
+    return out.reshape(size, *z.shape[1:])
 
 
 def _scatter_prepared(prepared: PreparedAlignment, z: Array) -> Array:
-    return _scatter(prepared.alignment, z)
+    return _scatter(prepared.alignment, z, prepared.starts.shape[0] - 1)
 
 
 def _gather(prepared: PreparedAlignment, z: Array) -> Array:
@@ -174,16 +180,16 @@ def _gather(prepared: PreparedAlignment, z: Array) -> Array:
 
     blocks = prepared.alignment.blocks
     n, r, m = blocks.shape
+    size = prepared.starts.shape[0] - 1
     flat = z.reshape(n, r, -1)
     values = jnp.moveaxis(blocks, 1, 0).reshape(r, n * m)[:, prepared.order]
     rows = (prepared.order // m).astype(jnp.int32)
-    out = sum(BCSR((values[s], rows, prepared.starts), shape=(n, n)) @ flat[:, s] for s in range(r))
-    return jnp.reshape(out, (n, *z.shape[1:]))
+    out = sum(BCSR((values[s], rows, prepared.starts), shape=(size, n)) @ flat[:, s] for s in range(r))
+    return jnp.reshape(out, (size, *z.shape[1:]))
 
 
-@jax.jit
-def _columns(indices: Int[Array, "n m"]) -> tuple[Int[Array, " nm"], Int[Array, " n_plus_1"]]:
-    n, _ = indices.shape
+@partial(jax.jit, static_argnames="size")
+def _columns(indices: Int[Array, "n m"], size: int) -> tuple[Int[Array, " nm"], Int[Array, " size_plus_1"]]:
     order = jnp.argsort(indices.ravel(), stable=True).astype(jnp.int32)
-    counts = jnp.zeros(n, jnp.int32).at[indices.ravel()].add(1)
+    counts = jnp.zeros(size, jnp.int32).at[indices.ravel()].add(1)
     return order, jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(counts, dtype=jnp.int32)])

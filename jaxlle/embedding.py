@@ -14,7 +14,8 @@ from . import _inputs
 from ._warnings import ConvergenceWarning, DisconnectedGraphWarning, GapWarning
 from .alignment import Alignment, check_alignment
 from .graph import Components, connected_components
-from .solvers import Solver, choose
+from .solvers import Hints, Solver, choose
+from .solvers._spectrum import TYPICAL_ROUNDING
 
 Scaling = Literal["unit", "covariance"]
 Disconnected = Literal["warn", "error", "largest"]
@@ -22,9 +23,6 @@ Disconnected = Literal["warn", "error", "largest"]
 AnyArray = Array | np.ndarray  # an embedding taken to the host is one still
 
 _ANGLE_LIMIT = np.deg2rad(0.1)  # expected rounding beyond this is warned of
-# eps / gap bounds the angle of the worst perturbation; rounding points nowhere in particular, and turned Swiss rolls,
-# S-curves and digits by 1/44 of it at most (tests/benchmarks/core.py precision).
-_TYPICAL = 1 / 32
 
 
 class DisconnectedGraphError(ValueError):
@@ -69,7 +67,7 @@ class Embedding:
     @property
     def rounding_angle(self) -> Float[Array, "..."]:
         """Return the angle in radians by which rounding is expected to have turned the subspace: eps / (32 gap)."""
-        return jnp.minimum(_TYPICAL * jnp.finfo(self.points.dtype).eps / self.gap, jnp.pi / 2)
+        return jnp.minimum(TYPICAL_ROUNDING * jnp.finfo(self.points.dtype).eps / self.gap, jnp.pi / 2)
 
 
 def embed(
@@ -80,6 +78,8 @@ def embed(
     scaling: Scaling = "unit",
     disconnected: Disconnected = "warn",
     key: Array | None = None,
+    points: Float[Any, "n d"] | None = None,
+    start: Float[Any, "n c"] | None = None,
 ) -> Embedding:
     """Embed the points of an alignment by its bottom singular vectors.
 
@@ -94,6 +94,9 @@ def embed(
             columns then tell the parts from each other; "error"; or embed the "largest" part alone, with
             `Embedding.rows`. For one embedding a part see `embed_components`.
         key: seeds the solver's start; the same key gives the same answer. None: key(0).
+        points: the data that the alignment is of, for solvers that choose landmarks among them, shape (n, d). They
+            change the time and not the answer; `lle` passes them on.
+        start: vectors to start from, for iterative solvers: an embedding of nearly the same data, shape (n, c).
 
     Returns:
         Embedding. Inside jit it carries num_components, gap and converged as data and warns of nothing.
@@ -111,15 +114,16 @@ def embed(
     _check_options(scaling, disconnected)
     dim = _inputs.check_count(dim, "dim (n_components)", 1, alignment.indices.shape[0] - 1, "fewer than the points")
     key = jax.random.key(0) if key is None else key
+    hints = Hints(points, start)
     if _inputs.is_traced(alignment, key):
-        return _solve(alignment, dim, solver, scaling, key)
+        return _solve(alignment, dim, solver, scaling, key, hints)
     check_alignment(alignment)
     components = connected_components(alignment)
     if len(components.sizes) > 1 or len(components.closed) > 1:
         if disconnected == "largest" and len(components.sizes) > 1:
-            return _embed_rows(alignment, np.flatnonzero(components.labels == 0), dim, solver, scaling, key)
+            return _embed_rows(alignment, np.flatnonzero(components.labels == 0), dim, solver, scaling, key, hints)
         _report(components, disconnected)
-    return _told(_solve(alignment, dim, solver, scaling, key))
+    return _told(_solve(alignment, dim, solver, scaling, key, hints))
 
 
 def embed_components(
@@ -129,6 +133,7 @@ def embed_components(
     solver: Solver | Literal["auto"] = "auto",
     scaling: Scaling = "unit",
     key: Array | None = None,
+    points: Float[Any, "n d"] | None = None,
 ) -> tuple[Embedding, ...]:
     """Embed every part of a disconnected graph on its own, the largest first.
 
@@ -138,6 +143,7 @@ def embed_components(
         solver: as for `embed`.
         scaling: as for `embed`.
         key: as for `embed`.
+        points: as for `embed`.
 
     Returns:
         One Embedding a part; `rows` says which points it holds. A connected graph gives one.
@@ -159,7 +165,7 @@ def embed_components(
         dim, "dim (n_components)", 1, int(components.sizes.min()) - 1, "fewer than the smallest part's points"
     )
     parts = [np.flatnonzero(components.labels == part) for part in range(len(components.sizes))]
-    return tuple(_embed_rows(alignment, rows, dim, solver, scaling, key) for rows in parts)
+    return tuple(_embed_rows(alignment, rows, dim, solver, scaling, key, Hints(points)) for rows in parts)
 
 
 def _check_options(scaling: str, disconnected: str) -> None:
@@ -170,7 +176,7 @@ def _check_options(scaling: str, disconnected: str) -> None:
 
 
 def _embed_rows(
-    alignment: Alignment, rows: np.ndarray, dim: int, solver: Any, scaling: Scaling, key: Array
+    alignment: Alignment, rows: np.ndarray, dim: int, solver: Any, scaling: Scaling, key: Array, hints: Hints
 ) -> Embedding:
     """Embed some points whose neighbourhoods do not leave them."""
     _inputs.check_count(dim, "dim (n_components)", 1, len(rows) - 1, f"fewer than the part's {len(rows)} points")
@@ -180,11 +186,12 @@ def _embed_rows(
     inner = connected_components(part)
     if len(inner.closed) > 1:
         _report(inner, "warn")
-    out = _told(_solve(part, dim, solver, scaling, key))
+    own = Hints(*(None if values is None else values[rows] for values in hints))
+    out = _told(_solve(part, dim, solver, scaling, key, own))
     return Embedding(**{**out.__dict__, "rows": jnp.asarray(rows, jnp.int32)})
 
 
-def _solve(alignment: Alignment, dim: int, solver: Any, scaling: Scaling, key: Array) -> Embedding:
+def _solve(alignment: Alignment, dim: int, solver: Any, scaling: Scaling, key: Array, hints: Hints) -> Embedding:
     if solver == "auto":
         solver = choose(alignment, _inputs.is_traced(alignment, key))
     elif not callable(solver):
@@ -192,7 +199,7 @@ def _solve(alignment: Alignment, dim: int, solver: Any, scaling: Scaling, key: A
             f"solver = {solver!r} is not known: use 'auto' or an object of jaxlle.solvers, such as DenseQR()."
         )
     count = min(dim + 1, alignment.indices.shape[0] - 1)
-    spectrum: Any = jax.tree.map(jnp.asarray, solver(alignment, count, key))
+    spectrum: Any = jax.tree.map(jnp.asarray, solver(alignment, count, key, hints))
     dtype = alignment.blocks.dtype
     values, vectors = spectrum.singular_values.astype(dtype), spectrum.vectors.astype(dtype)
     points, residuals, gap = _finish(alignment, values, vectors, dim, scaling)

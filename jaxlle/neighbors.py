@@ -115,7 +115,7 @@ def find(
         Neighbors, the unit of their distances, and whether the metric is half the squared distance.
     """
     metric = distances.resolve(metric)
-    k = _check_shapes(x, query, k, metric)
+    k = check_shapes(x, query, k, metric)
     if metric == PRECOMPUTED:
         return _from_distances(x if query is None else query, k, query is None, block_bytes), 1.0, False
     geometry = _geometry(x, query, metric, standard)
@@ -255,7 +255,7 @@ def _in_units(found: Neighbors, unit: Any, squared: bool) -> Neighbors:
     return found._replace(distances=scaled**2 / 2 if squared else scaled)
 
 
-def _check_shapes(x: Any, query: Any, k: int, metric: Metric) -> int:
+def check_shapes(x: Any, query: Any, k: int, metric: Metric) -> int:
     n, d = x.shape
     if metric == PRECOMPUTED and query is None and n != d:
         raise ValueError(f"Precomputed distances should be a square matrix, got shape {x.shape}.")

@@ -8,9 +8,9 @@ from .._inputs import is_traced
 from ..alignment import Alignment
 from ._dense import DenseQR
 from ._sparse import SparseLU
-from ._spectrum import Spectrum
+from ._spectrum import Hints, Spectrum
 
-Solver = Callable[[Alignment, int, jax.Array], Spectrum]
+Solver = Callable[[Alignment, int, jax.Array, Hints], Spectrum]
 
 _TRACED_MAX = 20_000  # a dense float32 B of this size takes 1.6 GB
 _DEVICE_MAX = 8_192

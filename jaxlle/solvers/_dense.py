@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from .._inputs import memory_advice
 from ..alignment import Alignment
-from ._spectrum import Spectrum
+from ._spectrum import Hints, Spectrum
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class DenseQR:
     max_iterations: int = 60
     tol: float | None = None
 
-    def __call__(self, alignment: Alignment, count: int, key: Array) -> Spectrum:
+    def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = Hints()) -> Spectrum:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
         n = alignment.indices.shape[0]
         with memory_advice(f"DenseQR holds a dense matrix with {n} columns; try solver=jaxlle.solvers.SparseLU()"):
@@ -49,12 +49,33 @@ class _State(NamedTuple):
 
 @partial(jax.jit, static_argnames=("count", "options"))
 def _solve(alignment: Alignment, count: int, key: Array, options: DenseQR) -> Spectrum:
-    dense = alignment.to_dense()
+    n, dtype = alignment.shape[1], alignment.blocks.dtype
+    rounding = jnp.finfo(dtype).eps * alignment.norm_bound()
+    return bottom(alignment.to_dense(), jnp.full(n, n**-0.5, dtype), rounding, count, key, options)
+
+
+def bottom(
+    dense: Float[Array, "m n"],
+    null: Float[Array, " n"],
+    rounding: Float[Array, ""],
+    count: int,
+    key: Array,
+    options: DenseQR,
+) -> Spectrum:
+    """Return the bottom singular vectors of a dense matrix beyond a unit null vector, by inverse iteration.
+
+    Args:
+        dense: with m >= n.
+        null: the vector to leave out, of norm 1.
+        rounding: size of the matrix's rounding errors; singular values of a few times this count as zero.
+        count: how many vectors.
+        key: seeds the start.
+        options: iteration limits.
+    """
     n, dtype = dense.shape[1], dense.dtype
-    mirror = _mirror(n, dtype)
+    mirror = _mirror(null)
     reduced = _reflect(dense.T, mirror)[1:].T
     triangle = _lift_null_pivots(jnp.linalg.qr(reduced, mode="r"))
-    rounding = jnp.finfo(dtype).eps * alignment.norm_bound()
     wanted = max(1, count - 1)  # the last vector only tells the gap; it need not have settled
 
     def step(state: _State) -> _State:
@@ -83,9 +104,9 @@ def _solve(alignment: Alignment, count: int, key: Array, options: DenseQR) -> Sp
     return Spectrum(values[:count], _reflect(lifted, mirror), num_components, state.change <= state.limit)
 
 
-def _mirror(n: int, dtype: Any) -> Float[Array, " n"]:
-    """Return the unit v whose reflection I - 2 v v^T maps the constant vector onto the first axis."""
-    v = jnp.full(n, n**-0.5, dtype).at[0].add(1)
+def _mirror(null: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Return the unit v whose reflection I - 2 v v^T maps a unit vector onto the first axis."""
+    v = null.at[0].add(jnp.where(null[0] < 0, -1, 1))
     return v / jnp.linalg.norm(v)
 
 

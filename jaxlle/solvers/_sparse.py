@@ -11,7 +11,7 @@ from jaxtyping import Float
 from .._inputs import is_traced
 from ..alignment import Alignment
 from ..graph import Components, connected_components
-from ._spectrum import Spectrum
+from ._spectrum import Hints, Spectrum
 
 _GOOD = 1e-12  # backward error of a solve that passes; elimination without pivoting is usually at 1e-16
 
@@ -36,11 +36,11 @@ class SparseLU:
     krylov: int | None = None
     max_iterations: int = 1000
 
-    def __call__(self, alignment: Alignment, count: int, key: jax.Array) -> Spectrum:
+    def __call__(self, alignment: Alignment, count: int, key: jax.Array, hints: Hints = Hints()) -> Spectrum:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
         if is_traced(alignment, key):
             raise TypeError(
-                "SparseLU runs on the host and cannot be traced: inside jit, vmap or grad use solvers.DenseQR()."
+                "SparseLU runs on the host and cannot be traced: inside jit, vmap or grad use solvers.DenseQR() or Landmark()."
             )
         matrix = _balanced(alignment)
         components = connected_components(alignment)

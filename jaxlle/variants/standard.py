@@ -82,10 +82,10 @@ def lle_alignment(
         >>> jaxlle.lle_alignment(x, k=8).blocks.shape
         (100, 1, 9)
     """
-    return _alignment(_inputs.as_points(x), k, reg, metric, regularizer, neighbors, block_bytes)
+    return _aligned(_inputs.as_points(x), k, reg, metric, regularizer, neighbors, block_bytes)[0]
 
 
-def _alignment(
+def _aligned(
     x: Any,
     k: int,
     reg: Any,
@@ -93,8 +93,11 @@ def _alignment(
     regularizer: Regularizer,
     neighbors: Neighbors | None,
     block_bytes: int,
-) -> Alignment:
-    """Find neighbours and weights of points that have passed the door, standardising them once for both."""
+) -> tuple[Alignment, Array | None]:
+    """Find neighbours and weights of points that have passed the door, standardising them once for both.
+
+    Returns the alignment, and the standardised points where there are any.
+    """
     if metric in ("euclidean", "manhattan", "chebyshev"):
         x = _inputs.varying(x)
     standard = _inputs.standardize(x)
@@ -104,11 +107,11 @@ def _alignment(
         warn_of_copies(neighbors)
     if metric == distances.PRECOMPUTED:
         weights = distance_weights(x, neighbors, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
-    else:
-        check_reg(reg, regularizer, neighbors.indices.shape[1], x.shape[1])
-        check_indices(neighbors, x.shape[0], x)
-        weights = standard_weights(standard, standard.points, neighbors, reg, regularizer, block_bytes)
-    return weights_alignment(neighbors, weights)
+        return weights_alignment(neighbors, weights), None
+    check_reg(reg, regularizer, neighbors.indices.shape[1], x.shape[1])
+    check_indices(neighbors, x.shape[0], x)
+    weights = standard_weights(standard, standard.points, neighbors, reg, regularizer, block_bytes)
+    return weights_alignment(neighbors, weights), standard.points
 
 
 def lle(
@@ -169,8 +172,8 @@ def lle(
     copies = None
     if dedupe:
         x, copies = _distinct(x, metric)
-    alignment = _alignment(x, k, reg, metric, regularizer, neighbors, block_bytes)
-    out = embed(alignment, dim, solver=solver, scaling=scaling, disconnected=disconnected, key=key)
+    alignment, points = _aligned(x, k, reg, metric, regularizer, neighbors, block_bytes)
+    out = embed(alignment, dim, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=points)
     return out if copies is None else _copied(out, copies)
 
 

@@ -1,0 +1,262 @@
+"""LLE with the points spread over a device mesh: several GPUs, a TPU slice, or several hosts.
+
+Each device finds the neighbours and the weights of its own share of the points and holds its share of every vector that
+the solver works with; the stages are those of one device inside `jax.shard_map`. Results are the same to rounding, and
+are returned whole on every device. A number of points that the devices do not divide is filled up.
+
+On one host: ``mesh = jax.make_mesh((jax.device_count(),), ("points",))``. On several, every process calls
+``jax.distributed.initialize(...)`` first, makes the same mesh over all devices, and runs the same program with the same
+data (a NumPy array on every host, or a global `jax.Array`). If a host dies, the collective it owed an answer to fails on
+the others after JAX's heartbeat timeout, and the run ends with an error: start it again, with the neighbours of
+`save_neighbors` in hand if they had been found.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, ArrayLike, Float, Real
+
+from . import _inputs, _search, distances, neighbors
+from . import embedding as stage3
+from ._search import BLOCK_BYTES
+from .alignment import Alignment
+from .embedding import Disconnected, Embedding, Scaling
+from .neighbors import Neighbors
+from .regularizers import trace_ridge
+from .solvers import Hints, Landmark, Spectrum
+from .solvers._landmark import solve_rows
+from .solvers._rows import Rows
+from .variants.standard import check_dim, check_spread, warn_of_copies, weights_alignment
+from .weights import Regularizer, check_reg, checked, solve_points
+
+Metric = Literal["euclidean", "manhattan", "chebyshev"] | Callable
+
+
+def knn(
+    x: Any, k: int, *, mesh: Mesh, metric: Metric = "euclidean", block_bytes: int = BLOCK_BYTES
+) -> Neighbors:
+    """Find the k nearest neighbours of every point, each device those of its share: see `jaxlle.knn`.
+
+    Every device holds all points once.
+
+    Args:
+        x: points, shape (n, d): the same NumPy array in every process, or a global `jax.Array`.
+        k: number of neighbours.
+        mesh: devices; the points are spread over all its axes.
+        metric: "euclidean", "manhattan", "chebyshev", or a JAX function of two vectors.
+        block_bytes: memory that one block of queries may take on a device.
+
+    Returns:
+        Neighbors, whole on every device.
+
+    Raises:
+        ValueError: as `jaxlle.knn`.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> mesh = jax.make_mesh((jax.device_count(),), ("points",))
+        >>> x = jax.random.normal(jax.random.key(0), (100, 3))
+        >>> jaxlle.sharding.knn(x, 5, mesh=mesh).indices.shape
+        (100, 5)
+    """
+    x, metric, mesh = _inputs.as_points(x), _resolved(metric), _automatic(mesh)
+    k = neighbors.check_shapes(x, None, k, metric)
+    return _knn(_standard(x, mesh), k, metric, mesh, block_bytes)
+
+
+def embed(
+    alignment: Alignment,
+    dim: int,
+    *,
+    mesh: Mesh,
+    solver: Landmark = Landmark(),  # noqa: B008 - frozen
+    scaling: Scaling = "unit",
+    disconnected: Disconnected = "warn",
+    key: Array | None = None,
+    points: Float[Any, "n d"] | None = None,
+) -> Embedding:
+    """Embed the points of an alignment, of any variant, with every vector spread over the mesh: see `jaxlle.embed`.
+
+    Args:
+        alignment: the local maps of all points.
+        dim: number of columns.
+        mesh: devices.
+        solver: options of the solver, which is `Landmark`.
+        scaling: as for `jaxlle.embed`.
+        disconnected: as for `jaxlle.embed`.
+        key: as for `jaxlle.embed`.
+        points: as for `jaxlle.embed`.
+
+    Returns:
+        Embedding, whole on every device.
+
+    Raises:
+        ValueError: as `jaxlle.embed`.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> mesh = jax.make_mesh((jax.device_count(),), ("points",))
+        >>> x = jax.random.normal(jax.random.key(0), (100, 3))
+        >>> jaxlle.sharding.embed(jaxlle.lle_alignment(x, k=8), 2, mesh=mesh, points=x).points.shape
+        (100, 2)
+    """
+    spread = _Spread(_automatic(mesh), solver)
+    return stage3.embed(
+        alignment, dim, solver=spread, scaling=scaling, disconnected=disconnected, key=key, points=points
+    )
+
+
+def lle(
+    x: Any,
+    dim: int,
+    *,
+    k: int,
+    mesh: Mesh,
+    reg: Real[ArrayLike, ""] = 1e-3,
+    solver: Landmark = Landmark(),  # noqa: B008 - frozen
+    metric: Metric = "euclidean",
+    regularizer: Regularizer = trace_ridge,
+    neighbors: Neighbors | None = None,
+    scaling: Scaling = "unit",
+    disconnected: Disconnected = "warn",
+    key: Array | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> Embedding:
+    """Embed points by locally linear embedding over a mesh of devices: see `jaxlle.lle`.
+
+    Args:
+        x: as for `knn`.
+        dim: dimensions of the embedding.
+        k: neighbours a point.
+        mesh: devices; the points are spread over all its axes.
+        reg: as for `jaxlle.lle`.
+        solver: options of the solver, which is `Landmark`.
+        metric: as for `knn`.
+        regularizer: as for `jaxlle.lle`.
+        neighbors: a ready graph to use in place of `knn`.
+        scaling: as for `jaxlle.lle`.
+        disconnected: as for `jaxlle.lle`.
+        key: as for `jaxlle.lle`.
+        block_bytes: memory that one block may take on a device.
+
+    Returns:
+        Embedding, whole on every device.
+
+    Raises:
+        ValueError: as `jaxlle.lle`.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> mesh = jax.make_mesh((jax.device_count(),), ("points",))
+        >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 300).points
+        >>> jaxlle.sharding.lle(x, 2, k=10, mesh=mesh).points.shape
+        (300, 2)
+    """
+    x, metric, mesh = _inputs.as_points(x), _resolved(metric), _automatic(mesh)
+    dim = check_dim(dim, k, x.shape, metric)
+    check_reg(reg, regularizer, k, x.shape[1])
+    points = _standard(x, mesh)
+    if neighbors is None:
+        neighbors = knn_of(points, x, k, metric, mesh, block_bytes)
+    weights = checked(_weights(points, neighbors, jnp.asarray(reg), regularizer, mesh, block_bytes), reg)
+    alignment = weights_alignment(neighbors, weights)
+    return embed(
+        alignment, dim, mesh=mesh, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=points
+    )
+
+
+def knn_of(points: Array, x: Any, k: int, metric: Any, mesh: Mesh, block_bytes: int) -> Neighbors:
+    """Find the neighbours of standardised points, and look for what should not pass silently."""
+    check_spread(points)
+    found = _knn(points, neighbors.check_shapes(x, None, k, metric), metric, mesh, block_bytes)
+    warn_of_copies(found)
+    return found
+
+
+def _automatic(mesh: Mesh) -> Mesh:
+    """Return the mesh with axes whose shardings the compiler propagates: results then mix freely with other arrays."""
+    return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * mesh.devices.ndim)
+
+
+def _resolved(metric: Metric) -> Any:
+    resolved = distances.resolve(metric)
+    if resolved in (distances.PRECOMPUTED, distances.cosine):
+        raise ValueError(
+            f"metric = {metric!r} is not available over a mesh: use 'euclidean', 'manhattan', 'chebyshev' or a JAX function "
+            f"(cosine neighbours are the euclidean ones of rows scaled to norm 1)."
+        )
+    return resolved
+
+
+def _standard(x: Any, mesh: Mesh) -> Float[Array, "n d"]:
+    """Return standardised points, whole on every device."""
+    if isinstance(x, np.ndarray):
+        x = np.asarray(_inputs.standardize(x).points)
+    else:
+        x = jax.jit(lambda a: _inputs.standardize(a).points)(x)
+    return jax.device_put(x, NamedSharding(mesh, P()))
+
+
+def _in_shares(function: Callable, mesh: Mesh, shares: Any, whole: Any) -> Any:
+    """Apply a function of every device's share of some rows, and of whole arrays, and put the rows together."""
+    n = jax.tree.leaves(shares)[0].shape[0]
+    more = -n % mesh.size
+    filled = jax.tree.map(lambda a: jnp.pad(a, [(0, more)] + [(0, 0)] * (a.ndim - 1)), shares)
+    split = P(mesh.axis_names)
+    spread = jax.shard_map(function, mesh=mesh, in_specs=(split, P()), out_specs=split, check_vma=False)
+    out = jax.tree.map(lambda a: a[:n], spread(filled, whole))
+    return lax.with_sharding_constraint(out, NamedSharding(mesh, P()))
+
+
+@partial(jax.jit, static_argnames=("k", "metric", "mesh", "block_bytes"))
+def _knn(points: Float[Array, "n d"], k: int, metric: Callable, mesh: Mesh, block_bytes: int) -> Neighbors:
+    def share(ids: Array, points: Array) -> Neighbors:
+        return Neighbors(*_search.nearest_of_rows(points, ids, k, metric, block_bytes))
+
+    return _in_shares(share, mesh, jnp.arange(points.shape[0], dtype=jnp.int32), points)
+
+
+@partial(jax.jit, static_argnames=("regularizer", "mesh", "block_bytes"))
+def _weights(
+    points: Float[Array, "n d"], near: Neighbors, reg: Array, regularizer: Regularizer, mesh: Mesh, block_bytes: int
+) -> Float[Array, "n k"]:
+    def share(rows: tuple[Array, Neighbors], whole: tuple[Array, Array]) -> Array:
+        ids, own = rows
+        points, reg = whole
+        return solve_points(points, points[ids], own, reg, jnp.ones((), points.dtype), regularizer, block_bytes)
+
+    ids = jnp.arange(points.shape[0], dtype=jnp.int32)
+    return _in_shares(share, mesh, (ids, near), (points, reg))
+
+
+class _Spread:
+    """The landmark solver over a mesh, with a solver's contract."""
+
+    def __init__(self, mesh: Mesh, options: Landmark):
+        self.mesh, self.options = mesh, options
+
+    def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = Hints()) -> Spectrum:
+        with _inputs.memory_advice("every device holds 30 vectors of its share; try fewer landmarks, or more devices"):
+            return _solve(alignment, count, key, hints, self.options, self.mesh)
+
+
+@partial(jax.jit, static_argnames=("count", "options", "mesh"))
+def _solve(alignment: Alignment, count: int, key: Array, hints: Hints, options: Landmark, mesh: Mesh) -> Spectrum:
+    rows = Rows(alignment.shape[1], mesh.axis_names)
+
+    def share(shares: tuple[Alignment, Hints], whole: Array) -> tuple[Array, Any]:
+        own, hints = shares
+        found = solve_rows(own, count, jax.random.wrap_key_data(whole), hints, options, rows)
+        told = (found.singular_values, found.num_components, found.converged)
+        return found.vectors, jax.tree.map(lambda a: a[None], told)  # the same on every device
+
+    vectors, told = _in_shares(share, mesh, (alignment, hints), jax.random.key_data(key))
+    values, num_components, converged = jax.tree.map(lambda a: a[0], told)
+    return Spectrum(values, vectors, num_components, converged)

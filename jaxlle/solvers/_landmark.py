@@ -1,0 +1,219 @@
+"""The iterative solver: LOBPCG on B^T B, preconditioned by landmarks between two Chebyshev smoothings, all of it jitted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from .._inputs import memory_advice
+from ..alignment import Alignment, prepare_rows
+from ._coarse import Choice, Coarse, coarse_space, random_landmarks
+from ._rows import Operator, Rows, product
+from ._spectrum import TYPICAL_ROUNDING, Hints, Spectrum
+
+Smoother = Callable[[Float[Array, "n c"]], Float[Array, "n c"]]
+
+_MOST_RATIO = 600.0
+_PROBES = 4
+_LANES = 8  # products with eight columns cost no more than with five
+_EDGE_STEPS = 6  # of the power iterations that find the ends of the spectrum's rough part
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """Solve by LOBPCG (Knyazev 2001), preconditioned by a landmark coarse space; matrix-free, on any device.
+
+    Every point is written by its nearest landmarks, so that a vector on the landmarks stands for a smooth vector on all
+    points. The coarse operator's bottom is the Locally Linear Landmarks embedding (Vladymyrov and Carreira-Perpinan 2013);
+    between two smoothings by Chebyshev polynomials its inverse preconditions an iteration whose limit is exact. Time grows
+    nearly linearly in n where the intrinsic dimension is high, as in images; where it is two or three, `SparseLU` is
+    faster. Works on B and not on M = B^T B, so that float32 is enough wherever `Embedding.gap` says so. Runs under jit.
+
+    Attributes:
+        landmarks: how many. None: a tenth of the points, between 200 and 1,000.
+        choice: how they are chosen: `random_landmarks`, `farthest_landmarks`, `kmeans_landmarks` or your own.
+        landmark_neighbors: landmarks that a point is written by.
+        degree: of the smoothing polynomials. None: by the interval, the square root of its ratio.
+        ratio: largest over smallest eigenvalue that is smoothed. None: estimated from what the landmarks miss.
+        oversample: vectors iterated beyond those asked for; more converge in fewer, dearer steps.
+        tol: largest angle, in radians, by which the wanted subspace may still be off. None: 1e-6 in float64, 1e-4 in
+            float32. Never below what rounding lets settle.
+        max_iterations: after which the best so far is returned with `converged` False.
+    """
+
+    landmarks: int | None = None
+    choice: Choice = random_landmarks
+    landmark_neighbors: int = 8
+    degree: int | None = None
+    ratio: float | None = None
+    oversample: int = 3
+    tol: float | None = None
+    max_iterations: int = 200
+
+    def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = Hints()) -> Spectrum:
+        """Return the `count` smallest singular values beyond the constant's, with their vectors."""
+        with memory_advice("the landmark solver holds 30 vectors of all points; try fewer landmarks, or SparseLU"):
+            return _solve(alignment, count, key, hints, self)
+
+
+class _State(NamedTuple):
+    basis: Float[Array, "n b"]
+    direction: Float[Array, "n b"]
+    values: Float[Array, " b"]
+    residual: Float[Array, "n b"]
+    first: Float[Array, ""]  # the first correction's angle
+    error: Float[Array, ""]
+    limit: Float[Array, ""]
+    step: Int[Array, ""]
+
+
+@partial(jax.jit, static_argnames=("count", "options"))
+def _solve(alignment: Alignment, count: int, key: Array, hints: Hints, options: Landmark) -> Spectrum:
+    return solve_rows(alignment, count, key, hints, options, Rows(alignment.shape[1]))
+
+
+def solve_rows(
+    alignment: Alignment, count: int, key: Array, hints: Hints, options: Landmark, rows: Rows
+) -> Spectrum:
+    """Solve with the rows that are here, of the alignment, the points and the vectors alike."""
+    like = alignment.blocks[:, 0, 0]
+    operator = Operator(prepare_rows(alignment, rows.here(len(like))[1]), rows)
+    keys = jax.random.split(key, 4)
+    top = _top_eigenvalue(operator, rows.normal(keys[0], like, _PROBES))
+    coarse = coarse_space(
+        operator, hints.points, top, keys[1], options.landmarks, options.landmark_neighbors, options.choice
+    )
+    smooth, short = _smoother(operator, coarse, top, rows.normal(keys[2], like, _PROBES), options)
+    size = min(-(-(count + options.oversample) // _LANES) * _LANES, rows.num_points - 1)
+    wanted = max(1, count - 1)  # the last vector only tells the gap
+
+    def precondition(r: Float[Array, "n c"]) -> Float[Array, "n c"]:
+        z = smooth(r)
+        z = z + coarse.correct(r - operator.gram(z))
+        return z + smooth(r - operator.gram(z))
+
+    def improve(state: _State) -> _State:
+        step = rows.centered(precondition(state.residual))
+        step = step - product(state.basis, rows.inner(state.basis, step))
+        space = rows.orthonormal(jnp.concatenate([state.basis, step, state.direction], axis=1))
+        first, error = _progress(state, jnp.sqrt(rows.total(jnp.sum(step[:, :wanted] ** 2))), wanted, short)
+        new = _rayleigh_ritz(operator, space, size, wanted, options)
+        return new._replace(first=first, error=error, step=state.step + 1)
+
+    guess = coarse.bottom(keys[3], size) if hints.start is None else _started(keys[3], hints.start, size, rows)
+    state = _rayleigh_ritz(operator, rows.orthonormal(guess), size, wanted, options)
+    state = lax.while_loop(lambda s: (s.error > s.limit) & (s.step < options.max_iterations), improve, state)
+    rounding = jnp.finfo(like.dtype).eps * operator.norm_bound()
+    num_components = 1 + jnp.sum(state.values <= 4 * rounding, dtype=jnp.int32)
+    return Spectrum(state.values[:count], state.basis[:, :count], num_components, state.error <= state.limit)
+
+
+def _rayleigh_ritz(
+    operator: Operator, space: Float[Array, "n s"], size: int, wanted: int, options: Landmark
+) -> _State:
+    """Return the bottom of B within a space with orthonormal columns, the first of which are the old basis.
+
+    By the SVD of B itself on it: half the digits would be lost in its Gram matrix.
+    """
+    image = operator.matvec(space)
+    _, values, right = jnp.linalg.svd(operator.rows.triangle(image))
+    values, mix = values[::-1][:size], right[::-1].T[:, :size]
+    basis = product(space, mix)
+    eps, tiny = jnp.finfo(values.dtype).eps, jnp.finfo(values.dtype).tiny
+    gap = values[min(wanted, size - 1)] - values[wanted - 1]
+    rounding = TYPICAL_ROUNDING * eps * operator.norm_bound() / jnp.maximum(gap, tiny)
+    tol = (3e-4 if values.dtype == jnp.float32 else 1e-6) if options.tol is None else options.tol
+    return _State(
+        basis=basis,
+        direction=product(space[:, size:], mix[size:]),
+        values=values,
+        residual=operator.rmatvec(product(image, mix)) - basis * values**2,
+        first=jnp.ones((), values.dtype),
+        error=jnp.full((), jnp.inf, values.dtype),
+        limit=jnp.clip(rounding, tol, 0.1).astype(values.dtype),
+        step=jnp.zeros((), jnp.int32),
+    )
+
+
+def _progress(state: _State, length: Float[Array, ""], wanted: int, short: Array) -> tuple[Array, Array]:
+    """Return the first step's angle, and that by which the wanted subspace is still off, from the step's length.
+
+    The residual itself would not tell in float32: rounding in the rough end of the spectrum, which turns nothing, is most of it.
+    The preconditioner is nearly M^-1, and so the step is nearly the error; it falls short of it where the smoothing
+    covers only a part of what the landmarks miss, or, as slow progress shows, for another reason.
+    """
+    values = state.values**2
+    ahead = jnp.maximum(values[-1] - values[wanted - 1], jnp.finfo(values.dtype).tiny)
+    angle = length * values[-1] / ahead
+    first = jnp.where(state.step == 0, angle, state.first)
+    rate = jnp.clip(angle / first, 0, 1) ** (1 / (state.step + 1).astype(angle.dtype))
+    slow = 1 / jnp.maximum(1 - rate, 0.01)  # the sum of the steps to come
+    return first, angle * jnp.maximum(short, jnp.where(state.step < 3, 1, slow))
+
+
+def _started(key: Array, start: Float[Array, "n c"], size: int, rows: Rows) -> Float[Array, "n b"]:
+    """Return start vectors, filled up with random ones."""
+    columns = min(start.shape[1], size)
+    return rows.normal(key, start[:, 0], size).at[:, :columns].set(start[:, :columns])
+
+
+def _top_eigenvalue(operator: Operator, start: Float[Array, "n c"]) -> Float[Array, ""]:
+    """Return an upper bound, as a rule, of the largest eigenvalue of M: block power iteration and a margin."""
+    rows = operator.rows
+    basis = lax.fori_loop(0, 8, lambda _, v: rows.orthonormal(operator.gram(v)), start)
+    found = jnp.linalg.svd(rows.triangle(operator.matvec(basis)), compute_uv=False)[0] ** 2
+    return jnp.minimum(1.2 * found, operator.norm_bound() ** 2)
+
+
+def _smoother(
+    operator: Operator, coarse: Coarse, top: Array, probe: Float[Array, "n c"], options: Landmark
+) -> tuple[Smoother, Float[Array, ""]]:
+    """Return a Chebyshev approximation of M^-1 on what the landmarks miss, and the factor it may fall short by."""
+    missed = top / _missed_eigenvalue(operator, coarse, top, probe)
+    ratio = jnp.minimum(missed, _MOST_RATIO) if options.ratio is None else jnp.asarray(options.ratio, top.dtype)
+    degree = jnp.ceil(jnp.sqrt(ratio)) if options.degree is None else jnp.asarray(options.degree)
+    degree = jnp.maximum(degree, 2).astype(jnp.int32)
+    return partial(_chebyshev, operator, top / ratio, top, degree), jnp.maximum(missed / ratio, 1)
+
+
+def _missed_eigenvalue(operator: Operator, coarse: Coarse, top: Array, probe: Array) -> Float[Array, ""]:
+    """Estimate the smallest eigenvalue of M on what the landmarks cannot represent: the smoother's lower end."""
+    rows = operator.rows
+
+    def squares(v: Float[Array, "n c"]) -> Float[Array, " c"]:
+        return rows.total(jnp.sum(v**2, axis=0))
+
+    def rough(_: Array, v: Float[Array, "n c"]) -> Float[Array, "n c"]:
+        v = v - coarse.correct(operator.gram(v))
+        # One smoothing on a wide interval damps all but the smoothest of what is left.
+        v = v - _chebyshev(operator, top / 30, top, jnp.asarray(6), operator.gram(v))
+        return v / jnp.sqrt(squares(v))
+
+    v = lax.fori_loop(0, _EDGE_STEPS, rough, rows.centered(probe))
+    v = v - coarse.correct(operator.gram(v))
+    values = squares(operator.matvec(v)) / squares(v)
+    return jnp.clip(jnp.min(values), top / 1e4, top / 4)
+
+
+def _chebyshev(
+    operator: Operator, low: Array, high: Array, degree: Array, r: Float[Array, "n c"]
+) -> Float[Array, "n c"]:
+    """Return p(M) r with 1 - t p(t) the Chebyshev polynomial that is smallest on [low, high] (Saad 2003, 12.3)."""
+    middle, half = (high + low) / 2, (high - low) / 2
+    sigma = middle / half
+
+    def step(_: Any, state: tuple) -> tuple:
+        z, rest, move, rho = state
+        rest = rest - operator.gram(move)
+        fresh = 1 / (2 * sigma - rho)
+        move = fresh * rho * move + 2 * fresh / half * rest
+        return z + move, rest, move, fresh
+
+    move = r / middle
+    return lax.fori_loop(1, degree, step, (move, r, move, 1 / sigma))[0]
+
