@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from .graph import Components as Components
     from .graph import as_neighbors as as_neighbors
     from .graph import connected_components as connected_components
+    from .graph import graph_width as graph_width
+    from .graph import load_neighbors as load_neighbors
+    from .graph import save_neighbors as save_neighbors
     from .neighbors import Neighbors as Neighbors
     from .neighbors import knn as knn
     from .neighbors import radius_neighbors as radius_neighbors
@@ -65,7 +68,7 @@ _NAMES = {
     ),
     "alignment": ("Alignment",),
     "embedding": ("DisconnectedGraphError", "Embedding", "embed", "embed_components"),
-    "graph": ("Components", "as_neighbors", "connected_components"),
+    "graph": ("Components", "as_neighbors", "connected_components", "graph_width", "load_neighbors", "save_neighbors"),
     "neighbors": ("Neighbors", "knn", "radius_neighbors"),
     "out_of_sample": ("inverse_transform", "transform"),
     "variants.landmarks": ("LandmarkEmbedding", "landmark_embed", "landmark_lle", "nystrom_lle"),

@@ -319,4 +319,6 @@ def _largest(values: Float[Array, "b p"], count: int) -> tuple[Float[Array, "b c
 def _top(values: Float[Array, "b n"], count: int) -> tuple[Float[Array, "b c"], Int[Array, "b c"]]:
     # Without the barrier XLA moves later slices into the selection, no longer sees a top-k in it, and sorts
     # whole rows on a CPU: ten times slower.
-    return tuple(lax.optimization_barrier(lax.top_k(values, count)))
+    # One barrier for each: one for the pair makes XLA's partitioner (jaxlib 0.10) stop inside shard_map.
+    best, place = lax.top_k(values, count)
+    return lax.optimization_barrier(best), lax.optimization_barrier(place)

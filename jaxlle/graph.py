@@ -1,16 +1,21 @@
 """Neighbour graphs: taking one from another index, and finding the parts that it falls into."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from ._files import opened
 from ._inputs import is_traced
 from .neighbors import Neighbors
 
 if TYPE_CHECKING:
     from .alignment import Alignment
+
+_FORMAT = 1  # of saved graphs
 
 
 class Components(NamedTuple):
@@ -60,6 +65,41 @@ def connected_components(graph: "Neighbors | Alignment") -> Components:
     leaving = np.bincount(classes[rows[classes[rows] != classes[columns]]], minlength=count) > 0
     closed = tuple(np.flatnonzero(classes == c) for c in np.flatnonzero(~leaving))
     return Components(labels, np.bincount(labels), closed)
+
+
+def graph_width(graph: "Neighbors | Alignment") -> int:
+    """Return the largest number of points at one distance, in edges taken both ways, from a point at the rim.
+
+    It grows as n^(1 - 1/d) for data of intrinsic dimension d, and bounds the separators of the graph, from which the
+    fill of a sparse factorisation grows.
+
+    Args:
+        graph: neighbourhoods (a mask is honoured), or an alignment; of several parts, the one with the most looked-at point.
+
+    Returns:
+        The width, on the host.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> ring = jnp.arange(10)[:, None] + jnp.array([-1, 1])
+        >>> jaxlle.graph_width(jaxlle.as_neighbors(ring % 10))
+        2
+    """
+    from scipy.sparse.csgraph import breadth_first_order
+
+    edges = _edges(graph)
+    reverse = edges.T.tocsr()
+    start = int(np.diff(reverse.indptr).argmax())
+    for _ in range(2):  # the point reached last lies at the rim
+        order, before = breadth_first_order(edges + reverse, start)
+        start = int(order[-1])
+    place = np.empty(edges.shape[0], np.int64)
+    place[order] = np.arange(len(order))
+    parents = place[before[order[1:]]]  # ascending, so that a level's children are a stretch of the order
+    bounds = [0, 1]
+    while bounds[-1] < len(order):
+        bounds.append(1 + int(np.searchsorted(parents, bounds[-1])))
+    return int(np.diff(bounds).max())
 
 
 def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None = None) -> Neighbors:
@@ -135,6 +175,70 @@ def _graph_distances(distances: Any, shape: tuple, valid: np.ndarray) -> np.ndar
             "The graph's distances must be finite and not negative (faiss returns squared ones: take the root)."
         )
     return dist.astype(np.float32 if dist.dtype.itemsize <= 4 else np.float64)
+
+
+def save_neighbors(path: str | Path, neighbors: Neighbors) -> None:
+    """Write a graph to a .npz file, whole or not at all, so that a long search is done once.
+
+    Args:
+        path: the file, with the suffix .npz.
+        neighbors: the graph, outside jit.
+
+    Raises:
+        ValueError: for another suffix.
+        FileNotFoundError: if there is no such folder.
+
+    Example:
+        >>> import jax.numpy as jnp, pathlib, tempfile, jaxlle
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "graph.npz"
+        >>> jaxlle.save_neighbors(path, jaxlle.knn(jnp.array([[0.0], [1.0], [3.0]]), 1))
+        >>> jaxlle.load_neighbors(path).indices.tolist()
+        [[1], [0], [1]]
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise ValueError(f"{path} has the suffix {path.suffix!r}: a graph is saved as .npz.")
+    arrays = {name: np.asarray(a) for name, a in neighbors._asdict().items() if a is not None}
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez(file, format=np.int64(_FORMAT), **arrays)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_neighbors(path: str | Path) -> Neighbors:
+    """Read a graph that `save_neighbors` wrote, after checking it as `as_neighbors` does.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Neighbors.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: for a file that holds no graph, a truncated one, or one of a later format.
+
+    Example:
+        See `save_neighbors`.
+    """
+    path = Path(path)
+    with opened(path) as file, np.load(file, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    written = arrays.pop("format", None)
+    if written is None or "indices" not in arrays:
+        raise ValueError(f"{path} holds no graph of save_neighbors: it has {', '.join(arrays) or 'no arrays'}.")
+    if int(written) > _FORMAT:
+        raise ValueError(f"{path} is of format {int(written)}, and this version reads up to {_FORMAT}: update jaxlle.")
+    indices = arrays["indices"]
+    if indices.ndim != 2 or not len(indices) or not 0 <= indices.min() <= indices.max() < len(indices):
+        raise ValueError(f"{path} holds indices that do not run over its own points.")
+    if any(a.shape != indices.shape for a in arrays.values()):
+        raise ValueError(f"{path} holds arrays of different shapes.")
+    parts = {name: jnp.asarray(a) for name, a in arrays.items()}
+    return Neighbors(parts["indices"], parts.get("distances"), parts.get("mask"))
 
 
 def _rows_of_sparse(matrix: Any) -> tuple[np.ndarray, np.ndarray]:

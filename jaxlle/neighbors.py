@@ -256,6 +256,7 @@ def _in_units(found: Neighbors, unit: Any, squared: bool) -> Neighbors:
 
 
 def check_shapes(x: Any, query: Any, k: int, metric: Metric) -> int:
+    """Return k, or say how the shapes of points, queries and k do not fit."""
     n, d = x.shape
     if metric == PRECOMPUTED and query is None and n != d:
         raise ValueError(f"Precomputed distances should be a square matrix, got shape {x.shape}.")

@@ -12,6 +12,7 @@ the others after JAX's heartbeat timeout, and the run ends with an error: start 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -33,15 +34,16 @@ from .regularizers import trace_ridge
 from .solvers import Hints, Landmark, Spectrum
 from .solvers._landmark import solve_rows
 from .solvers._rows import Rows
+from .solvers._spectrum import NO_HINTS
 from .variants.standard import check_dim, check_spread, warn_of_copies, weights_alignment
 from .weights import Regularizer, check_reg, checked, solve_points
 
 Metric = Literal["euclidean", "manhattan", "chebyshev"] | Callable
 
+_LANDMARK = Landmark()
 
-def knn(
-    x: Any, k: int, *, mesh: Mesh, metric: Metric = "euclidean", block_bytes: int = BLOCK_BYTES
-) -> Neighbors:
+
+def knn(x: Any, k: int, *, mesh: Mesh, metric: Metric = "euclidean", block_bytes: int = BLOCK_BYTES) -> Neighbors:
     """Find the k nearest neighbours of every point, each device those of its share: see `jaxlle.knn`.
 
     Every device holds all points once.
@@ -76,7 +78,7 @@ def embed(
     dim: int,
     *,
     mesh: Mesh,
-    solver: Landmark = Landmark(),  # noqa: B008 - frozen
+    solver: Landmark = _LANDMARK,
     scaling: Scaling = "unit",
     disconnected: Disconnected = "warn",
     key: Array | None = None,
@@ -107,7 +109,7 @@ def embed(
         >>> jaxlle.sharding.embed(jaxlle.lle_alignment(x, k=8), 2, mesh=mesh, points=x).points.shape
         (100, 2)
     """
-    spread = _Spread(_automatic(mesh), solver)
+    spread = ShardedLandmark(_automatic(mesh), solver)
     return stage3.embed(
         alignment, dim, solver=spread, scaling=scaling, disconnected=disconnected, key=key, points=points
     )
@@ -120,7 +122,7 @@ def lle(
     k: int,
     mesh: Mesh,
     reg: Real[ArrayLike, ""] = 1e-3,
-    solver: Landmark = Landmark(),  # noqa: B008 - frozen
+    solver: Landmark = _LANDMARK,
     metric: Metric = "euclidean",
     regularizer: Regularizer = trace_ridge,
     neighbors: Neighbors | None = None,
@@ -236,13 +238,15 @@ def _weights(
     return _in_shares(share, mesh, (ids, near), (points, reg))
 
 
-class _Spread:
+@dataclass(frozen=True)
+class ShardedLandmark:
     """The landmark solver over a mesh, with a solver's contract."""
 
-    def __init__(self, mesh: Mesh, options: Landmark):
-        self.mesh, self.options = mesh, options
+    mesh: Mesh
+    options: Landmark
 
-    def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = Hints()) -> Spectrum:
+    def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = NO_HINTS) -> Spectrum:
+        """Return the `count` smallest singular values beyond the constant's, with their vectors."""
         with _inputs.memory_advice("every device holds 30 vectors of its share; try fewer landmarks, or more devices"):
             return _solve(alignment, count, key, hints, self.options, self.mesh)
 

@@ -6,25 +6,36 @@ import jax
 
 from .._inputs import is_traced
 from ..alignment import Alignment
+from ..graph import graph_width
 from ._dense import DenseQR
+from ._landmark import Landmark
 from ._sparse import SparseLU
 from ._spectrum import Hints, Spectrum
 
 Solver = Callable[[Alignment, int, jax.Array, Hints], Spectrum]
 
-_TRACED_MAX = 20_000  # a dense float32 B of this size takes 1.6 GB
-_DEVICE_MAX = 8_192
+_DENSE_MAX = 2_000  # points up to which a dense QR is the fastest that runs under jit
+_DEVICE_MAX = 8_192  # the same on an accelerator
 _HOST_MIN = 64  # below, a Krylov space has no room and the dense solve costs nothing
+# The LU takes about 2.5e-10 w^3 seconds for a graph of width w, the landmark solver 7e-4 n (papers/scaling.py, two cores).
+_WIDTH = 141.0
 
 
 def choose(alignment: Alignment, traced: bool = False) -> Solver:
-    """Return the solver for an alignment: by its size and its device, and whether anything is traced.
+    """Return the solver for an alignment: by its size, its device, whether it is traced, and the width of its graph.
 
-    Inside jit only DenseQR runs, and only up to 20,000 points. Outside, SparseLU on a CPU from 64 points on; on an
-    accelerator DenseQR up to 8,192 points and SparseLU, on the host, beyond.
+    Inside jit: `DenseQR` up to 2,000 points, `Landmark` beyond. Outside, on a CPU: `SparseLU` from 64 points on if its
+    factors will be small, `Landmark` else. What decides is the largest number of points at one distance, counted in
+    edges, from a point at the rim of the graph: it bounds the separators that fill grows from, and with them the
+    intrinsic dimension counts. SparseLU is taken up to a width of 141 n^(1/3): a Swiss roll of any size, 5,000 digits,
+    but not 10,000. On an accelerator: DenseQR up to 8,192 points, then the same rule, SparseLU running on the host.
 
-    Raises:
-        ValueError: inside jit for more than 20,000 points, rather than to go dense silently.
+    Args:
+        alignment: the operator to be solved.
+        traced: whether something else, such as the key, is traced.
+
+    Returns:
+        A solver with its default options.
 
     Example:
         >>> import jax, jaxlle
@@ -34,11 +45,8 @@ def choose(alignment: Alignment, traced: bool = False) -> Solver:
     """
     n = alignment.indices.shape[0]
     if traced or is_traced(alignment):
-        if n > _TRACED_MAX:
-            raise ValueError(
-                f"Inside jit only DenseQR is at hand, and for n = {n} it would hold a dense {n} x {n} matrix: call embed "
-                f"outside jit, or pass solver=jaxlle.solvers.DenseQR() if you mean it."
-            )
-        return DenseQR()
+        return DenseQR() if n <= _DENSE_MAX else Landmark()
     on_cpu = all(device.platform == "cpu" for device in alignment.blocks.devices())
-    return SparseLU() if n >= _HOST_MIN and (on_cpu or n > _DEVICE_MAX) else DenseQR()
+    if n < _HOST_MIN or (not on_cpu and n <= _DEVICE_MAX):
+        return DenseQR()
+    return SparseLU() if graph_width(alignment) <= _WIDTH * n ** (1 / 3) else Landmark()

@@ -120,11 +120,9 @@ def coarse_space(
     """Choose landmarks, write all points by them, and invert M on what they span."""
     rows, alignment = operator.rows, operator.prepared.alignment
     key_choice, key_points = jax.random.split(key)
-    if points is None:
-        points = smooth_coordinates(operator, top, key_points)
-    else:
-        points = leading_directions(points, key_points, rows)
-    whole = interpolate(points, count, k, choice, key_choice, alignment.blocks.dtype, rows)
+    made = points is None
+    near = smooth_coordinates(operator, top, key_points) if made else leading_directions(points, key_points, rows)
+    whole = interpolate(near, count, k, choice, key_choice, alignment.blocks.dtype, rows)
     reduced = rows.total(_reduced(alignment, whole))
     # The constant is in the coarse space, where M is zero: lifted, it is out of the way of every centred vector.
     size = reduced.shape[0]

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from .._inputs import memory_advice
 from ..alignment import Alignment
-from ._spectrum import Hints, Spectrum
+from ._spectrum import NO_HINTS, Hints, Spectrum
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class DenseQR:
     max_iterations: int = 60
     tol: float | None = None
 
-    def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = Hints()) -> Spectrum:
+    def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = NO_HINTS) -> Spectrum:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
         n = alignment.indices.shape[0]
         with memory_advice(f"DenseQR holds a dense matrix with {n} columns; try solver=jaxlle.solvers.SparseLU()"):

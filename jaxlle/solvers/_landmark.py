@@ -14,7 +14,7 @@ from .._inputs import memory_advice
 from ..alignment import Alignment, prepare_rows
 from ._coarse import Choice, Coarse, coarse_space, random_landmarks
 from ._rows import Operator, Rows, product
-from ._spectrum import TYPICAL_ROUNDING, Hints, Spectrum
+from ._spectrum import NO_HINTS, TYPICAL_ROUNDING, Hints, Spectrum
 
 Smoother = Callable[[Float[Array, "n c"]], Float[Array, "n c"]]
 
@@ -55,7 +55,7 @@ class Landmark:
     tol: float | None = None
     max_iterations: int = 200
 
-    def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = Hints()) -> Spectrum:
+    def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = NO_HINTS) -> Spectrum:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
         with memory_advice("the landmark solver holds 30 vectors of all points; try fewer landmarks, or SparseLU"):
             return _solve(alignment, count, key, hints, self)
@@ -77,9 +77,7 @@ def _solve(alignment: Alignment, count: int, key: Array, hints: Hints, options: 
     return solve_rows(alignment, count, key, hints, options, Rows(alignment.shape[1]))
 
 
-def solve_rows(
-    alignment: Alignment, count: int, key: Array, hints: Hints, options: Landmark, rows: Rows
-) -> Spectrum:
+def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, options: Landmark, rows: Rows) -> Spectrum:
     """Solve with the rows that are here, of the alignment, the points and the vectors alike."""
     like = alignment.blocks[:, 0, 0]
     operator = Operator(prepare_rows(alignment, rows.here(len(like))[1]), rows)
@@ -113,9 +111,7 @@ def solve_rows(
     return Spectrum(state.values[:count], state.basis[:, :count], num_components, state.error <= state.limit)
 
 
-def _rayleigh_ritz(
-    operator: Operator, space: Float[Array, "n s"], size: int, wanted: int, options: Landmark
-) -> _State:
+def _rayleigh_ritz(operator: Operator, space: Float[Array, "n s"], size: int, wanted: int, options: Landmark) -> _State:
     """Return the bottom of B within a space with orthonormal columns, the first of which are the old basis.
 
     By the SVD of B itself on it: half the digits would be lost in its Gram matrix.
@@ -216,4 +212,3 @@ def _chebyshev(
 
     move = r / middle
     return lax.fori_loop(1, degree, step, (move, r, move, 1 / sigma))[0]
-

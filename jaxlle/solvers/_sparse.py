@@ -11,7 +11,7 @@ from jaxtyping import Float
 from .._inputs import is_traced
 from ..alignment import Alignment
 from ..graph import Components, connected_components
-from ._spectrum import Hints, Spectrum
+from ._spectrum import NO_HINTS, Hints, Spectrum
 
 _GOOD = 1e-12  # backward error of a solve that passes; elimination without pivoting is usually at 1e-16
 
@@ -36,7 +36,7 @@ class SparseLU:
     krylov: int | None = None
     max_iterations: int = 1000
 
-    def __call__(self, alignment: Alignment, count: int, key: jax.Array, hints: Hints = Hints()) -> Spectrum:
+    def __call__(self, alignment: Alignment, count: int, key: jax.Array, hints: Hints = NO_HINTS) -> Spectrum:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
         if is_traced(alignment, key):
             raise TypeError(

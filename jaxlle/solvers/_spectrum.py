@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Array, Bool, Float, Int
 
-
 # eps / gap bounds the angle of the worst perturbation; rounding points nowhere in particular, and turned Swiss rolls,
 # S-curves and digits by 1/44 of it at most (tests/benchmarks/core.py precision).
 TYPICAL_ROUNDING = 1 / 32
@@ -20,6 +19,9 @@ class Hints(NamedTuple):
 
     points: Float[Any, "n d"] | None = None
     start: Float[Any, "n c"] | None = None
+
+
+NO_HINTS = Hints()
 
 
 class Spectrum(NamedTuple):

@@ -19,6 +19,7 @@ from ..solvers import DenseQR, Hints, Spectrum, random_landmarks
 from ..solvers._coarse import Choice, Interpolation, block_rows, interpolate
 from ..solvers._dense import bottom
 from ..solvers._rows import Rows, product
+from ..solvers._spectrum import NO_HINTS
 from .standard import lle, lle_alignment
 
 
@@ -205,7 +206,8 @@ class LandmarkSubspace(NamedTuple):
 
     by_landmarks: Interpolation
 
-    def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = Hints()) -> Spectrum:
+    def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = NO_HINTS) -> Spectrum:
+        """Return the `count` smallest singular values within the space, with their vectors on all points."""
         size = self.by_landmarks.landmarks.shape[0]
         return _solve(alignment, self.by_landmarks, min(count, size - 1), key)
 

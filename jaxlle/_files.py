@@ -1,0 +1,111 @@
+"""Reading points and labels from files: an error that names the file for each that cannot be read, and no pickles."""
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def read_npy(path: Path, labels: str | None) -> tuple[np.ndarray, None]:
+    if labels is not None:
+        raise ValueError(f"{path} holds one array and no labels {labels!r}: save both in a .npz.")
+    with opened(path) as file:
+        points = np.load(file, allow_pickle=False)
+    if not isinstance(points, np.ndarray):
+        raise ValueError(f"{path} is an archive of arrays: give it the suffix .npz.")
+    return points, None
+
+
+def read_npz(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    with opened(path) as file, np.load(file, allow_pickle=False) as archive:
+        members = {name: archive[name] for name in archive.files}
+    arrays = {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
+    held = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "no arrays"
+    points = [name for name in ("x", "X", "data", "points") if name in arrays][:1]
+    points = points or [name for name, array in arrays.items() if array.ndim == 2]
+    if len(points) != 1:
+        raise ValueError(f"{path} holds {held}: name the array of points x, of shape (n, d).")
+    if labels is not None and labels not in arrays:
+        raise ValueError(f"{path} has no array {labels!r}: it holds {held}.")
+    wanted = [name for name in ("y", "labels", "target") if name in arrays] if labels is None else [labels]
+    return arrays[points[0]], arrays[wanted[0]].ravel() if wanted else None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open a file, and name it where it cannot be read: zipfile, zlib, tokenize raise errors of their own."""
+    try:
+        with path.open("rb") as file:  # NumPy leaves files open that it opens and cannot read
+            yield file
+    except MemoryError:
+        raise
+    except Exception as error:
+        if "pickle" in str(error):
+            reason = "holds pickled objects, which can run code and are refused, or no array: save plain numbers"
+        else:
+            reason = f"cannot be read ({error}): it is truncated, malformed, or not what its name says"
+        raise ValueError(f"{path} {reason}.") from None
+
+
+def read_csv(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    with opened(path) as file:
+        lines = [line for line in file.read().decode("utf-8-sig").splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f"{path} is empty.")
+    first = [cell.strip() for cell in next(csv.reader(lines[:1], skipinitialspace=True))]
+    column, header = _csv_layout(path, labels, first)
+    if header:
+        lines = lines[1:]
+    if not lines:
+        raise ValueError(f"{path} has a header and no points.")
+    codes: dict[str, int] = {}  # of the labels, so that one reading finds numbers, labels and ragged rows
+    read: dict[Any, Any] = {column: lambda cell: codes.setdefault(cell.strip(), len(codes))}
+    convert = None if column is None else read
+    try:
+        table = np.loadtxt(lines, delimiter=",", comments=None, quotechar='"', converters=convert, ndmin=2)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not a table of numbers ({error}): remove columns of text, or name one as the labels."
+        ) from None
+    if table.shape[1] != len(first):
+        raise ValueError(f"{path} has {table.shape[1]} columns, but its first line has {len(first)}.")
+    if column is None:
+        return table, None
+    return np.delete(table, column, axis=1), np.array(list(codes))[table[:, column].astype(int)]
+
+
+def _csv_layout(path: Path, labels: str | None, first: list[str]) -> tuple[int | None, bool]:
+    """Return the column of the labels and whether the first line is a header."""
+    text = [i for i, cell in enumerate(first) if not _is_number(cell)]
+    if labels is None:
+        return None, bool(text)
+    if labels.isdecimal() and int(labels) < len(first):
+        return int(labels), bool(set(text) - {int(labels)})
+    if text and labels in first:
+        return first.index(labels), True
+    has = f"it has {', '.join(first)}" if text else f"give a number from 0 to {len(first) - 1}"
+    raise ValueError(f"{path} has no column {labels!r}: {has}.")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def as_whole(labels: np.ndarray) -> np.ndarray:
+    """Return labels as integers where they are whole numbers, as numbers where they are numbers."""
+    if labels.dtype.kind not in "fUS":
+        return labels
+    try:
+        numbers = labels.astype(np.float64)
+    except ValueError:
+        return labels
+    if not (np.abs(numbers) < 2**53).all():  # nor NaN: as integers these would be others
+        return labels
+    return numbers.astype(np.int64) if (numbers == np.round(numbers)).all() else numbers
