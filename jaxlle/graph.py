@@ -202,7 +202,7 @@ def save_neighbors(path: str | Path, neighbors: Neighbors) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            np.savez(file, format=np.int64(_FORMAT), **arrays)
+            np.savez(file, **{"format": np.int64(_FORMAT), **arrays})  # pyright: ignore[reportArgumentType]
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ the constant vector's zero, with their vectors.
 | --- | --- | --- |
 | `DenseQR` | small n; jit, vmap, any device, float32 | deflated QR of B and block inverse iteration |
 | `SparseLU` | low intrinsic dimension or moderate n; host, float64 | sparse LU of B itself, Lanczos on its pseudo-inverse |
-| `Landmark` | high intrinsic dimension, as of images, at any n; jit, any device, float32 | LOBPCG with a landmark coarse space and Chebyshev smoothing |
+| `Landmark` | high intrinsic dimension, any n; jit, any device, float32 | LOBPCG with a landmark coarse space |
 """
 
 from ._choice import Solver, choose
