@@ -225,6 +225,8 @@ def load_neighbors(path: str | Path) -> Neighbors:
         See `save_neighbors`.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
     with opened(path) as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     written = arrays.pop("format", None)

@@ -86,7 +86,7 @@ def knn(
     dtype = known_distances(found).dtype
     if not _inputs.is_traced(unit) and not float(jnp.finfo(dtype).tiny) <= unit <= float(jnp.finfo(dtype).max):
         raise ValueError(f"The distances, around {unit:.3g}, are beyond {dtype}: rescale x, or enable x64.")
-    return _in_units(found, jnp.asarray(unit, dtype), squared)
+    return in_units(found, jnp.asarray(unit, dtype), squared)
 
 
 def find(
@@ -250,7 +250,8 @@ def _unit_rows(x: Any, name: str) -> Any:
 
 
 @partial(jax.jit, static_argnames=("squared",))
-def _in_units(found: Neighbors, unit: Any, squared: bool) -> Neighbors:
+def in_units(found: Neighbors, unit: Any, squared: bool) -> Neighbors:
+    """Return neighbours with their distances in the units of the metric."""
     scaled = known_distances(found) * unit
     return found._replace(distances=scaled**2 / 2 if squared else scaled)
 

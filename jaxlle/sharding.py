@@ -70,7 +70,8 @@ def knn(x: Any, k: int, *, mesh: Mesh, metric: Metric = "euclidean", block_bytes
     """
     x, metric, mesh = _inputs.as_points(x), _resolved(metric), _automatic(mesh)
     k = neighbors.check_shapes(x, None, k, metric)
-    return _knn(_standard(x, mesh), k, metric, mesh, block_bytes)
+    standard = _standard(x, mesh)
+    return neighbors.in_units(_knn(standard.points, k, metric, mesh, block_bytes), standard.unit, False)
 
 
 def embed(
@@ -164,10 +165,10 @@ def lle(
     x, metric, mesh = _inputs.as_points(x), _resolved(metric), _automatic(mesh)
     dim = check_dim(dim, k, x.shape, metric)
     check_reg(reg, regularizer, k, x.shape[1])
-    points = _standard(x, mesh)
+    points, _, unit = _standard(x, mesh)
     if neighbors is None:
         neighbors = knn_of(points, x, k, metric, mesh, block_bytes)
-    weights = checked(_weights(points, neighbors, jnp.asarray(reg), regularizer, mesh, block_bytes), reg)
+    weights = checked(_weights(points, neighbors, jnp.asarray(reg), unit, regularizer, mesh, block_bytes), reg)
     alignment = weights_alignment(neighbors, weights)
     return embed(
         alignment, dim, mesh=mesh, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=points
@@ -197,13 +198,15 @@ def _resolved(metric: Metric) -> Any:
     return resolved
 
 
-def _standard(x: Any, mesh: Mesh) -> Float[Array, "n d"]:
+def _standard(x: Any, mesh: Mesh) -> _inputs.Standardized:
     """Return standardised points, whole on every device."""
-    if isinstance(x, np.ndarray):
-        x = np.asarray(_inputs.standardize(x).points)
-    else:
-        x = jax.jit(lambda a: _inputs.standardize(a).points)(x)
-    return jax.device_put(x, NamedSharding(mesh, P()))
+    standard = _inputs.standardize(x) if isinstance(x, np.ndarray) else jax.jit(_inputs.standardize)(x)
+    everywhere = NamedSharding(mesh, P())
+    if isinstance(x, np.ndarray):  # every process has made the same; as NumPy arrays they can go anywhere
+        standard = jax.tree.map(np.asarray, standard)
+    dtype = standard.points.dtype
+    points, center, unit = (jax.device_put(a, everywhere) for a in standard)
+    return _inputs.Standardized(points, center, jnp.clip(unit, jnp.finfo(dtype).tiny, jnp.finfo(dtype).max).astype(dtype))
 
 
 def _in_shares(function: Callable, mesh: Mesh, shares: Any, whole: Any) -> Any:
@@ -227,15 +230,21 @@ def _knn(points: Float[Array, "n d"], k: int, metric: Callable, mesh: Mesh, bloc
 
 @partial(jax.jit, static_argnames=("regularizer", "mesh", "block_bytes"))
 def _weights(
-    points: Float[Array, "n d"], near: Neighbors, reg: Array, regularizer: Regularizer, mesh: Mesh, block_bytes: int
+    points: Float[Array, "n d"],
+    near: Neighbors,
+    reg: Array,
+    unit: Array,
+    regularizer: Regularizer,
+    mesh: Mesh,
+    block_bytes: int,
 ) -> Float[Array, "n k"]:
-    def share(rows: tuple[Array, Neighbors], whole: tuple[Array, Array]) -> Array:
+    def share(rows: tuple[Array, Neighbors], whole: tuple[Array, Array, Array]) -> Array:
         ids, own = rows
-        points, reg = whole
-        return solve_points(points, points[ids], own, reg, jnp.ones((), points.dtype), regularizer, block_bytes)
+        points, reg, unit = whole
+        return solve_points(points, points[ids], own, reg, unit, regularizer, block_bytes)
 
     ids = jnp.arange(points.shape[0], dtype=jnp.int32)
-    return _in_shares(share, mesh, (ids, near), (points, reg))
+    return _in_shares(share, mesh, (ids, near), (points, reg, unit))
 
 
 @dataclass(frozen=True)

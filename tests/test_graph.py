@@ -85,3 +85,44 @@ def test_queries_keep_all_their_neighbors_and_missing_ones_are_masked():
 def test_a_bad_graph_is_refused(indices, distances, message):
     with pytest.raises(ValueError, match=message):
         jaxlle.as_neighbors(indices, distances)
+
+
+def test_a_graph_comes_back_from_its_file(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    for graph in (jaxlle.knn(x, 5), jaxlle.radius_neighbors(x, 3.0), jaxlle.knn(x, 5)._replace(distances=None)):
+        jaxlle.save_neighbors(tmp_path / "graph.npz", graph)
+        back = jaxlle.load_neighbors(tmp_path / "graph.npz")
+        assert (back.distances is None) == (graph.distances is None)
+        assert (back.mask is None) == (graph.mask is None)
+        for a, b in zip(jax.tree.leaves(back), jax.tree.leaves(graph), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert [path.name for path in tmp_path.iterdir()] == ["graph.npz"]
+
+
+def test_a_file_that_is_no_graph_is_named(tmp_path):
+    path = tmp_path / "graph.npz"
+    with pytest.raises(ValueError, match="suffix '.txt'"):
+        jaxlle.save_neighbors(tmp_path / "graph.txt", jaxlle.knn(np.eye(4, dtype=np.float32), 2))
+    with pytest.raises(FileNotFoundError):
+        jaxlle.load_neighbors(path)
+    indices = np.array([[1], [0]])
+    for arrays, text in (
+        ({"x": np.eye(2)}, "holds no graph"),
+        ({"indices": indices, "format": 99}, "format 99"),
+        ({"indices": indices + 1, "format": 1}, "do not run over"),
+        ({"indices": indices, "distances": np.ones((3, 1)), "format": 1}, "different shapes"),
+    ):
+        np.savez(path, **arrays)
+        with pytest.raises(ValueError, match=text):
+            jaxlle.load_neighbors(path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="truncated"):
+        jaxlle.load_neighbors(path)
+
+
+def test_the_width_of_a_graph_is_that_of_its_widest_level():
+    rows, columns = 5, 40
+    ids = np.arange(rows * columns).reshape(rows, columns)
+    up, left = np.roll(ids, 1, axis=0), np.maximum(ids - 1, ids[:, :1])
+    graph = jaxlle.Neighbors(jnp.asarray(np.stack([up.ravel(), left.ravel()], axis=1)), None)
+    assert rows <= jaxlle.graph_width(graph) <= 2 * rows  # a tube of five rows

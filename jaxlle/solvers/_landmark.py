@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from .._inputs import memory_advice
+from .._inputs import check_count, memory_advice
 from ..alignment import Alignment, prepare_rows
 from ._coarse import Choice, Coarse, coarse_space, random_landmarks
 from ._rows import Operator, Rows, product
@@ -57,8 +57,25 @@ class Landmark:
 
     def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = NO_HINTS) -> Spectrum:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
+        _check(self, alignment.blocks.dtype, count)
         with memory_advice("the landmark solver holds 30 vectors of all points; try fewer landmarks, or SparseLU"):
             return _solve(alignment, count, key, hints, self)
+
+
+def _check(options: Landmark, dtype: Any, count: int) -> None:
+    """Raise for options that cannot work; they are static, so inside jit too."""
+    whole = {"landmark_neighbors": (options.landmark_neighbors, 2), "degree": (options.degree, 1)}
+    whole |= {"landmarks": (options.landmarks, count + 2), "oversample": (options.oversample, 0)}
+    for name, (value, low) in (whole | {"max_iterations": (options.max_iterations, 0)}).items():
+        if value is not None:
+            check_count(value, name, low, None, "of solvers.Landmark")
+    if options.ratio is not None and not options.ratio > 1:
+        raise ValueError(f"ratio = {options.ratio} is not allowed: the smoothed interval [top / ratio, top] needs ratio > 1.")
+    floor = 10 * float(jnp.finfo(dtype).eps)
+    if options.tol is not None and not options.tol >= floor:
+        raise ValueError(
+            f"tol = {options.tol} is below what {dtype} can settle, {floor:.2g}: raise it, or compute in float64."
+        )
 
 
 class _State(NamedTuple):

@@ -1,0 +1,193 @@
+"""The landmark solver and the embeddings that landmarks carry: against dense solvers, dense algebra and limits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import jaxlle
+from jaxlle import Alignment, ConvergenceWarning
+from jaxlle.metrics import subspace_angle
+from jaxlle.solvers import DenseQR, Landmark, farthest_landmarks, kmeans_landmarks, random_landmarks
+
+CHOICES = [random_landmarks, farthest_landmarks, kmeans_landmarks]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return (load_digits().data[:500] / 16).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def exact(digits):
+    with jax.enable_x64(True):
+        alignment = jaxlle.lle_alignment(digits.astype(np.float64), k=10)
+        return jax.tree.map(np.asarray, jaxlle.embed(alignment, 2, solver=DenseQR()))
+
+
+def test_float32_finds_the_subspace_of_a_dense_solve_in_float64(digits, exact):
+    out = jaxlle.lle(digits, 2, k=10, solver=Landmark())
+    assert out.solver == "Landmark"
+    assert bool(out.converged)
+    assert int(out.num_components) == 1
+    assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
+    np.testing.assert_allclose(out.singular_values, exact.singular_values, rtol=1e-4)
+
+
+def test_float64_finds_it_to_the_tolerance(x64, digits, exact):
+    out = jaxlle.lle(digits.astype(np.float64), 2, k=10, solver=Landmark(tol=1e-8))
+    assert out.points.dtype == np.float64
+    assert subspace_angle(out.points, exact.points) < 1e-7
+    np.testing.assert_allclose(out.singular_values, exact.singular_values, rtol=1e-9)
+
+
+def test_without_points_it_makes_smooth_coordinates_of_its_own(digits, exact):
+    alignment = jaxlle.lle_alignment(digits, k=10)
+    out = jaxlle.embed(alignment, 2, solver=Landmark())
+    assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
+
+
+def test_it_solves_tall_alignments_too():
+    rng = np.random.default_rng(0)
+    indices = jaxlle.knn(rng.normal(size=(300, 3)).astype(np.float32), 9).indices
+    blocks = rng.normal(size=(300, 2, 9)).astype(np.float32)
+    alignment = Alignment(indices, jnp.asarray(blocks - blocks.mean(axis=2, keepdims=True)))
+    a, b = (jaxlle.embed(alignment, 2, solver=s) for s in (Landmark(), DenseQR()))
+    assert subspace_angle(a.points, b.points) < np.deg2rad(0.1)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_landmarks_are_distinct_points(choice, digits):
+    with_copies = jnp.asarray(np.concatenate([digits[:200], digits[:50]]))
+    chosen = np.asarray(choice(with_copies, 60, jax.random.key(1)))
+    assert len(set(chosen.tolist())) == 60
+    assert 0 <= chosen.min() <= chosen.max() < 250
+
+
+def test_farthest_landmarks_leave_no_point_farther_than_they_are_from_each_other():
+    x = jax.random.uniform(jax.random.key(0), (400, 2))
+    chosen = x[farthest_landmarks(x, 20, jax.random.key(1))]
+    apart = np.linalg.norm(chosen[:, None] - chosen[None], axis=-1)[np.triu_indices(20, 1)].min()
+    assert np.linalg.norm(x[:, None] - chosen[None], axis=-1).min(axis=1).max() <= apart + 1e-6
+
+
+def test_kmeans_landmarks_are_nearer_to_all_points_than_random_ones():
+    x = jax.random.normal(jax.random.key(0), (400, 2))
+
+    def cost(choice):
+        chosen = x[choice(x, 20, jax.random.key(1))]
+        return (np.linalg.norm(x[:, None] - chosen[None], axis=-1).min(axis=1) ** 2).sum()
+
+    assert cost(kmeans_landmarks) < 0.9 * cost(random_landmarks)
+
+
+def test_the_choice_of_landmarks_changes_the_time_and_not_the_answer(digits, exact):
+    for choice in (farthest_landmarks, kmeans_landmarks):
+        out = jaxlle.lle(digits, 2, k=10, solver=Landmark(choice=choice, landmarks=60))
+        assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
+
+
+def test_fewer_points_than_landmarks_and_copies_do_no_harm(digits):
+    x = np.concatenate([digits[:60], digits[:30]])
+    a, b = (jaxlle.lle(x, 2, k=10, solver=s) for s in (Landmark(landmarks=1000), DenseQR()))
+    assert subspace_angle(a.points, b.points) < np.deg2rad(0.1)
+
+
+def test_it_runs_under_jit_and_vmap_and_does_not_retrace(digits, exact):
+    from jaxlle.solvers import _landmark
+
+    solver = Landmark(landmarks=100)
+    points = jax.vmap(lambda reg: jaxlle.lle(digits, 2, k=10, reg=reg, solver=solver).points)(jnp.array([1e-3, 1e-2]))
+    assert subspace_angle(points[0], jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
+    jaxlle.lle(digits, 2, k=10, solver=solver)
+    before = _landmark._solve._cache_size()
+    jaxlle.lle(digits[::-1], 2, k=10, reg=1e-2, solver=Landmark(landmarks=100))
+    assert _landmark._solve._cache_size() == before
+
+
+def test_auto_takes_it_under_jit_beyond_what_is_small():
+    like = Alignment(jax.ShapeDtypeStruct((3_000, 4), np.int32), jax.ShapeDtypeStruct((3_000, 1, 4), np.float32))
+    assert jaxlle.solvers.choose(like, traced=True) == Landmark()  # pyright: ignore[reportArgumentType]
+
+
+def test_auto_goes_by_the_width_of_the_graph():
+    rng = np.random.default_rng(0)
+    strip = jaxlle.knn((rng.random((3000, 2)) * [10, 1]).astype(np.float32), 8)
+    cloud = jaxlle.Neighbors(jnp.asarray((np.arange(3000)[:, None] + rng.integers(1, 3000, (3000, 8))) % 3000), None)
+    for neighbors, name in ((strip, "SparseLU"), (cloud, "Landmark")):
+        alignment = jaxlle.weights_alignment(neighbors, jnp.full((3000, 8), 1 / 8))
+        assert type(jaxlle.solvers.choose(alignment)).__name__ == name
+
+
+def test_a_warm_start_saves_steps(digits, exact):
+    alignment = jaxlle.lle_alignment(digits, k=10)
+    hurried = Landmark(max_iterations=2)
+    with pytest.warns(ConvergenceWarning, match="Landmark did not converge"):
+        cold = jaxlle.embed(alignment, 2, solver=hurried, points=digits)
+    assert np.isfinite(cold.points).all()
+    near = exact.points + 1e-3 * np.random.default_rng(0).normal(size=exact.points.shape) / np.sqrt(500)
+    with jax.enable_x64(True):
+        wide = jaxlle.lle_alignment(digits.astype(np.float64), k=10)
+        start = jaxlle.embed(wide, 5, solver=DenseQR()).points
+    warm = jaxlle.embed(alignment, 2, solver=hurried, points=digits, start=jnp.asarray(start, np.float32))
+    assert bool(warm.converged)
+    assert subspace_angle(warm.points, jnp.asarray(near, np.float32)) < 1e-2
+
+
+def test_bad_options_are_named(digits):
+    for solver, text in (
+        (Landmark(tol=1e-9), "tol = 1e-09 is below what float32"),
+        (Landmark(landmarks=3), "landmarks = 3"),
+        (Landmark(landmark_neighbors=1), "landmark_neighbors = 1"),
+        (Landmark(degree=0), "degree = 0"),
+        (Landmark(ratio=0.5), "ratio = 0.5"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            jaxlle.lle(digits, 2, k=10, solver=solver)
+
+
+def test_landmark_embedding_is_the_generalised_eigenproblem_of_its_paper(x64):
+    from scipy.linalg import eigh
+    from sklearn.manifold._locally_linear import barycenter_weights
+    from sklearn.neighbors import NearestNeighbors
+
+    x = np.random.default_rng(0).normal(size=(200, 3)) * [3, 2, 1]
+    alignment = jaxlle.lle_alignment(x, k=8)
+    out = jaxlle.landmark_embed(alignment, 2, points=x, num_landmarks=40, landmark_neighbors=5)
+    own = x[np.asarray(out.landmarks)]
+    near = NearestNeighbors(n_neighbors=5).fit(own).kneighbors(x, return_distance=False)
+    p = np.zeros((200, 40))
+    p[np.arange(200)[:, None], near] = barycenter_weights(x, own, near, reg=1e-3)
+    p[np.asarray(out.landmarks)] = np.eye(40)
+    b = np.asarray(alignment.to_dense())
+    values, vectors = eigh(p.T @ b.T @ b @ p, p.T @ p)
+    np.testing.assert_allclose(out.embedding.singular_values**2, values[1:3], rtol=1e-6)
+    assert subspace_angle(out.embedding.points, jnp.asarray(p @ vectors[:, 1:3])) < 1e-5
+    np.testing.assert_allclose(out.embedding.points.T @ out.embedding.points, np.eye(2), atol=1e-10)
+
+
+def test_with_all_points_as_landmarks_both_approximations_are_exact(digits):
+    x = digits[:150]
+    wanted = jaxlle.lle(x, 2, k=10, solver=DenseQR()).points
+    for approximate in (jaxlle.landmark_lle, jaxlle.nystrom_lle):
+        out = approximate(x, 2, k=10, num_landmarks=150)
+        assert sorted(out.landmarks.tolist()) == list(range(150))
+        assert subspace_angle(out.embedding.points, wanted) < np.deg2rad(0.1)
+
+
+def test_new_points_are_embedded_by_the_landmarks_alone(digits):
+    for approximate, k in ((jaxlle.landmark_lle, 8), (jaxlle.nystrom_lle, 10)):
+        out = approximate(digits, 2, k=10, num_landmarks=100)
+        y = out.embedding.points
+        again = jaxlle.transform(digits, digits[out.landmarks], y[out.landmarks], k=k)
+        np.testing.assert_allclose(again, y, atol=1e-5)
+
+
+def test_too_few_points_or_landmarks_are_named(digits):
+    with pytest.raises(ValueError, match=r"num_landmarks = 501 .*at most the 500 points"):
+        jaxlle.landmark_lle(digits, 2, k=10, num_landmarks=501)
+    with pytest.raises(ValueError, match=r"num_landmarks = 10 "):
+        jaxlle.nystrom_lle(digits, 2, k=10, num_landmarks=10)
+    with pytest.raises(ValueError, match=r"landmark_neighbors = 2 .*more than dim"):
+        jaxlle.landmark_lle(digits, 2, k=10, landmark_neighbors=2)

@@ -1,0 +1,103 @@
+"""Points over a mesh: eight simulated devices, and two real processes, against one device."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EIGHT = """
+import jax, numpy as np, jaxlle
+from sklearn.datasets import load_digits
+from jaxlle.metrics import subspace_angle
+from jaxlle.solvers import Landmark
+
+assert jax.device_count() == 8
+x = (load_digits().data[:403] / 16).astype(np.float32)  # eight does not divide 403
+line, square = jax.make_mesh((8,), ("points",)), jax.make_mesh((2, 4), ("hosts", "chips"))
+here = jaxlle.knn(x, 10)
+for mesh in (line, square):
+    there = jaxlle.sharding.knn(x, 10, mesh=mesh)
+    np.testing.assert_array_equal(there.indices, here.indices)
+    np.testing.assert_allclose(there.distances, here.distances, rtol=1e-5)
+alone = jaxlle.lle(x, 2, k=10, solver=Landmark(landmarks=100))
+spread = jaxlle.sharding.lle(jax.numpy.asarray(x), 2, k=10, mesh=line, solver=Landmark(landmarks=100))
+assert spread.points.shape == (403, 2)
+assert bool(spread.converged) and spread.solver == "ShardedLandmark"
+assert subspace_angle(spread.points, alone.points) < np.deg2rad(0.05)
+np.testing.assert_allclose(spread.singular_values, alone.singular_values, rtol=1e-4)
+one = jax.make_mesh((1,), ("points",), devices=jax.devices()[:1])
+alignment = jaxlle.lle_alignment(x, k=10)
+single = jaxlle.sharding.embed(alignment, 2, mesh=one, solver=Landmark(landmarks=100), points=x)
+assert subspace_angle(single.points, alone.points) < np.deg2rad(0.05)
+for bad, text in (({"metric": "cosine"}, "not available over a mesh"), ({"k": 403}, "k (n_neighbors) = 403")):
+    try:
+        jaxlle.sharding.knn(x, **{"k": 10, "mesh": line, **bad})
+    except ValueError as error:
+        assert text in str(error), error
+    else:
+        raise AssertionError(bad)
+print("same")
+"""
+
+TWO = """
+import sys, jax
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+jax.distributed.initialize(sys.argv[1], num_processes=2, process_id=int(sys.argv[2]))
+import numpy as np, jaxlle
+from sklearn.datasets import load_digits
+from jaxlle.solvers import Landmark
+
+assert jax.device_count() == 2 * jax.local_device_count() and jax.process_count() == 2
+x = (load_digits().data[:501] / 16).astype(np.float32)
+mesh = jax.make_mesh((jax.device_count(),), ("points",))
+out = jaxlle.sharding.lle(x, 2, k=10, mesh=mesh, solver=Landmark(landmarks=60))
+assert bool(out.converged)
+np.save(sys.argv[3], np.asarray(out.points))
+print("done")
+"""
+
+
+def run(script, *arguments, devices=None):
+    flags = {} if devices is None else {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    import os
+
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env={**os.environ, "JAX_PLATFORMS": "cpu", **flags},
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_eight_devices_give_the_answer_of_one():
+    process = run(EIGHT, devices=8)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert out.strip().endswith("same")
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_answer_of_one(tmp_path):
+    import jax.numpy as jnp
+    from sklearn.datasets import load_digits
+
+    import jaxlle
+    from jaxlle.metrics import subspace_angle
+    from jaxlle.solvers import DenseQR
+
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    processes = [run(TWO, address, i, tmp_path / f"{i}.npy") for i in range(2)]
+    for process in processes:
+        _, err = process.communicate(timeout=600)
+        assert process.returncode == 0, err
+    first, second = (np.load(tmp_path / f"{i}.npy") for i in range(2))
+    np.testing.assert_array_equal(first, second)
+    x = (load_digits().data[:501] / 16).astype(np.float32)
+    assert subspace_angle(jnp.asarray(first), jaxlle.lle(x, 2, k=10, solver=DenseQR()).points) < np.deg2rad(0.1)
