@@ -222,7 +222,10 @@ def load_neighbors(path: str | Path) -> Neighbors:
         ValueError: for a file that holds no graph, a truncated one, or one of a later format.
 
     Example:
-        See `save_neighbors`.
+        >>> import pathlib, tempfile, jaxlle
+        >>> jaxlle.load_neighbors(pathlib.Path(tempfile.mkdtemp()) / "graph.npz")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no file ...
     """
     path = Path(path)
     if not path.is_file():

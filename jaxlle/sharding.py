@@ -206,7 +206,9 @@ def _standard(x: Any, mesh: Mesh) -> _inputs.Standardized:
         standard = jax.tree.map(np.asarray, standard)
     dtype = standard.points.dtype
     points, center, unit = (jax.device_put(a, everywhere) for a in standard)
-    return _inputs.Standardized(points, center, jnp.clip(unit, jnp.finfo(dtype).tiny, jnp.finfo(dtype).max).astype(dtype))
+    return _inputs.Standardized(
+        points, center, jnp.clip(unit, jnp.finfo(dtype).tiny, jnp.finfo(dtype).max).astype(dtype)
+    )
 
 
 def _in_shares(function: Callable, mesh: Mesh, shares: Any, whole: Any) -> Any:

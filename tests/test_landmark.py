@@ -113,10 +113,10 @@ def test_auto_takes_it_under_jit_beyond_what_is_small():
 
 def test_auto_goes_by_the_width_of_the_graph():
     rng = np.random.default_rng(0)
-    strip = jaxlle.knn((rng.random((3000, 2)) * [10, 1]).astype(np.float32), 8)
-    cloud = jaxlle.Neighbors(jnp.asarray((np.arange(3000)[:, None] + rng.integers(1, 3000, (3000, 8))) % 3000), None)
+    strip = jaxlle.knn((rng.random((6000, 2)) * [10, 1]).astype(np.float32), 8)
+    cloud = jaxlle.Neighbors(jnp.asarray((np.arange(6000)[:, None] + rng.integers(1, 6000, (6000, 8))) % 6000), None)
     for neighbors, name in ((strip, "SparseLU"), (cloud, "Landmark")):
-        alignment = jaxlle.weights_alignment(neighbors, jnp.full((3000, 8), 1 / 8))
+        alignment = jaxlle.weights_alignment(neighbors, jnp.full((6000, 8), 1 / 8))
         assert type(jaxlle.solvers.choose(alignment)).__name__ == name
 
 

@@ -70,7 +70,9 @@ def _check(options: Landmark, dtype: Any, count: int) -> None:
         if value is not None:
             check_count(value, name, low, None, "of solvers.Landmark")
     if options.ratio is not None and not options.ratio > 1:
-        raise ValueError(f"ratio = {options.ratio} is not allowed: the smoothed interval [top / ratio, top] needs ratio > 1.")
+        raise ValueError(
+            f"ratio = {options.ratio} is not allowed: the smoothed interval [top / ratio, top] needs ratio > 1."
+        )
     floor = 10 * float(jnp.finfo(dtype).eps)
     if options.tol is not None and not options.tol >= floor:
         raise ValueError(
