@@ -200,7 +200,8 @@ def _peak_gib() -> float:
 def _machine() -> str:
     import jax
 
-    return f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, jax {jax.__version__}"
+    versions = f"Python {platform.python_version()}, jax {jax.__version__}"
+    return f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, {versions}"
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -282,7 +283,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--limit", type=float, default=200.0, help="seconds that one case may take")
     parser.add_argument("--out", default="scaling", help="folder for scaling.json and scaling.png")
     parser.add_argument("--small", action="store_true", help="up to 5,000 points only")
@@ -294,7 +295,7 @@ def _arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     chosen = _arguments()
     if chosen.device:
-        os.environ["JAX_PLATFORMS"] = {"gpu": "cuda"}.get(chosen.device, chosen.device)
+        os.environ["JAX_PLATFORMS"] = "cuda" if chosen.device == "gpu" else str(chosen.device)
     if chosen.case:
         own = Case(chosen.case[0], int(chosen.case[1]), chosen.case[2])
         os.environ["SCALING_KEEP"] = str(_kept(own))

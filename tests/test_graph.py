@@ -101,7 +101,7 @@ def test_a_graph_comes_back_from_its_file(tmp_path):
 
 def test_a_file_that_is_no_graph_is_named(tmp_path):
     path = tmp_path / "graph.npz"
-    with pytest.raises(ValueError, match="suffix '.txt'"):
+    with pytest.raises(ValueError, match=r"suffix '\.txt'"):
         jaxlle.save_neighbors(tmp_path / "graph.txt", jaxlle.knn(np.eye(4, dtype=np.float32), 2))
     with pytest.raises(FileNotFoundError):
         jaxlle.load_neighbors(path)
