@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._warnings import GapWarning as GapWarning
     from ._warnings import JaxlleWarning as JaxlleWarning
     from ._warnings import PrecisionWarning as PrecisionWarning
+    from ._warnings import RankWarning as RankWarning
     from .alignment import Alignment as Alignment
     from .embedding import DisconnectedGraphError as DisconnectedGraphError
     from .embedding import Embedding as Embedding
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
     from .neighbors import radius_neighbors as radius_neighbors
     from .out_of_sample import inverse_transform as inverse_transform
     from .out_of_sample import transform as transform
+    from .variants.hessian import hessian_alignment as hessian_alignment
+    from .variants.hessian import hessian_lle as hessian_lle
+    from .variants.ltsa import ltsa as ltsa
+    from .variants.ltsa import ltsa_alignment as ltsa_alignment
+    from .variants.modified import modified_alignment as modified_alignment
+    from .variants.modified import modified_lle as modified_lle
     from .variants.standard import lle as lle
     from .variants.standard import lle_alignment as lle_alignment
     from .variants.standard import weights_alignment as weights_alignment
@@ -57,12 +64,16 @@ _NAMES = {
         "GapWarning",
         "JaxlleWarning",
         "PrecisionWarning",
+        "RankWarning",
     ),
     "alignment": ("Alignment",),
     "embedding": ("DisconnectedGraphError", "Embedding", "embed", "embed_components"),
     "graph": ("Components", "as_neighbors", "connected_components"),
     "neighbors": ("Neighbors", "knn", "radius_neighbors"),
     "out_of_sample": ("inverse_transform", "transform"),
+    "variants.hessian": ("hessian_alignment", "hessian_lle"),
+    "variants.ltsa": ("ltsa", "ltsa_alignment"),
+    "variants.modified": ("modified_alignment", "modified_lle"),
     "variants.standard": ("lle", "lle_alignment", "weights_alignment"),
     "weights": (
         "barycentric_weights",

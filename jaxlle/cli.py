@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     embed = commands.add_parser("embed", help="embed a built-in data set or a file", description=_embed.__doc__)
     embed.set_defaults(run=_embed)
     embed.add_argument("data", help="mnist, digits, swiss_roll, s_curve, ... or a .npy, .npz or .csv file")
+    methods = ["standard", "modified", "hessian", "ltsa"]
+    embed.add_argument("--method", default="standard", choices=methods, help="variant of LLE (standard)")
     embed.add_argument("--dim", type=int, default=2, help="dimensions of the embedding (2)")
     embed.add_argument("--k", type=int, default=12, help="neighbours a point (12)")
     embed.add_argument("--reg", type=float, default=1e-3, help="strength of the regularizer (1e-3)")
@@ -166,22 +168,34 @@ def _compute(options: argparse.Namespace, x: Any, watch: _Watch) -> tuple[tuple,
     from . import solvers
     from .embedding import embed, embed_components
     from .neighbors import knn
-    from .variants.standard import check_dim, lle_alignment, warn_of_copies
+    from .variants.standard import check_dim, warn_of_copies
 
     solver = {"auto": "auto", "dense": solvers.DenseQR(), "sparse": solvers.SparseLU()}[options.solver]
-    k, reg, metric, key = options.k, options.reg, options.metric, jax.random.key(options.seed)
+    k, metric, key = options.k, options.metric, jax.random.key(options.seed)
     check_dim(options.dim, k, x.shape, metric)
     with watch.stage("neighbours") as progress:
         neighbors = jax.block_until_ready(knn(x, k, metric=metric, progress=progress))
         warn_of_copies(neighbors)
     with watch.stage("weights"):
-        alignment = jax.block_until_ready(lle_alignment(x, k=k, reg=reg, metric=metric, neighbors=neighbors))
+        alignment = jax.block_until_ready(_align(options, x, neighbors))
     with watch.stage("embedding"):
         if options.components == "separate":
             parts = embed_components(alignment, options.dim, solver=solver, key=key)
         else:
             parts = (embed(alignment, options.dim, solver=solver, disconnected=options.components, key=key),)
         return jax.block_until_ready(parts), neighbors
+
+
+def _align(options: argparse.Namespace, x: Any, neighbors: Any) -> Any:
+    """Return the alignment of the method that was asked for."""
+    from .variants import hessian, ltsa, modified, standard
+
+    common = {"k": options.k, "metric": options.metric, "neighbors": neighbors}
+    if options.method == "standard":
+        return standard.lle_alignment(x, reg=options.reg, **common)
+    if options.method == "modified":
+        return modified.modified_alignment(x, options.dim, reg=options.reg, **common)
+    return (hessian.hessian_alignment if options.method == "hessian" else ltsa.ltsa_alignment)(x, options.dim, **common)
 
 
 def _describe(options: argparse.Namespace, data: Any, parts: tuple) -> list[tuple[str, str]]:
@@ -197,6 +211,7 @@ def _describe(options: argparse.Namespace, data: Any, parts: tuple) -> list[tupl
     values = "  ".join(f"{float(s):.3g}" for s in out.singular_values[:6]) + "  ..." * (options.dim > 6)
     turned = f"rounding turns the embedding by about {np.rad2deg(float(out.rounding_angle)):.2g} degrees"
     return [
+        ("method", options.method),
         ("data", f"{data.name}: {n} x {d}, {data.points.dtype}; computed in {out.points.dtype}"),
         ("solver", out.solver + ("" if bool(out.converged) else ", NOT converged")),
         ("components", components),
@@ -266,7 +281,8 @@ def _draw(options: argparse.Namespace, data: Any, parts: tuple, path: Path) -> N
         kept = np.asarray(part.rows)
         images = None if data.image_shape is None else data.points[kept].reshape(-1, *data.image_shape)
         color = None if data.labels is None else data.labels[kept]
-        title = f"{data.name}: {len(kept)} points, k = {options.k}, reg = {options.reg:g}"
+        reg = f", reg = {options.reg:g}" if options.method in ("standard", "modified") else ""
+        title = f"{data.name}, {options.method}: {len(kept)} points, k = {options.k}{reg}"
         plot.embedding(part, color=color, images=images, image_count=120, title=title, ax=ax)
     figure.savefig(path, dpi=130)
 

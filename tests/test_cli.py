@@ -84,6 +84,17 @@ def test_embed_reports_the_label_accuracy_of_digits(capsys, tmp_path):
     assert value > 0.7
 
 
+@pytest.mark.parametrize("method", ["modified", "hessian", "ltsa"])
+def test_out_holds_what_every_method_gives(capsys, tmp_path, method):
+    path = tmp_path / "result.npz"
+    status, out, _ = run(capsys, *ROLL, "--method", method, "--out", path, "--plot", tmp_path / "a.png")
+    assert status == 0
+    assert row(out, "method") == method
+    points = datasets.swiss_roll(jax.random.key(0), 300).points
+    pipeline = {"modified": jaxlle.modified_lle, "hessian": jaxlle.hessian_lle, "ltsa": jaxlle.ltsa}[method]
+    np.testing.assert_array_equal(np.load(path)["points"], pipeline(points, 2, k=12).points)
+
+
 def test_out_holds_what_lle_gives_for_the_same_data_and_key(capsys, tmp_path):
     path = tmp_path / "result.npz"
     status, out, _ = run(capsys, *ROLL, "--seed", 3, "--reg", 0.01, "--solver", "sparse", "--out", path)
