@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     from .out_of_sample import transform as transform
     from .variants.hessian import hessian_alignment as hessian_alignment
     from .variants.hessian import hessian_lle as hessian_lle
+    from .variants.linear import LinearMap as LinearMap
+    from .variants.linear import linear_projection as linear_projection
+    from .variants.linear import lltsa as lltsa
+    from .variants.linear import npe as npe
+    from .variants.linear import onpp as onpp
+    from .variants.linear import orthogonal_projection as orthogonal_projection
+    from .variants.linear import reconstruction_map as reconstruction_map
     from .variants.ltsa import ltsa as ltsa
     from .variants.ltsa import ltsa_alignment as ltsa_alignment
     from .variants.modified import modified_alignment as modified_alignment
@@ -72,6 +79,15 @@ _NAMES = {
     "neighbors": ("Neighbors", "knn", "radius_neighbors"),
     "out_of_sample": ("inverse_transform", "transform"),
     "variants.hessian": ("hessian_alignment", "hessian_lle"),
+    "variants.linear": (
+        "LinearMap",
+        "linear_projection",
+        "lltsa",
+        "npe",
+        "onpp",
+        "orthogonal_projection",
+        "reconstruction_map",
+    ),
     "variants.ltsa": ("ltsa", "ltsa_alignment"),
     "variants.modified": ("modified_alignment", "modified_lle"),
     "variants.standard": ("lle", "lle_alignment", "weights_alignment"),
