@@ -207,7 +207,7 @@ def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> 
     """Find the affine map whose outputs, combined by the weights of LLE, rebuild the inputs.
 
     Minimises ``sum_i |x_i - y_i - sum_j w_ij (y_j - y_i)|^2`` over ``y = x A + b``, the objective of the article that this
-    project grew from. The weights sum to one, so it is ``|X - W Y|^2``: every input is rebuilt from its neighbours' outputs, which
+    project grew from. The weights sum to one, so it is ``|X - W Y|^2``: every input is rebuilt from its neighbours' outputs, that
     live in data space. A is a least-squares solution; with dim it is the best of that rank (reduced-rank regression, Izenman
     1975): the fit ``W X A`` projected on its first principal axes.
 
