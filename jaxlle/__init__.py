@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from .embedding import Embedding as Embedding
     from .embedding import embed as embed
     from .embedding import embed_components as embed_components
+    from .feature_space import KernelDistance as KernelDistance
+    from .feature_space import kernel_weights as kernel_weights
+    from .feature_space import metric_weights as metric_weights
     from .graph import Components as Components
     from .graph import as_neighbors as as_neighbors
     from .graph import connected_components as connected_components
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from .out_of_sample import transform as transform
     from .variants.hessian import hessian_alignment as hessian_alignment
     from .variants.hessian import hessian_lle as hessian_lle
+    from .variants.kernel import kernel_alignment as kernel_alignment
+    from .variants.kernel import kernel_lle as kernel_lle
     from .variants.linear import LinearMap as LinearMap
     from .variants.linear import linear_projection as linear_projection
     from .variants.linear import lltsa as lltsa
@@ -58,7 +63,6 @@ if TYPE_CHECKING:
     from .weights import barycentric_weights as barycentric_weights
     from .weights import distance_weights as distance_weights
     from .weights import gram_weights as gram_weights
-    from .weights import kernel_weights as kernel_weights
     from .weights import local_condition as local_condition
     from .weights import ridge_regression_weights as ridge_regression_weights
 
@@ -75,10 +79,12 @@ _NAMES = {
     ),
     "alignment": ("Alignment",),
     "embedding": ("DisconnectedGraphError", "Embedding", "embed", "embed_components"),
+    "feature_space": ("KernelDistance", "kernel_weights", "metric_weights"),
     "graph": ("Components", "as_neighbors", "connected_components"),
     "neighbors": ("Neighbors", "knn", "radius_neighbors"),
     "out_of_sample": ("inverse_transform", "transform"),
     "variants.hessian": ("hessian_alignment", "hessian_lle"),
+    "variants.kernel": ("kernel_alignment", "kernel_lle"),
     "variants.linear": (
         "LinearMap",
         "linear_projection",
@@ -95,7 +101,6 @@ _NAMES = {
         "barycentric_weights",
         "distance_weights",
         "gram_weights",
-        "kernel_weights",
         "local_condition",
         "ridge_regression_weights",
     ),
