@@ -57,9 +57,17 @@ if TYPE_CHECKING:
     from .variants.ltsa import ltsa_alignment as ltsa_alignment
     from .variants.modified import modified_alignment as modified_alignment
     from .variants.modified import modified_lle as modified_lle
+    from .variants.robust import reliability as reliability
+    from .variants.robust import robust_lle as robust_lle
+    from .variants.robust import simplex_weights as simplex_weights
+    from .variants.robust import weighted_alignment as weighted_alignment
     from .variants.standard import lle as lle
     from .variants.standard import lle_alignment as lle_alignment
     from .variants.standard import weights_alignment as weights_alignment
+    from .variants.supervised import Shift as Shift
+    from .variants.supervised import Warp as Warp
+    from .variants.supervised import supervised_lle as supervised_lle
+    from .variants.supervised import supervised_neighbors as supervised_neighbors
     from .weights import barycentric_weights as barycentric_weights
     from .weights import distance_weights as distance_weights
     from .weights import gram_weights as gram_weights
@@ -96,7 +104,9 @@ _NAMES = {
     ),
     "variants.ltsa": ("ltsa", "ltsa_alignment"),
     "variants.modified": ("modified_alignment", "modified_lle"),
+    "variants.robust": ("reliability", "robust_lle", "simplex_weights", "weighted_alignment"),
     "variants.standard": ("lle", "lle_alignment", "weights_alignment"),
+    "variants.supervised": ("Shift", "Warp", "supervised_lle", "supervised_neighbors"),
     "weights": (
         "barycentric_weights",
         "distance_weights",
