@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from . import regularizers as regularizers
     from . import sklearn as sklearn
     from . import solvers as solvers
+    from ._choosing import Grid as Grid
+    from ._choosing import choose as choose
+    from ._coranking import CoRanking as CoRanking
+    from ._coranking import coranking as coranking
     from ._warnings import ConvergenceWarning as ConvergenceWarning
     from ._warnings import DisconnectedGraphWarning as DisconnectedGraphWarning
     from ._warnings import DuplicateWarning as DuplicateWarning
@@ -87,6 +91,8 @@ _NAMES = {
         "RankWarning",
     ),
     "alignment": ("Alignment",),
+    "_choosing": ("Grid", "choose"),
+    "_coranking": ("CoRanking", "coranking"),
     "embedding": ("DisconnectedGraphError", "Embedding", "embed", "embed_components"),
     "feature_space": ("KernelDistance", "kernel_weights", "metric_weights"),
     "graph": ("Components", "as_neighbors", "connected_components"),

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
+from ._choosing import Grid
 from .embedding import Embedding
 from .neighbors import Neighbors
 
@@ -139,6 +140,38 @@ def spectrum(values: Any, dim: int | None = None, *, ax: Axes | None = None) -> 
         ax.set_title(f"gap behind {dim}: {s[dim] - s[dim - 1]:.2g}")
     ax.set(xlabel="number, the constant vector left out", ylabel="singular value of B")
     ax.set_xticks(number[:: max(1, len(s) // 10)])
+    return ax
+
+
+def grid(grid: Grid, criterion: str = "procrustes", *, ax: Axes | None = None) -> Axes:
+    """Draw one measure of a grid of k and reg as shades, with its best marked; disconnected graphs are left blank.
+
+    Args:
+        grid: from `jaxlle.choose`.
+        criterion: "procrustes", "residual_variance" or "preservation".
+        ax: Axes to draw on; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ValueError: for an unknown criterion, or if no graph is connected.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 200).points
+        >>> jaxlle.plot.grid(jaxlle.choose(x, 2, ks=[6, 12])).get_ylabel()
+        'k'
+    """
+    k, reg = grid.best(criterion)
+    values = np.where(grid.num_components == 1, getattr(grid, criterion), np.nan)
+    ax = plt.subplots(figsize=(6, 5), layout="constrained")[1] if ax is None else ax
+    drawn = ax.imshow(values, aspect="auto", origin="lower", cmap="viridis_r")
+    ax.figure.colorbar(drawn, ax=ax, label=criterion.replace("_", " "))
+    ax.plot(np.searchsorted(grid.regs, reg), np.searchsorted(grid.ks, k), "o", mfc="none", mec="red", ms=14)
+    ax.set_xticks(range(len(grid.regs)), [f"{r:.2g}" for r in grid.regs])
+    ax.set_yticks(range(len(grid.ks)), [str(k) for k in grid.ks])
+    ax.set(xlabel="reg", ylabel="k", title=f"best: k = {k}, reg = {reg:.2g}")
     return ax
 
 

@@ -202,7 +202,7 @@ def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 
 def _condition(points: Array, indices: Array, reg: Any) -> Float[Array, " n"]:
     def one(pair: tuple[Array, Array]) -> Array:
         i, ids = pair
-        values = jnp.linalg.eigvalsh(_local_gram(points, points[i], ids)[0])
+        values = jnp.linalg.eigvalsh(local_gram(points, points[i], ids)[0])
         ridge = reg * jnp.maximum(values.sum(), jnp.finfo(points.dtype).tiny)
         return (values[-1] + ridge) / (jnp.maximum(values[0], 0) + ridge)
 
@@ -281,7 +281,7 @@ def solve_points(
     """Solve for the weights of standardised points; the traceable body of `barycentric_weights`."""
 
     def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
-        return _local_gram(points, source[i], ids)
+        return local_gram(points, source[i], ids)
 
     row = 2 * points.shape[1] * points.dtype.itemsize
     return solve_grams(gram, neighbors, reg, unit, regularizer, row, block_bytes)
@@ -319,7 +319,7 @@ def _solve_regression(points: Array, neighbors: Neighbors, reg: Any, block_bytes
     return solve_grams(gram, neighbors, reg, 1.0, trace_ridge, row, block_bytes)
 
 
-def _local_gram(points: Array, here: Array, ids: Array) -> tuple[Array, Array, Array]:
+def local_gram(points: Array, here: Array, ids: Array) -> tuple[Array, Array, Array]:
     """Return the local Gram matrix in units of the neighbourhood's own extent, which no scale can underflow."""
     spokes = points[ids] - here
     extent = lax.stop_gradient(jnp.max(jnp.abs(spokes)))
