@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from . import _inputs, distances
-from ._blocks import map_rows
+from ._blocks import map_blocks, map_rows
 from ._search import BLOCK_BYTES
 from ._warnings import JaxlleWarning
 from .embedding import embed
@@ -186,12 +186,21 @@ def _unexplained(x: Array, y: Array, ids: Int[Array, " k"]) -> Float[Array, ""]:
 
 def _residual_variance(x: Array, y: Array, block_bytes: int) -> Float[Array, ""]:
     n = x.shape[0]
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    share = jnp.full(n, 1 / (n - 1), x.dtype)  # the distances of points from themselves, 0, are none of the n (n - 1)
 
-    def one(pair: tuple[Array, Array]) -> Array:
-        a, b = (jax.vmap(partial(distances.euclidean, p))(all_) for p, all_ in zip(pair, (x, y), strict=True))
-        return jnp.stack([a.mean(), b.mean(), (a * a).mean(), (b * b).mean(), (a * b).mean()])
+    def moments(rows: tuple[Array, Array]) -> Array:
+        a, b = (_distances(part, whole) for part, whole in zip(rows, (x, y), strict=True))
+        # Products with a vector: XLA's reductions of rows are far slower on a CPU.
+        return jnp.stack([jnp.dot(p, share, precision=lax.Precision.HIGHEST) for p in (a, b, a * b)], axis=1)
 
-    means = map_rows(one, (x, y), block_bytes, 4 * n * x.shape[1] * x.dtype.itemsize).mean(axis=0)
-    # The n distances of points from themselves are 0 and are taken out.
-    a, b, aa, bb, ab = means * n / (n - 1)
+    a, b, ab = map_blocks(moments, (x, y), block_bytes, 8 * n * x.dtype.itemsize).mean(axis=0)
+    aa, bb = (2 * jnp.sum(p**2) / (n - 1) for p in (x, y))
     return 1 - (ab - a * b) ** 2 / ((aa - a**2) * (bb - b**2))
+
+
+def _distances(a: Float[Array, "b d"], points: Float[Array, "n d"]) -> Float[Array, "b n"]:
+    """Return distances by a product: its rounding is nothing to a correlation over all pairs."""
+    product = jnp.dot(a, points.T, precision=lax.Precision.HIGHEST)
+    square = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(points**2, axis=1)[None, :] - 2 * product
+    return jnp.sqrt(jnp.maximum(square, 0))
