@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ._choosing import choose as choose
     from ._coranking import CoRanking as CoRanking
     from ._coranking import coranking as coranking
+    from ._diagnostics import Diagnosis as Diagnosis
+    from ._diagnostics import diagnose as diagnose
     from ._warnings import ConvergenceWarning as ConvergenceWarning
     from ._warnings import DisconnectedGraphWarning as DisconnectedGraphWarning
     from ._warnings import DuplicateWarning as DuplicateWarning
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
 
 _MODULES = ("datasets", "dimension", "distances", "metrics", "plot", "regularizers", "sklearn", "solvers")
 _NAMES = {
+    "_diagnostics": ("Diagnosis", "diagnose"),
     "_warnings": (
         "ConvergenceWarning",
         "DisconnectedGraphWarning",

@@ -68,6 +68,19 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument("--out", type=Path, help="write the embedding and its quality to a .npz file")
     embed.add_argument("--plot", type=Path, help=f"draw it to a {', '.join(_PICTURES)} file")
     embed.add_argument("--quiet", action="store_true", help="no progress and no report")
+    choose = commands.add_parser("choose", help="measure a grid of k and reg", description=_choose.__doc__)
+    choose.set_defaults(run=_choose)
+    choose.add_argument("data", help="as for embed")
+    choose.add_argument("--dim", type=int, default=2, help="dimensions of the embedding (2)")
+    choose.add_argument("--ks", type=int, nargs="+", default=[6, 8, 12, 16, 24], help="(6 8 12 16 24)")
+    choose.add_argument("--regs", type=float, nargs="+", default=[1e-3], help="(1e-3)")
+    criteria = ["procrustes", "residual_variance", "preservation"]
+    choose.add_argument("--criterion", default="procrustes", choices=criteria, help="decides the best (procrustes)")
+    choose.add_argument("--points", type=int, help="size of a built-in manifold (2000)")
+    choose.add_argument("--seed", type=int, default=0, help="of built-in manifolds and of the solver's start (0)")
+    choose.add_argument("--labels", help="column (.csv) or array (.npz) with labels, which are left out")
+    choose.add_argument("--plot", type=Path, help=f"draw the grid to a {', '.join(_PICTURES)} file")
+    choose.set_defaults(precision="data", quiet=True)
     about = "show versions, devices, precision and optional packages"
     doctor = commands.add_parser("doctor", help=about, description=_doctor.__doc__)
     doctor.set_defaults(run=_doctor)
@@ -92,6 +105,34 @@ def _embed(options: argparse.Namespace) -> int:
         print(f"jaxlle: warning: {message}", file=sys.stderr)
     if not options.quiet:
         _print_report(options, rows, watch)
+    return 0
+
+
+def _choose(options: argparse.Namespace) -> int:
+    """Embed a data set by LLE for every k and reg, and print how well each embedding keeps the geometry."""
+    _check_output(options.plot, _PICTURES, "--plot", options.data)
+    if options.plot is not None:
+        _require("matplotlib", "plot")
+    with _Watch(True) as watch:
+        data, x64 = _load(options, watch)
+        import jax
+
+        from ._choosing import choose
+
+        with jax.enable_x64(x64):
+            key = jax.random.key(options.seed)
+            grid = choose(data.points, options.dim, ks=options.ks, regs=options.regs, key=key)
+    k, reg = grid.best(options.criterion)
+    print(f"{grid}\nbest by {options.criterion}: --k {k} --reg {reg:.6g}")
+    if options.plot is not None:
+        from matplotlib.figure import Figure
+
+        from . import plot
+
+        figure = Figure(figsize=(7, 6), layout="constrained")
+        plot.grid(grid, options.criterion, ax=figure.subplots())
+        with _whole(options.plot) as temporary:
+            figure.savefig(temporary, dpi=130)
     return 0
 
 

@@ -7,9 +7,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from ._choosing import Grid
+from ._diagnostics import Diagnosis
 from .embedding import Embedding
 from .neighbors import Neighbors
 
@@ -173,6 +175,39 @@ def grid(grid: Grid, criterion: str = "procrustes", *, ax: Axes | None = None) -
     ax.set_yticks(range(len(grid.ks)), [str(k) for k in grid.ks])
     ax.set(xlabel="reg", ylabel="k", title=f"best: k = {k}, reg = {reg:.2g}")
     return ax
+
+
+def diagnosis(facts: Diagnosis, y: Any) -> Figure:
+    """Draw a diagnosis: where the map tears, hubs, the condition of the local problems, and the spectrum.
+
+    Args:
+        facts: from `jaxlle.diagnose`.
+        y: the embedding that it is of, or any points to draw the errors at, shape (n, c).
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: if the points do not match.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 200).points
+        >>> alignment = jaxlle.lle_alignment(x, k=10)
+        >>> out = jaxlle.embed(alignment, 2)
+        >>> len(jaxlle.plot.diagnosis(jaxlle.diagnose(alignment, out), out).axes)
+        5
+    """
+    figure, axes = plt.subplots(2, 2, figsize=(10, 8), layout="constrained")
+    floor = max(float(facts.error.max()) * 1e-6, float(np.finfo(facts.error.dtype).tiny))
+    embedding(y, color=np.log10(np.maximum(facts.error, floor)), title="share of the cost", ax=axes[0, 0])
+    axes[0, 1].hist(facts.in_degree, bins=min(40, int(facts.in_degree.max()) + 1))
+    axes[0, 1].set(title="in-degree", xlabel="neighbourhoods that a point is in", ylabel="points")
+    if facts.condition is not None:
+        axes[1, 0].hist(np.log10(facts.condition), bins=40)
+    axes[1, 0].set(title="condition of the local problems", xlabel="power of ten", ylabel="points")
+    spectrum(facts.singular_values, ax=axes[1, 1]).set_title("singular values")
+    return figure
 
 
 def _points(y: Any) -> np.ndarray:

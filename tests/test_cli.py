@@ -453,6 +453,17 @@ def test_a_package_that_is_missing_is_named_with_what_to_install(capsys, tmp_pat
     assert f"{module} is not installed: pip install 'jaxlle[" in refused(capsys, "embed", "helix", *option)
 
 
+def test_choose_prints_the_grid_and_its_best_and_draws_it(capsys, tmp_path):
+    command = ("choose", "s_curve", "--points", 200, "--ks", 12, 7, "--regs", 1e-2, 1e-3, "--plot", tmp_path / "a.png")
+    status, out, err = run(capsys, *command)
+    assert (status, err) == (0, "")
+    grid = jaxlle.choose(datasets.s_curve(jax.random.key(0), 200).points, 2, ks=[7, 12], regs=[1e-3, 1e-2])
+    k, reg = grid.best()
+    assert out == f"{grid}\nbest by procrustes: --k {k} --reg {reg:.6g}\n"
+    assert matplotlib.image.imread(tmp_path / "a.png").shape[0] > 500
+    assert "k (n_neighbors) = 200" in refused(capsys, "choose", "s_curve", "--points", 200, "--ks", 200)
+
+
 def test_help_says_what_there_is(capsys):
     for arguments, words in [
         (["--help"], ["embed", "doctor"]),
