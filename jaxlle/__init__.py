@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import datasets as datasets
+    from . import dimension as dimension
     from . import distances as distances
     from . import metrics as metrics
     from . import plot as plot
@@ -20,17 +21,27 @@ if TYPE_CHECKING:
     from . import sharding as sharding
     from . import sklearn as sklearn
     from . import solvers as solvers
+    from ._choosing import Grid as Grid
+    from ._choosing import choose as choose
+    from ._coranking import CoRanking as CoRanking
+    from ._coranking import coranking as coranking
+    from ._diagnostics import Diagnosis as Diagnosis
+    from ._diagnostics import diagnose as diagnose
     from ._warnings import ConvergenceWarning as ConvergenceWarning
     from ._warnings import DisconnectedGraphWarning as DisconnectedGraphWarning
     from ._warnings import DuplicateWarning as DuplicateWarning
     from ._warnings import GapWarning as GapWarning
     from ._warnings import JaxlleWarning as JaxlleWarning
     from ._warnings import PrecisionWarning as PrecisionWarning
+    from ._warnings import RankWarning as RankWarning
     from .alignment import Alignment as Alignment
     from .embedding import DisconnectedGraphError as DisconnectedGraphError
     from .embedding import Embedding as Embedding
     from .embedding import embed as embed
     from .embedding import embed_components as embed_components
+    from .feature_space import KernelDistance as KernelDistance
+    from .feature_space import kernel_weights as kernel_weights
+    from .feature_space import metric_weights as metric_weights
     from .graph import Components as Components
     from .graph import as_neighbors as as_neighbors
     from .graph import connected_components as connected_components
@@ -46,18 +57,41 @@ if TYPE_CHECKING:
     from .variants.landmarks import landmark_embed as landmark_embed
     from .variants.landmarks import landmark_lle as landmark_lle
     from .variants.landmarks import nystrom_lle as nystrom_lle
+    from .variants.hessian import hessian_alignment as hessian_alignment
+    from .variants.hessian import hessian_lle as hessian_lle
+    from .variants.kernel import kernel_alignment as kernel_alignment
+    from .variants.kernel import kernel_lle as kernel_lle
+    from .variants.linear import LinearMap as LinearMap
+    from .variants.linear import linear_projection as linear_projection
+    from .variants.linear import lltsa as lltsa
+    from .variants.linear import npe as npe
+    from .variants.linear import onpp as onpp
+    from .variants.linear import orthogonal_projection as orthogonal_projection
+    from .variants.linear import reconstruction_map as reconstruction_map
+    from .variants.ltsa import ltsa as ltsa
+    from .variants.ltsa import ltsa_alignment as ltsa_alignment
+    from .variants.modified import modified_alignment as modified_alignment
+    from .variants.modified import modified_lle as modified_lle
+    from .variants.robust import reliability as reliability
+    from .variants.robust import robust_lle as robust_lle
+    from .variants.robust import simplex_weights as simplex_weights
+    from .variants.robust import weighted_alignment as weighted_alignment
     from .variants.standard import lle as lle
     from .variants.standard import lle_alignment as lle_alignment
     from .variants.standard import weights_alignment as weights_alignment
+    from .variants.supervised import Shift as Shift
+    from .variants.supervised import Warp as Warp
+    from .variants.supervised import supervised_lle as supervised_lle
+    from .variants.supervised import supervised_neighbors as supervised_neighbors
     from .weights import barycentric_weights as barycentric_weights
     from .weights import distance_weights as distance_weights
     from .weights import gram_weights as gram_weights
-    from .weights import kernel_weights as kernel_weights
     from .weights import local_condition as local_condition
     from .weights import ridge_regression_weights as ridge_regression_weights
 
-_MODULES = ("datasets", "distances", "metrics", "plot", "regularizers", "sharding", "sklearn", "solvers")
+_MODULES = ("datasets", "dimension", "distances", "metrics", "plot", "regularizers", "sharding", "sklearn", "solvers")
 _NAMES = {
+    "_diagnostics": ("Diagnosis", "diagnose"),
     "_warnings": (
         "ConvergenceWarning",
         "DisconnectedGraphWarning",
@@ -65,19 +99,37 @@ _NAMES = {
         "GapWarning",
         "JaxlleWarning",
         "PrecisionWarning",
+        "RankWarning",
     ),
     "alignment": ("Alignment",),
+    "_choosing": ("Grid", "choose"),
+    "_coranking": ("CoRanking", "coranking"),
     "embedding": ("DisconnectedGraphError", "Embedding", "embed", "embed_components"),
     "graph": ("Components", "as_neighbors", "connected_components", "graph_width", "load_neighbors", "save_neighbors"),
     "neighbors": ("Neighbors", "knn", "radius_neighbors"),
     "out_of_sample": ("inverse_transform", "transform"),
     "variants.landmarks": ("LandmarkEmbedding", "landmark_embed", "landmark_lle", "nystrom_lle"),
+    "feature_space": ("KernelDistance", "kernel_weights", "metric_weights"),
+    "variants.hessian": ("hessian_alignment", "hessian_lle"),
+    "variants.kernel": ("kernel_alignment", "kernel_lle"),
+    "variants.linear": (
+        "LinearMap",
+        "linear_projection",
+        "lltsa",
+        "npe",
+        "onpp",
+        "orthogonal_projection",
+        "reconstruction_map",
+    ),
+    "variants.ltsa": ("ltsa", "ltsa_alignment"),
+    "variants.modified": ("modified_alignment", "modified_lle"),
+    "variants.robust": ("reliability", "robust_lle", "simplex_weights", "weighted_alignment"),
     "variants.standard": ("lle", "lle_alignment", "weights_alignment"),
+    "variants.supervised": ("Shift", "Warp", "supervised_lle", "supervised_neighbors"),
     "weights": (
         "barycentric_weights",
         "distance_weights",
         "gram_weights",
-        "kernel_weights",
         "local_condition",
         "ridge_regression_weights",
     ),

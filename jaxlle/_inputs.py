@@ -114,7 +114,7 @@ def _two_dimensional(x: Any, name: str) -> Any:
     return x
 
 
-def _cast_device(x: Array) -> Array:
+def _cast_device(x: Any) -> Any:
     keep = jnp.dtype(x.dtype) in (np.float32, np.float64)
     return x if keep else x.astype(working_dtype(x) if not jnp.issubdtype(x.dtype, jnp.floating) else np.float32)
 

@@ -1,7 +1,8 @@
-"""Solving many small positive definite systems at once."""
+"""Small systems, eigenvectors and orthogonal bases, written for one and mapped over many."""
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -53,3 +54,92 @@ def _substitute(factor: Float[Array, "k k"], b: Float[Array, " k"]) -> Float[Arr
         return jnp.where(number == j, value, b - jnp.where(number < j, factor[:, j] * value, 0))
 
     return lax.fori_loop(0, k, back, b)
+
+
+@jax.custom_jvp
+def principal_axes(matrix: Float[Array, "m m"]) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
+    """Return the eigenvalues of a symmetric matrix, falling, and its eigenvectors as columns.
+
+    The derivative holds for whatever depends on the spans of leading vectors alone, not on the basis chosen in them: turns
+    among vectors of equal eigenvalues, whose derivative does not exist, are left out of it.
+
+    >>> import jax.numpy as jnp
+    >>> principal_axes(jnp.diag(jnp.array([1.0, 3.0])))[0]
+    Array([3., 1.], dtype=float32)
+    """
+    values, vectors = jnp.linalg.eigh(matrix, symmetrize_input=False)
+    return values[::-1], vectors[:, ::-1]
+
+
+@principal_axes.defjvp
+def _principal_axes_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple, tuple]:
+    values, vectors = principal_axes(primals[0])
+    inner = _product(_product(vectors.T, tangents[0]), vectors)
+    gaps = values[None, :] - values[:, None]
+    apart = jnp.abs(gaps) > 4 * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values))
+    turn = jnp.where(apart, inner / jnp.where(apart, gaps, 1), 0)
+    return (values, vectors), (jnp.diagonal(inner), _product(vectors, turn))
+
+
+def reflections(columns: Float[Array, "m p"], tol: float) -> tuple[Float[Array, "m p"], Float[Array, " p"]]:
+    """Triangulate columns by Householder reflections, in a loop over p: under vmap every step is one pass over the batch.
+
+    Args:
+        columns: p <= m of them.
+        tol: share of a column's length below which what is left of it, after the earlier ones, is taken as rounding. Such
+            a column has no direction of its own and is passed over: its reflection is the identity.
+
+    Returns:
+        The reflections I - 2 v v^T as columns v (0 for the identity), for `reflect`, and the diagonal of the triangle, 0
+        where a column was passed over.
+
+    >>> import jax.numpy as jnp
+    >>> reflections(jnp.array([[3.0, 6.0], [4.0, 8.0]]), 1e-5)[1]
+    Array([-5.,  0.], dtype=float32)
+    """
+    m, p = columns.shape
+    number = jnp.arange(m)
+    sizes = jnp.sum(columns**2, axis=0)
+
+    def step(j: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        columns, vectors, pivots = state
+        rest = jnp.where(number >= j, columns[:, j], 0)
+        square = jnp.sum(rest**2)
+        present = square > tol**2 * sizes[j]
+        length = jnp.sqrt(jnp.where(present, square, 1))
+        pivot = jnp.where(rest[j] > 0, -length, length)
+        vector = rest - jnp.where(number == j, pivot, 0)
+        vector = vector / jnp.sqrt(2 * length * (length + jnp.abs(rest[j])))
+        vector = jnp.where(present, vector, 0)
+        columns = columns - 2 * vector[:, None] * _product(vector, columns)[None, :]
+        return columns, vectors.at[:, j].set(vector), pivots.at[j].set(jnp.where(present, pivot, 0))
+
+    zeros = jnp.zeros_like(columns)
+    _, vectors, pivots = lax.fori_loop(0, p, step, (columns, zeros, zeros[0]))
+    return vectors, pivots
+
+
+def reflect(vectors: Float[Array, "m p"], start: int, stop: int) -> Float[Array, "m q"]:
+    """Return the columns start to stop of the orthogonal matrix Q that `reflections` describe.
+
+    The first p span the triangulated columns, in their order, where none was passed over; those from p on are orthogonal to
+    all of them.
+
+    >>> import jax.numpy as jnp
+    >>> vectors, _ = reflections(jnp.array([[3.0], [4.0]]), 1e-5)
+    >>> abs(reflect(vectors, 1, 2)).round(3)
+    Array([[0.8],
+           [0.6]], dtype=float32)
+    """
+    m, p = vectors.shape
+    columns = jnp.eye(m, dtype=vectors.dtype)[:, start:stop]
+
+    def step(count: Any, columns: Array) -> Array:
+        vector = vectors[:, p - 1 - count]
+        return columns - 2 * vector[:, None] * _product(vector, columns)[None, :]
+
+    return lax.fori_loop(0, p, step, columns)
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.dot(a, b, precision=lax.Precision.HIGHEST)

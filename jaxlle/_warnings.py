@@ -23,3 +23,7 @@ class PrecisionWarning(JaxlleWarning):
 
 class DuplicateWarning(JaxlleWarning):
     """A point has at least k exact copies, so its neighbourhood holds nothing but itself."""
+
+
+class RankWarning(JaxlleWarning):
+    """A neighbourhood spans fewer dimensions than the method needs, so part of its local map is arbitrary."""

@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     embed = commands.add_parser("embed", help="embed a built-in data set or a file", description=_embed.__doc__)
     embed.set_defaults(run=_embed)
     embed.add_argument("data", help="mnist, digits, swiss_roll, s_curve, ... or a .npy, .npz or .csv file")
+    methods = ["standard", "modified", "hessian", "ltsa"]
+    embed.add_argument("--method", default="standard", choices=methods, help="variant of LLE (standard)")
     embed.add_argument("--dim", type=int, default=2, help="dimensions of the embedding (2)")
     embed.add_argument("--k", type=int, default=12, help="neighbours a point (12)")
     embed.add_argument("--reg", type=float, default=1e-3, help="strength of the regularizer (1e-3)")
@@ -66,6 +68,19 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument("--out", type=Path, help="write the embedding and its quality to a .npz file")
     embed.add_argument("--plot", type=Path, help=f"draw it to a {', '.join(_PICTURES)} file")
     embed.add_argument("--quiet", action="store_true", help="no progress and no report")
+    choose = commands.add_parser("choose", help="measure a grid of k and reg", description=_choose.__doc__)
+    choose.set_defaults(run=_choose)
+    choose.add_argument("data", help="as for embed")
+    choose.add_argument("--dim", type=int, default=2, help="dimensions of the embedding (2)")
+    choose.add_argument("--ks", type=int, nargs="+", default=[6, 8, 12, 16, 24], help="(6 8 12 16 24)")
+    choose.add_argument("--regs", type=float, nargs="+", default=[1e-3], help="(1e-3)")
+    criteria = ["procrustes", "residual_variance", "preservation"]
+    choose.add_argument("--criterion", default="procrustes", choices=criteria, help="decides the best (procrustes)")
+    choose.add_argument("--points", type=int, help="size of a built-in manifold (2000)")
+    choose.add_argument("--seed", type=int, default=0, help="of built-in manifolds and of the solver's start (0)")
+    choose.add_argument("--labels", help="column (.csv) or array (.npz) with labels, which are left out")
+    choose.add_argument("--plot", type=Path, help=f"draw the grid to a {', '.join(_PICTURES)} file")
+    choose.set_defaults(precision="data", quiet=True)
     about = "show versions, devices, precision and optional packages"
     doctor = commands.add_parser("doctor", help=about, description=_doctor.__doc__)
     doctor.set_defaults(run=_doctor)
@@ -90,6 +105,34 @@ def _embed(options: argparse.Namespace) -> int:
         print(f"jaxlle: warning: {message}", file=sys.stderr)
     if not options.quiet:
         _print_report(options, rows, watch)
+    return 0
+
+
+def _choose(options: argparse.Namespace) -> int:
+    """Embed a data set by LLE for every k and reg, and print how well each embedding keeps the geometry."""
+    _check_output(options.plot, _PICTURES, "--plot", options.data)
+    if options.plot is not None:
+        _require("matplotlib", "plot")
+    with _Watch(True) as watch:
+        data, x64 = _load(options, watch)
+        import jax
+
+        from ._choosing import choose
+
+        with jax.enable_x64(x64):
+            key = jax.random.key(options.seed)
+            grid = choose(data.points, options.dim, ks=options.ks, regs=options.regs, key=key)
+    k, reg = grid.best(options.criterion)
+    print(f"{grid}\nbest by {options.criterion}: --k {k} --reg {reg:.6g}")
+    if options.plot is not None:
+        from matplotlib.figure import Figure
+
+        from . import plot
+
+        figure = Figure(figsize=(7, 6), layout="constrained")
+        plot.grid(grid, options.criterion, ax=figure.subplots())
+        with _whole(options.plot) as temporary:
+            figure.savefig(temporary, dpi=130)
     return 0
 
 
@@ -166,22 +209,34 @@ def _compute(options: argparse.Namespace, x: Any, watch: _Watch) -> tuple[tuple,
     from . import solvers
     from .embedding import embed, embed_components
     from .neighbors import knn
-    from .variants.standard import check_dim, lle_alignment, warn_of_copies
+    from .variants.standard import check_dim, warn_of_copies
 
     solver = {"auto": "auto", "dense": solvers.DenseQR(), "sparse": solvers.SparseLU()}[options.solver]
-    k, reg, metric, key = options.k, options.reg, options.metric, jax.random.key(options.seed)
+    k, metric, key = options.k, options.metric, jax.random.key(options.seed)
     check_dim(options.dim, k, x.shape, metric)
     with watch.stage("neighbours") as progress:
         neighbors = jax.block_until_ready(knn(x, k, metric=metric, progress=progress))
         warn_of_copies(neighbors)
     with watch.stage("weights"):
-        alignment = jax.block_until_ready(lle_alignment(x, k=k, reg=reg, metric=metric, neighbors=neighbors))
+        alignment = jax.block_until_ready(_align(options, x, neighbors))
     with watch.stage("embedding"):
         if options.components == "separate":
             parts = embed_components(alignment, options.dim, solver=solver, key=key)
         else:
             parts = (embed(alignment, options.dim, solver=solver, disconnected=options.components, key=key),)
         return jax.block_until_ready(parts), neighbors
+
+
+def _align(options: argparse.Namespace, x: Any, neighbors: Any) -> Any:
+    """Return the alignment of the method that was asked for."""
+    from .variants import hessian, ltsa, modified, standard
+
+    common = {"k": options.k, "metric": options.metric, "neighbors": neighbors}
+    if options.method == "standard":
+        return standard.lle_alignment(x, reg=options.reg, **common)
+    if options.method == "modified":
+        return modified.modified_alignment(x, options.dim, reg=options.reg, **common)
+    return (hessian.hessian_alignment if options.method == "hessian" else ltsa.ltsa_alignment)(x, options.dim, **common)
 
 
 def _describe(options: argparse.Namespace, data: Any, parts: tuple) -> list[tuple[str, str]]:
@@ -197,6 +252,7 @@ def _describe(options: argparse.Namespace, data: Any, parts: tuple) -> list[tupl
     values = "  ".join(f"{float(s):.3g}" for s in out.singular_values[:6]) + "  ..." * (options.dim > 6)
     turned = f"rounding turns the embedding by about {np.rad2deg(float(out.rounding_angle)):.2g} degrees"
     return [
+        ("method", options.method),
         ("data", f"{data.name}: {n} x {d}, {data.points.dtype}; computed in {out.points.dtype}"),
         ("solver", out.solver + ("" if bool(out.converged) else ", NOT converged")),
         ("components", components),
@@ -266,7 +322,8 @@ def _draw(options: argparse.Namespace, data: Any, parts: tuple, path: Path) -> N
         kept = np.asarray(part.rows)
         images = None if data.image_shape is None else data.points[kept].reshape(-1, *data.image_shape)
         color = None if data.labels is None else data.labels[kept]
-        title = f"{data.name}: {len(kept)} points, k = {options.k}, reg = {options.reg:g}"
+        reg = f", reg = {options.reg:g}" if options.method in ("standard", "modified") else ""
+        title = f"{data.name}, {options.method}: {len(kept)} points, k = {options.k}{reg}"
         plot.embedding(part, color=color, images=images, image_count=120, title=title, ax=ax)
     figure.savefig(path, dpi=130)
 

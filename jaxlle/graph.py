@@ -26,7 +26,8 @@ class Components(NamedTuple):
         sizes: number of points in each part.
         closed: one array of point numbers for each closed class: a smallest set of points that no member's
             neighbourhood leaves. Each gives B one null vector, so there are as many zero singular values; a
-            connected graph may have several, where points between two clusters look into both.
+            connected graph may have several, where points between two clusters look into both. The blocks of an
+            alignment with r > 1 tie all members of a neighbourhood to each other: its closed classes are its parts.
     """
 
     labels: Int[np.ndarray, " n"]
@@ -267,6 +268,12 @@ def _edges(graph: Any) -> Any:
     else:
         present = np.ones(graph.indices.shape, bool) if graph.mask is None else np.asarray(graph.mask)
     n, m = graph.indices.shape
-    rows = np.repeat(np.arange(n), m)[present.ravel()]
     columns = np.asarray(graph.indices).ravel()[present.ravel()]
+    if hasattr(graph, "blocks") and graph.blocks.shape[1] > 1:
+        # Several equations hold all members of a neighbourhood to each other: the edges of a star, both ways.
+        first = np.asarray(graph.indices)[np.arange(n), present.argmax(axis=1)]
+        rows = np.repeat(first, present.sum(axis=1))
+        rows, columns = np.concatenate([rows, columns]), np.concatenate([columns, rows])
+    else:
+        rows = np.repeat(np.arange(n), m)[present.ravel()]
     return csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))

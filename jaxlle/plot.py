@@ -7,8 +7,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
+from ._choosing import Grid
+from ._diagnostics import Diagnosis
 from .embedding import Embedding
 from .neighbors import Neighbors
 
@@ -140,6 +143,71 @@ def spectrum(values: Any, dim: int | None = None, *, ax: Axes | None = None) -> 
     ax.set(xlabel="number, the constant vector left out", ylabel="singular value of B")
     ax.set_xticks(number[:: max(1, len(s) // 10)])
     return ax
+
+
+def grid(grid: Grid, criterion: str = "procrustes", *, ax: Axes | None = None) -> Axes:
+    """Draw one measure of a grid of k and reg as shades, with its best marked; disconnected graphs are left blank.
+
+    Args:
+        grid: from `jaxlle.choose`.
+        criterion: "procrustes", "residual_variance" or "preservation".
+        ax: Axes to draw on; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ValueError: for an unknown criterion, or if no graph is connected.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 200).points
+        >>> jaxlle.plot.grid(jaxlle.choose(x, 2, ks=[6, 12])).get_ylabel()
+        'k'
+    """
+    k, reg = grid.best(criterion)
+    values = np.where(grid.num_components == 1, getattr(grid, criterion), np.nan)
+    ax = plt.subplots(figsize=(6, 5), layout="constrained")[1] if ax is None else ax
+    drawn = ax.imshow(values, aspect="auto", origin="lower", cmap="viridis_r")
+    ax.figure.colorbar(drawn, ax=ax, label=criterion.replace("_", " "))
+    ax.plot(np.searchsorted(grid.regs, reg), np.searchsorted(grid.ks, k), "o", mfc="none", mec="red", ms=14)
+    ax.set_xticks(range(len(grid.regs)), [f"{r:.2g}" for r in grid.regs])
+    ax.set_yticks(range(len(grid.ks)), [str(k) for k in grid.ks])
+    ax.set(xlabel="reg", ylabel="k", title=f"best: k = {k}, reg = {reg:.2g}")
+    return ax
+
+
+def diagnosis(facts: Diagnosis, y: Any) -> Figure:
+    """Draw a diagnosis: where the map tears, hubs, the condition of the local problems, and the spectrum.
+
+    Args:
+        facts: from `jaxlle.diagnose`.
+        y: the embedding that it is of, or any points to draw the errors at, shape (n, c).
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: if the points do not match.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 200).points
+        >>> alignment = jaxlle.lle_alignment(x, k=10)
+        >>> out = jaxlle.embed(alignment, 2)
+        >>> len(jaxlle.plot.diagnosis(jaxlle.diagnose(alignment, out), out).axes)
+        5
+    """
+    figure, axes = plt.subplots(2, 2, figsize=(10, 8), layout="constrained")
+    floor = max(float(facts.error.max()) * 1e-6, float(np.finfo(facts.error.dtype).tiny))
+    embedding(y, color=np.log10(np.maximum(facts.error, floor)), title="share of the cost", ax=axes[0, 0])
+    axes[0, 1].hist(facts.in_degree, bins=min(40, int(facts.in_degree.max()) + 1))
+    axes[0, 1].set(title="in-degree", xlabel="neighbourhoods that a point is in", ylabel="points")
+    if facts.condition is not None:
+        axes[1, 0].hist(np.log10(facts.condition), bins=40)
+    axes[1, 0].set(title="condition of the local problems", xlabel="power of ten", ylabel="points")
+    spectrum(facts.singular_values, ax=axes[1, 1]).set_title("singular values")
+    return figure
 
 
 def _points(y: Any) -> np.ndarray:

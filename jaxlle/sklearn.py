@@ -1,6 +1,8 @@
 """The scikit-learn face: estimators that drop in for scikit-learn's own."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import distances, out_of_sample
 from .neighbors import Algorithm, knn
 from .solvers import DenseQR, SparseLU
-from .variants import standard
+from .variants import hessian, ltsa, modified, standard
 
 _METHODS = ("standard", "hessian", "modified", "ltsa")
 _ALGORITHMS: dict[str, Algorithm] = {"auto": "auto", "brute": "brute", "kd_tree": "kd_tree", "ball_tree": "auto"}
@@ -37,9 +39,11 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             `jaxlle.solvers`.
         tol: accuracy of the eigenvalues, for "arpack".
         max_iter: limit of the iterations of "arpack" and "dense".
-        method: "standard"; the others that scikit-learn knows are not there yet.
-        hessian_tol: for the Hessian method; unused so far.
-        modified_tol: for the modified method; unused so far.
+        method: "standard", "modified", "hessian" or "ltsa". The last two count a point to its own neighbourhood, which lets
+            them work on real data (see `jaxlle.ltsa`); "modified" honours reg; "hessian" is Hessian LLE also with
+            many neighbours, where scikit-learn's is LTSA.
+        hessian_tol: accepted and unused: scikit-learn's guards a division that there is no need for.
+        modified_tol: accepted and unused: what is rounding follows from the dtype.
         neighbors_algorithm: "auto", "brute", "kd_tree"; "ball_tree" means "auto".
         random_state: seeds the solver's start.
         n_jobs: accepted and unused: all cores are used.
@@ -48,7 +52,7 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     Attributes:
         embedding_: array of shape (n_samples, n_components), unit columns.
-        reconstruction_error_: sum of the embedding's eigenvalues of (I - W)^T (I - W).
+        reconstruction_error_: sum of the embedding's eigenvalues of M = B^T B, for the standard method of (I - W)^T (I - W).
         result_: the whole `jaxlle.Embedding` as NumPy arrays, with residuals, gap and components.
         n_features_in_: number of features seen in fit.
         feature_names_in_: their names, where X has names.
@@ -112,10 +116,6 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> "LocallyLinearEmbedding":
         """Embed X, array-like of shape (n_samples, n_features); y is ignored. Returns self."""
-        if self.method != "standard":
-            raise NotImplementedError(
-                f"method={self.method!r} is not available in this version of jaxlle: use method='standard'."
-            )
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         key_seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         with _precision(X):
@@ -123,11 +123,10 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             neighbors = (
                 None if algorithm == "auto" else knn(X, self.n_neighbors, metric=self.metric, algorithm=algorithm)
             )
-            out = standard.lle(
+            out = self._pipeline()(
                 X,
                 self.n_components,
                 k=self.n_neighbors,
-                reg=self.reg,
                 solver=self._solver(),
                 metric=self.metric,
                 neighbors=neighbors,
@@ -191,6 +190,12 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     @property
     def _n_features_out(self) -> int:
         return self.embedding_.shape[1]
+
+    def _pipeline(self) -> Callable:
+        weighted = {"standard": standard.lle, "modified": modified.modified_lle}
+        if self.method in weighted:
+            return partial(weighted[self.method], reg=self.reg)
+        return hessian.hessian_lle if self.method == "hessian" else ltsa.ltsa
 
     def _solver(self) -> Any:
         if self.eigen_solver == "arpack":

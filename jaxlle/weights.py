@@ -24,7 +24,6 @@ from .neighbors import Neighbors
 from .regularizers import no_ridge, trace_ridge
 
 Regularizer = Callable[..., Array]
-Kernel = Callable[[Array, Array], Array]
 
 
 def barycentric_weights(
@@ -104,46 +103,6 @@ def ridge_regression_weights(
     check_indices(neighbors, x.shape[0], x)
     points = jnp.asarray(x, _inputs.working_dtype(x))
     return checked(_solve_regression(points, neighbors, reg, block_bytes), reg)
-
-
-def kernel_weights(
-    x: Any,
-    neighbors: Neighbors,
-    kernel: Kernel,
-    *,
-    reg: Real[ArrayLike, ""] = 1e-3,
-    regularizer: Regularizer = trace_ridge,
-    block_bytes: int = BLOCK_BYTES,
-) -> Float[Array, "n k"]:
-    """Compute barycentric weights in the feature space of a kernel (DeCoste 2001; Zhao and Zhang 2012).
-
-    The local Gram matrix is ``G_jl = K(x,x) - K(x,x_j) - K(x,x_l) + K(x_j,x_l)``.
-
-    Args:
-        x: points, shape (n, d), given to the kernel as they are.
-        neighbors: neighbourhoods of the points, found in any metric.
-        kernel: positive semi-definite JAX function of two vectors; may close over traced parameters inside jit.
-        reg: strength of the regularizer.
-        regularizer: one of `jaxlle.regularizers`.
-        block_bytes: memory that one block of points may take.
-
-    Returns:
-        Weights of shape (n, k) whose rows sum to 1.
-
-    Raises:
-        ValueError: as `barycentric_weights`; also for a kernel that is not positive on some neighbourhood.
-
-    Example:
-        >>> import jax.numpy as jnp, jaxlle
-        >>> x = jnp.array([[0.0], [1.0], [3.0]])
-        >>> jaxlle.kernel_weights(x, jaxlle.knn(x, 2), jnp.dot, reg=1e-6)[1].tolist()
-        [0.667, 0.333]
-    """
-    x = _inputs.as_points(x)
-    check_reg(reg, regularizer, neighbors.indices.shape[1], x.shape[1])
-    check_indices(neighbors, x.shape[0], x)
-    points = jnp.asarray(x, _inputs.working_dtype(x))
-    return checked(_solve_kernel(points, neighbors, reg, kernel, regularizer, block_bytes), reg)
 
 
 def distance_weights(
@@ -243,7 +202,7 @@ def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 
 def _condition(points: Array, indices: Array, reg: Any) -> Float[Array, " n"]:
     def one(pair: tuple[Array, Array]) -> Array:
         i, ids = pair
-        values = jnp.linalg.eigvalsh(_local_gram(points, points[i], ids)[0])
+        values = jnp.linalg.eigvalsh(local_gram(points, points[i], ids)[0])
         ridge = reg * jnp.maximum(values.sum(), jnp.finfo(points.dtype).tiny)
         return (values[-1] + ridge) / (jnp.maximum(values[0], 0) + ridge)
 
@@ -322,10 +281,10 @@ def solve_points(
     """Solve for the weights of standardised points; the traceable body of `barycentric_weights`."""
 
     def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
-        return _local_gram(points, source[i], ids)
+        return local_gram(points, source[i], ids)
 
     row = 2 * points.shape[1] * points.dtype.itemsize
-    return _solve(gram, neighbors, reg, unit, regularizer, row, block_bytes)
+    return solve_grams(gram, neighbors, reg, unit, regularizer, row, block_bytes)
 
 
 @partial(jax.jit, static_argnames=("regularizer", "block_bytes"))
@@ -347,7 +306,7 @@ def solve_distances(
         return (near[:, None] + near[None, :] - among) / 2, jnp.ones(ids.shape, matrix.dtype), extent
 
     row = 2 * neighbors.indices.shape[1] * matrix.dtype.itemsize
-    return _solve(gram, neighbors, reg, 1.0, regularizer, row, block_bytes)
+    return solve_grams(gram, neighbors, reg, 1.0, regularizer, row, block_bytes)
 
 
 @partial(jax.jit, static_argnames=("block_bytes",))
@@ -357,26 +316,10 @@ def _solve_regression(points: Array, neighbors: Neighbors, reg: Any, block_bytes
         return _product(around, around.T), _product(around, points[i]), jnp.ones((), points.dtype)
 
     row = 2 * points.shape[1] * points.dtype.itemsize
-    return _solve(gram, neighbors, reg, 1.0, trace_ridge, row, block_bytes)
+    return solve_grams(gram, neighbors, reg, 1.0, trace_ridge, row, block_bytes)
 
 
-@partial(jax.jit, static_argnames=("kernel", "regularizer", "block_bytes"))
-def _solve_kernel(
-    points: Array, neighbors: Neighbors, reg: Any, kernel: Kernel, regularizer: Regularizer, block_bytes: int
-) -> Float[Array, "n k"]:
-    one = jnp.ones((), points.dtype)
-
-    def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
-        around, here = points[ids], points[i]
-        cross = jax.vmap(lambda a: kernel(here, a))(around)
-        inner = jax.vmap(lambda a: jax.vmap(lambda b: kernel(a, b))(around))(around)
-        return kernel(here, here) - cross[:, None] - cross[None, :] + inner, jnp.ones(ids.shape, points.dtype), one
-
-    row = 2 * (points.shape[1] + neighbors.indices.shape[1]) * points.dtype.itemsize
-    return _solve(gram, neighbors, reg, 1.0, regularizer, row, block_bytes)
-
-
-def _local_gram(points: Array, here: Array, ids: Array) -> tuple[Array, Array, Array]:
+def local_gram(points: Array, here: Array, ids: Array) -> tuple[Array, Array, Array]:
     """Return the local Gram matrix in units of the neighbourhood's own extent, which no scale can underflow."""
     spokes = points[ids] - here
     extent = lax.stop_gradient(jnp.max(jnp.abs(spokes)))
@@ -389,7 +332,7 @@ def _product(a: Array, b: Array) -> Array:
     return jnp.dot(a, b, precision=lax.Precision.HIGHEST)
 
 
-def _solve(
+def solve_grams(
     gram: Callable, neighbors: Neighbors, reg: Any, unit: Any, regularizer: Regularizer, row: int, block_bytes: int
 ) -> Float[Array, "n k"]:
     """Map over points: Gram matrix, ridge, weights. `row` is the bytes that one neighbour takes."""

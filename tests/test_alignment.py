@@ -102,6 +102,10 @@ def test_deciding_products_ask_for_the_highest_precision():
     y = jnp.zeros((40, 2))
     for f in (
         lambda x: jaxlle.lle(x, 2, k=6).points,
+        lambda x: jaxlle.modified_lle(x, 2, k=6).points,
+        lambda x: jaxlle.hessian_lle(x, 2, k=6).points,
+        lambda x: jaxlle.ltsa(x, 2, k=6).points,
+        lambda x: jaxlle.npe(x, 2, k=6).matrix,
         lambda x: jaxlle.transform(x[:5], x, y, k=6),
         lambda x: jaxlle.metrics.trustworthiness(x, y, k=3),
     ):

@@ -84,6 +84,17 @@ def test_embed_reports_the_label_accuracy_of_digits(capsys, tmp_path):
     assert value > 0.7
 
 
+@pytest.mark.parametrize("method", ["modified", "hessian", "ltsa"])
+def test_out_holds_what_every_method_gives(capsys, tmp_path, method):
+    path = tmp_path / "result.npz"
+    status, out, _ = run(capsys, *ROLL, "--method", method, "--out", path, "--plot", tmp_path / "a.png")
+    assert status == 0
+    assert row(out, "method") == method
+    points = datasets.swiss_roll(jax.random.key(0), 300).points
+    pipeline = {"modified": jaxlle.modified_lle, "hessian": jaxlle.hessian_lle, "ltsa": jaxlle.ltsa}[method]
+    np.testing.assert_array_equal(np.load(path)["points"], pipeline(points, 2, k=12).points)
+
+
 def test_out_holds_what_lle_gives_for_the_same_data_and_key(capsys, tmp_path):
     path = tmp_path / "result.npz"
     status, out, _ = run(capsys, *ROLL, "--seed", 3, "--reg", 0.01, "--solver", "sparse", "--out", path)
@@ -440,6 +451,17 @@ def test_a_package_that_is_missing_is_named_with_what_to_install(capsys, tmp_pat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == module else True)
     assert f"{module} is not installed: pip install 'jaxlle[" in refused(capsys, "embed", "helix", *option)
+
+
+def test_choose_prints_the_grid_and_its_best_and_draws_it(capsys, tmp_path):
+    command = ("choose", "s_curve", "--points", 200, "--ks", 12, 7, "--regs", 1e-2, 1e-3, "--plot", tmp_path / "a.png")
+    status, out, err = run(capsys, *command)
+    assert (status, err) == (0, "")
+    grid = jaxlle.choose(datasets.s_curve(jax.random.key(0), 200).points, 2, ks=[7, 12], regs=[1e-3, 1e-2])
+    k, reg = grid.best()
+    assert out == f"{grid}\nbest by procrustes: --k {k} --reg {reg:.6g}\n"
+    assert matplotlib.image.imread(tmp_path / "a.png").shape[0] > 500
+    assert "k (n_neighbors) = 200" in refused(capsys, "choose", "s_curve", "--points", 200, "--ks", 200)
 
 
 def test_help_says_what_there_is(capsys):

@@ -24,6 +24,16 @@ def data():
     return np.random.default_rng(0).normal(size=(120, 5))
 
 
+@pytest.mark.slow  # the same checks again
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks(
+    [LocallyLinearEmbedding(method=method) for method in ("modified", "hessian", "ltsa")],
+    expected_failed_checks=lambda estimator: {},
+)
+def test_scikit_learns_estimator_checks_pass_for_every_method(estimator, check):
+    check(estimator)
+
+
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks([LocallyLinearEmbedding()], expected_failed_checks=lambda estimator: {})
 def test_scikit_learns_estimator_checks_pass(estimator, check):
@@ -149,9 +159,22 @@ def test_there_and_back(data):
     np.testing.assert_array_equal(lle.inverse_transform(lle.embedding_), data)
 
 
-def test_methods_to_come_are_named(data):
-    for method in ("modified", "hessian", "ltsa"):
-        with pytest.raises(NotImplementedError, match=f"method='{method}' is not available"):
-            LocallyLinearEmbedding(method=method).fit(data)
+@pytest.mark.parametrize("method", ["modified", "ltsa", "hessian"])
+def test_every_method_embeds_and_transforms_and_is_near_scikit_learns(method):
+    from sklearn.datasets import make_s_curve
+
+    x = make_s_curve(600, random_state=0)[0]
+    ours = LocallyLinearEmbedding(n_neighbors=12, method=method).fit(x)
+    theirs = sklearn.manifold.LocallyLinearEmbedding(n_neighbors=12, method=method, eigen_solver="dense").fit(x)
+    cosines = np.linalg.svd(np.linalg.qr(ours.embedding_)[0].T @ np.linalg.qr(theirs.embedding_)[0])[1]
+    assert cosines.min() > 0.999  # modified: the same operator; the others: a point more in every neighbourhood
+    np.testing.assert_array_equal(ours.transform(x[:9]), ours.embedding_[:9])
+    held_out = LocallyLinearEmbedding(n_neighbors=12, method=method).fit(x[20:])
+    joint = np.concatenate([held_out.transform(x[:20]), held_out.embedding_])
+    cosines = np.linalg.svd(np.linalg.qr(ours.embedding_)[0].T @ np.linalg.qr(joint - joint.mean(axis=0))[0])[1]
+    assert cosines.min() > 0.999
+
+
+def test_methods_that_do_not_exist_are_refused(data):
     with pytest.raises(ValueError, match="'method' parameter"):
         LocallyLinearEmbedding(method="isomap").fit(data)

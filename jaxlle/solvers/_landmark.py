@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from .._inputs import check_count, memory_advice
+from .._inputs import check_count, memory_advice, standardize
 from ..alignment import Alignment, prepare_rows
 from ._coarse import Choice, Coarse, coarse_space, random_landmarks
 from ._rows import Operator, Rows, product
@@ -58,6 +58,8 @@ class Landmark:
     def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = NO_HINTS) -> Spectrum:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
         _check(self, alignment.blocks.dtype, count)
+        if hints.points is not None:
+            hints = hints._replace(points=standardize(hints.points).points)
         with memory_advice("the landmark solver holds 30 vectors of all points; try fewer landmarks, or SparseLU"):
             return _solve(alignment, count, key, hints, self)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from ..alignment import Alignment
 from ..graph import Components, connected_components
 from ._spectrum import NO_HINTS, Hints, Spectrum
 
+_ROUNDING = 2**-46  # relative shift that makes a singular M regular, far below its eigenvalues that matter
 _GOOD = 1e-12  # backward error of a solve that passes; elimination without pivoting is usually at 1e-16
 
 
@@ -68,10 +70,9 @@ def _balanced(alignment: Alignment) -> Any:
 def _invert(matrix: Any, r: int, components: Components) -> _Inverse:
     ground = _grounds(matrix, components)
     kept = np.delete(np.arange(matrix.shape[1]), ground)
-    if r > 1:
-        return _invert_normal(matrix, ground, kept)
+    invert = partial(_invert_normal, labels=components.labels) if r > 1 else _invert_square
     for robust in (False, True):
-        inverse = _invert_square(matrix, ground, kept, robust)
+        inverse = invert(matrix, ground, kept, robust)
         if inverse is not None and _is_good(matrix, inverse):
             return inverse
     raise np.linalg.LinAlgError(
@@ -113,20 +114,21 @@ def _invert_square(matrix: Any, ground: np.ndarray, kept: np.ndarray, robust: bo
     return _Inverse(apply, null)
 
 
-def _invert_normal(matrix: Any, ground: np.ndarray, kept: np.ndarray) -> _Inverse:
-    """Invert M = B^T B for tall B. Closed classes say nothing there; parts of the graph do, through M's own structure."""
-    from scipy.sparse.csgraph import connected_components as parts_of
+def _invert_normal(
+    matrix: Any, ground: np.ndarray, kept: np.ndarray, robust: bool, labels: np.ndarray
+) -> _Inverse | None:
+    """Invert M = B^T B for tall B, whose null vectors are known: one constant on each part of the graph."""
+    from scipy.sparse import eye_array
 
-    normal = (matrix.T @ matrix).tocsr()
-    count, labels = parts_of(normal, directed=False)
-    ground = np.array([np.flatnonzero(labels == part)[0] for part in range(count)])
-    kept = np.delete(np.arange(matrix.shape[1]), ground)
-    factor = _factor(normal[kept][:, kept], robust=True)
+    normal = (matrix.T @ matrix).tocsr()[kept][:, kept]
+    if robust:
+        # On flat data the affine functions are null vectors too. A shift by rounding keeps them from stopping the factors,
+        # and Lanczos finds them first.
+        normal = normal + _ROUNDING * normal.diagonal().max() * eye_array(len(kept))
+    factor = _factor(normal, robust)
     if factor is None:
-        raise np.linalg.LinAlgError(
-            "M = B^T B of this alignment is singular beyond its constants: use solver=jaxlle.solvers.DenseQR()."
-        )
-    null = _orthonormal_with_constant((labels[:, None] == np.arange(count)).astype(float))
+        return None
+    null = _orthonormal_with_constant((labels[:, None] == np.arange(len(ground))).astype(float))
 
     def apply(b: np.ndarray) -> np.ndarray:
         out = np.zeros_like(b)

@@ -1,7 +1,8 @@
 """Locally linear embedding (Roweis and Saul 2000): one weight vector a point, so B = I - W."""
 
 import warnings
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,10 +83,10 @@ def lle_alignment(
         >>> jaxlle.lle_alignment(x, k=8).blocks.shape
         (100, 1, 9)
     """
-    return _aligned(_inputs.as_points(x), k, reg, metric, regularizer, neighbors, block_bytes)[0]
+    return _alignment(_inputs.as_points(x), k, reg, metric, regularizer, neighbors, block_bytes)
 
 
-def _aligned(
+def _alignment(
     x: Any,
     k: int,
     reg: Any,
@@ -93,10 +94,20 @@ def _aligned(
     regularizer: Regularizer,
     neighbors: Neighbors | None,
     block_bytes: int,
-) -> tuple[Alignment, Array | None]:
-    """Find neighbours and weights of points that have passed the door, standardising them once for both.
+) -> Alignment:
+    """Find neighbours and weights of points that have passed the door."""
+    standard, x, neighbors = prepare(x, k, metric, neighbors, block_bytes)
+    weights = prepared_weights(standard, x, neighbors, reg, regularizer, metric, block_bytes)
+    return weights_alignment(neighbors, weights)
 
-    Returns the alignment, and the standardised points where there are any.
+
+def prepare(
+    x: Any, k: int, metric: distances.Metric, neighbors: Neighbors | None, block_bytes: int
+) -> tuple[_inputs.Standardized, Any, Neighbors]:
+    """Standardise points that have passed the door, once for all stages, and find their neighbours.
+
+    Returns:
+        The standardised points; x without the columns that add nothing to a difference; the neighbours.
     """
     if metric in ("euclidean", "manhattan", "chebyshev"):
         x = _inputs.varying(x)
@@ -105,13 +116,24 @@ def _aligned(
     if neighbors is None:
         neighbors, _, _ = find(x, k, metric=metric, block_bytes=block_bytes, standard=standard)
         warn_of_copies(neighbors)
+    return standard, x, neighbors
+
+
+def prepared_weights(
+    standard: _inputs.Standardized,
+    x: Any,
+    neighbors: Neighbors,
+    reg: Any,
+    regularizer: Regularizer,
+    metric: distances.Metric,
+    block_bytes: int,
+) -> Float[Array, "n k"]:
+    """Compute the weights of prepared points: from coordinates, or from distances if there is nothing else."""
     if metric == distances.PRECOMPUTED:
-        weights = distance_weights(x, neighbors, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
-        return weights_alignment(neighbors, weights), None
+        return distance_weights(x, neighbors, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
     check_reg(reg, regularizer, neighbors.indices.shape[1], x.shape[1])
     check_indices(neighbors, x.shape[0], x)
-    weights = standard_weights(standard, standard.points, neighbors, reg, regularizer, block_bytes)
-    return weights_alignment(neighbors, weights), standard.points
+    return standard_weights(standard, standard.points, neighbors, reg, regularizer, block_bytes)
 
 
 def lle(
@@ -167,13 +189,38 @@ def lle(
         >>> jaxlle.lle(x, 2, k=8).points.shape
         (100, 2)
     """
+    return in_a_row(
+        lambda points: _alignment(points, k, reg, metric, regularizer, neighbors, block_bytes),
+        x,
+        dim,
+        k,
+        metric,
+        Finish(solver, scaling, disconnected, dedupe, key),
+    )
+
+
+class Finish(NamedTuple):
+    """What the stages in a row do after the alignment, and with copies before it: see `lle`."""
+
+    solver: Solver | Literal["auto"]
+    scaling: Scaling
+    disconnected: Disconnected
+    dedupe: bool
+    key: Array | None
+
+
+def in_a_row(
+    align: Callable[[Any], Alignment], x: Any, dim: int, k: int, metric: distances.Metric, finish: Finish
+) -> Embedding:
+    """Run the stages of any variant: the door, the alignment of what has passed it, the embedding."""
     x = _inputs.as_points(x)
     dim = check_dim(dim, k, x.shape, metric)
     copies = None
-    if dedupe:
+    if finish.dedupe:
         x, copies = _distinct(x, metric)
-    alignment, points = _aligned(x, k, reg, metric, regularizer, neighbors, block_bytes)
-    out = embed(alignment, dim, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=points)
+    solver, scaling, disconnected, _, key = finish
+    points = None if metric == distances.PRECOMPUTED else x
+    out = embed(align(x), dim, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=points)
     return out if copies is None else _copied(out, copies)
 
 

@@ -1,0 +1,120 @@
+"""Quality at every scale at once: the co-ranking of data and embedding, exact and in blocks."""
+
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from . import _inputs
+from ._search import BLOCK_BYTES, Progress
+
+_DIRECT_MAX_FEATURES = 16
+
+
+class CoRanking(NamedTuple):
+    """How well neighbourhoods of every size are kept (Lee and Verleysen 2009; Lee et al. 2013), on the host.
+
+    Entry K - 1 of each curve is for neighbourhoods of K points, K = 1, ..., n - 1.
+
+    Attributes:
+        q_nx: share of the K nearest in the data that are among the K nearest in the embedding, shape (n - 1,).
+        lcmc: local continuity meta-criterion ``q_nx - K / (n - 1)``, what is better than chance (Chen and Buja 2009).
+        r_nx: ``((n - 1) q_nx - K) / (n - 1 - K)``, 0 for a random and 1 for a perfect embedding, shape (n - 2,).
+        auc: area under r_nx over the logarithm of K: its mean with weights 1 / K.
+        best_k: the K at which lcmc is largest, a border between local and global.
+    """
+
+    q_nx: Float[np.ndarray, " sizes"]
+    lcmc: Float[np.ndarray, " sizes"]
+    r_nx: Float[np.ndarray, " inner"]
+    auc: float
+    best_k: int
+
+
+def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progress | None = None) -> CoRanking:
+    """Compare the ranks of all distances in the data and in the embedding.
+
+    ``q_nx(K) = 1 / (n K) sum_i |{j: r_ij <= K and s_ij <= K}|`` with r_ij and s_ij the ranks of j by distance from i in the
+    data and in the embedding (Lee and Verleysen 2009, Neurocomputing 72:1431). The co-ranking matrix itself, n x n, is never
+    made: a point counts at the larger of its two ranks.
+
+    Args:
+        x: the data, shape (n, d).
+        y: the embedding, shape (n, c).
+        block_bytes: memory that one block of points may take.
+        progress: called with (rows done, rows in all) after each block.
+
+    Returns:
+        CoRanking, on the host. Ties are ranked by index. Time n^2 log n.
+
+    Raises:
+        ValueError: for points that are not finite numbers, unequal numbers of rows, or fewer than 3.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 3))
+        >>> jaxlle.coranking(x, 2 * x).auc
+        1.0
+    """
+    x, y = _inputs.as_points(x), _inputs.as_points(y, "y")
+    n = x.shape[0]
+    if y.shape[0] != n or n < 3:
+        raise ValueError(f"x has {n} rows and y has {y.shape[0]}: they must be the same points, at least 3.")
+    base, other = _inputs.standardize(x).points, _inputs.standardize(y).points
+    counts = np.zeros(n - 1, np.int64)
+    # Distances by products lose digits that float32 cannot spare.
+    with jax.enable_x64(True) if max(base.shape[1], other.shape[1]) > _DIRECT_MAX_FEATURES else nullcontext():
+        base, other = (p if p.shape[1] <= _DIRECT_MAX_FEATURES else p.astype(np.float64) for p in (base, other))
+        rows = _block_rows(base, other, block_bytes)
+        for start in range(0, n, rows):
+            counts += np.asarray(_larger_ranks(base, other, start, rows), np.int64)
+            if progress is not None:
+                progress(min(start + rows, n), n)
+    return _curves(counts)
+
+
+def _curves(counts: np.ndarray) -> CoRanking:
+    n = len(counts) + 1
+    sizes = np.arange(1, n)
+    q_nx = np.cumsum(counts) / (n * sizes)
+    lcmc = q_nx - sizes / (n - 1)
+    r_nx = ((n - 1) * q_nx - sizes)[:-1] / (n - 1 - sizes[:-1])
+    area = np.average(r_nx, weights=1 / sizes[:-1])
+    return CoRanking(q_nx, lcmc, r_nx, float(min(area, 1)), int(lcmc.argmax()) + 1)
+
+
+def _block_rows(base: Array, other: Array, block_bytes: int) -> int:
+    n = base.shape[0]
+    widest = max([p.shape[1] for p in (base, other) if p.shape[1] <= _DIRECT_MAX_FEATURES], default=0)
+    return int(max(1, min(n, block_bytes // (8 * n * (6 + widest)))))
+
+
+@partial(jax.jit, static_argnames=("rows",))
+def _larger_ranks(base: Float[Array, "n d"], other: Float[Array, "n c"], start: Any, rows: int) -> Array:
+    """Count, over the pairs of some points with all, the larger of the two ranks; rows past the end count nothing."""
+    n = base.shape[0]
+    ids = jnp.minimum(start + jnp.arange(rows, dtype=jnp.int32), n - 1)
+    larger = jnp.maximum(_ranks(base, ids), _ranks(other, ids))
+    # Rank 0 is the point's own: it, and repeated last rows, go to a bin of their own.
+    past = (start + jnp.arange(rows) >= n)[:, None]
+    return jnp.zeros(n, jnp.int32).at[jnp.where(past, 0, larger).ravel()].add(1)[1:]
+
+
+def _ranks(points: Float[Array, "n d"], ids: Array) -> Array:
+    """Return the ranks of all points by distance from some: 0 for the point itself, then by index where tied."""
+    n = points.shape[0]
+    if points.shape[1] <= _DIRECT_MAX_FEATURES:
+        far = jnp.sum((points[ids][:, None, :] - points[None, :, :]) ** 2, axis=2)
+    else:
+        squares = jnp.sum(points**2, axis=1)
+        product = jnp.dot(points[ids], points.T, precision=lax.Precision.HIGHEST)
+        far = squares[ids][:, None] + squares[None, :] - 2 * product
+    far = jnp.where(jnp.arange(n)[None, :] == ids[:, None], -jnp.inf, far)
+    order = jnp.argsort(far, axis=1, stable=True)
+    places = jnp.broadcast_to(jnp.arange(n, dtype=jnp.int32), order.shape)
+    return jnp.zeros(order.shape, jnp.int32).at[jnp.arange(len(ids))[:, None], order].set(places)

@@ -1,0 +1,320 @@
+"""Linear maps: the embedding is a matrix times the data, so a new point needs a product and nothing else.
+
+Every alignment has two linear embeddings, with orthonormal outputs or with an orthonormal matrix; the published methods are
+those of LLE's alignment and of LTSA's. The objective of the article that this project grew from has a closed form too.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, ArrayLike, Float, Real
+
+from .. import _inputs
+from .._search import BLOCK_BYTES
+from ..alignment import Alignment, check_alignment
+from ..neighbors import Neighbors
+from .ltsa import ltsa_alignment
+from .standard import lle_alignment
+
+
+class LinearMap(NamedTuple):
+    """An affine map ``y = (x - center) / unit @ matrix + offset`` of data space.
+
+    Attributes:
+        matrix: shape (d, c).
+        center: shape (d,).
+        unit: scalar.
+        offset: shape (c,).
+        values: singular values of the problem that the map solves, shape (c,), rising for costs and falling for what is
+            explained; see the function that made the map.
+    """
+
+    matrix: Float[Array, "d c"]
+    center: Any
+    unit: Any
+    offset: Float[Array, " c"]
+    values: Float[Array, " c"]
+
+    def transform(self, x: Any) -> Float[Array, "q c"]:
+        """Map points, shape (q, d), to shape (q, c); differentiable in x.
+
+        Raises:
+            ValueError: for points that are not finite numbers, or of another number of features.
+        """
+        x = _inputs.as_points(x)
+        if x.shape[1] != self.matrix.shape[0]:
+            raise ValueError(f"x has {x.shape[1]} features, but the map was made for {self.matrix.shape[0]}.")
+        standard = _inputs.Standardized(self.matrix.T, self.center, self.unit)
+        return _product(_inputs.apply_standard(x, standard), self.matrix) + self.offset
+
+
+def linear_projection(alignment: Alignment, x: Any, dim: int) -> LinearMap:
+    """Find the linear map with orthonormal outputs that fits an alignment best.
+
+    Minimises ``|B X A|^2`` subject to ``A^T X^T X A = I``, X centred: neighbourhood preserving embedding (NPE) for the
+    alignment of LLE (He, Cai, Yan and Zhang 2005, ICCV), linear local tangent space alignment (LLTSA) for that of LTSA (Zhang,
+    Yang, Zhao and Ge 2007, Neurocomputing 70:1547). Directions in which the data have no extent take no part, as in the papers,
+    which remove them by PCA.
+
+    Args:
+        alignment: of the n points, by any variant.
+        x: the points, shape (n, d).
+        dim: outputs, at most the rank of the centred data.
+
+    Returns:
+        LinearMap whose columns of outputs on x are orthonormal and centred; `values` are the singular values ``|B X a|``, rising.
+
+    Raises:
+        ValueError: for bad points or alignments, or dim out of range.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 5))
+        >>> made = jaxlle.linear_projection(jaxlle.lle_alignment(x, k=8), x, 2)
+        >>> made.transform(x[:3]).shape
+        (3, 2)
+    """
+    return _fit(alignment, x, dim, False)
+
+
+def orthogonal_projection(alignment: Alignment, x: Any, dim: int) -> LinearMap:
+    """Find the orthogonal projection that fits an alignment best.
+
+    Minimises ``|B X A|^2`` subject to ``A^T A = I``: orthogonal neighbourhood preserving projections (ONPP) for the alignment of
+    LLE (Kokiopoulou and Saad 2007, IEEE TPAMI 29:2143). Distances along the projection are those of the data. Directions in
+    which the data have no extent take no part.
+
+    Args:
+        alignment: of the n points, by any variant.
+        x: the points, shape (n, d).
+        dim: outputs, at most the rank of the centred data.
+
+    Returns:
+        LinearMap with ``matrix / unit`` orthonormal; `values` are the singular values ``|B X a|``, rising.
+
+    Raises:
+        ValueError: for bad points or alignments, or dim out of range.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 5))
+        >>> made = jaxlle.orthogonal_projection(jaxlle.lle_alignment(x, k=8), x, 2)
+        >>> made.transform(x[:3]).shape
+        (3, 2)
+    """
+    return _fit(alignment, x, dim, True)
+
+
+def npe(
+    x: Any,
+    dim: int,
+    *,
+    k: int,
+    reg: Real[ArrayLike, ""] = 1e-3,
+    neighbors: Neighbors | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> LinearMap:
+    """Map points linearly by neighbourhood preserving embedding (He et al. 2005): see `linear_projection`.
+
+    Args:
+        x: points, shape (n, d).
+        dim: outputs.
+        k: neighbours a point.
+        reg: as for `lle`.
+        neighbors: a ready graph to use in place of `knn`.
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        LinearMap.
+
+    Raises:
+        ValueError: as `lle_alignment` and `linear_projection`.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 5))
+        >>> jaxlle.npe(x, 2, k=8).matrix.shape
+        (5, 2)
+    """
+    return linear_projection(lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes), x, dim)
+
+
+def lltsa(x: Any, dim: int, *, k: int, neighbors: Neighbors | None = None, block_bytes: int = BLOCK_BYTES) -> LinearMap:
+    """Map points linearly by linear local tangent space alignment (Zhang et al. 2007): see `linear_projection`.
+
+    Args:
+        x: points, shape (n, d).
+        dim: outputs, and dimensions of the tangent spaces.
+        k: neighbours a point, at least dim + 1.
+        neighbors: a ready graph to use in place of `knn`.
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        LinearMap.
+
+    Raises:
+        ValueError: as `ltsa_alignment` and `linear_projection`.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 5))
+        >>> jaxlle.lltsa(x, 2, k=8).matrix.shape
+        (5, 2)
+    """
+    return linear_projection(ltsa_alignment(x, dim, k=k, neighbors=neighbors, block_bytes=block_bytes), x, dim)
+
+
+def onpp(
+    x: Any,
+    dim: int,
+    *,
+    k: int,
+    reg: Real[ArrayLike, ""] = 1e-3,
+    neighbors: Neighbors | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> LinearMap:
+    """Project points by orthogonal neighbourhood preserving projections (Kokiopoulou and Saad 2007).
+
+    See `orthogonal_projection`.
+
+    Args:
+        x: points, shape (n, d).
+        dim: outputs.
+        k: neighbours a point.
+        reg: as for `lle`.
+        neighbors: a ready graph to use in place of `knn`.
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        LinearMap.
+
+    Raises:
+        ValueError: as `lle_alignment` and `orthogonal_projection`.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 5))
+        >>> jaxlle.onpp(x, 2, k=8).matrix.shape
+        (5, 2)
+    """
+    return orthogonal_projection(lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes), x, dim)
+
+
+def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> LinearMap:
+    """Find the affine map whose outputs, combined by the weights of LLE, rebuild the inputs.
+
+    Minimises ``sum_i |x_i - y_i - sum_j w_ij (y_j - y_i)|^2`` over ``y = x A + b``, the objective of the article that this
+    project grew from. The weights sum to one, so it is ``|X - W Y|^2``: every input is rebuilt from its neighbours' outputs, that
+    live in data space. A is a least-squares solution; with dim it is the best of that rank (reduced-rank regression, Izenman
+    1975): the fit ``W X A`` projected on its first principal axes.
+
+    Args:
+        alignment: with blocks ``[1, -w]``, from `lle_alignment` or `weights_alignment`.
+        x: the points, shape (n, d).
+        dim: rank of A; None for no limit.
+
+    Returns:
+        LinearMap from data space to data space, shape (d, d); `values` are the singular values of the centred fit, falling.
+
+    Raises:
+        ValueError: for bad points, alignments with more than one row a point, or dim out of range.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 5))
+        >>> made = jaxlle.reconstruction_map(jaxlle.lle_alignment(x, k=8), x, 2)
+        >>> made.matrix.shape, made.transform(x[:3]).shape
+        ((5, 5), (3, 5))
+    """
+    standard = _checked(alignment, x)
+    d = standard.points.shape[1]
+    if alignment.blocks.shape[1] != 1:
+        raise ValueError(
+            f"reconstruction_map needs one weight vector a point (r = 1), but the blocks have r = {alignment.blocks.shape[1]}: "
+            f"use lle_alignment."
+        )
+    if dim is not None:
+        _inputs.check_count(dim, "dim (rank)", 1, d, "features of x")
+    matrix, center, mean, values = _reconstruct(alignment, standard.points, dim)
+    offset = (mean - _product(center, matrix)) * standard.unit + jnp.asarray(standard.center, mean.dtype)
+    return LinearMap(matrix * standard.unit, standard.center, standard.unit, offset, values)
+
+
+def _checked(alignment: Alignment, x: Any) -> _inputs.Standardized:
+    x = _inputs.as_points(x)
+    if alignment.indices.shape[0] != x.shape[0]:
+        raise ValueError(f"The alignment has {alignment.indices.shape[0]} points and x has {x.shape[0]} rows.")
+    if not _inputs.is_traced(alignment):
+        check_alignment(alignment)
+    return _inputs.standardize(x)
+
+
+def _fit(alignment: Alignment, x: Any, dim: int, orthogonal: bool) -> LinearMap:
+    standard = _checked(alignment, x)
+    n, d = standard.points.shape
+    _inputs.check_count(
+        dim, "dim (n_components)", 1, min(n - 1, d), f"outputs of a linear map of {d} features, n = {n}"
+    )
+    matrix, mean, values, rank = _bottom(alignment, standard.points, dim, orthogonal)
+    if not _inputs.is_traced(rank) and int(rank) < dim:
+        raise ValueError(
+            f"dim (n_components) = {dim} is not allowed: the centred data have rank {int(rank)}, so there are no more "
+            f"directions to map along."
+        )
+    scale = standard.unit if orthogonal else 1
+    return LinearMap(matrix * scale, standard.center, standard.unit, -_product(mean, matrix) * scale, values * scale)
+
+
+@partial(jax.jit, static_argnames=("dim", "orthogonal"))
+def _bottom(
+    alignment: Alignment, points: Float[Array, "n d"], dim: int, orthogonal: bool
+) -> tuple[Float[Array, "d dim"], Float[Array, " d"], Float[Array, " dim"], Array]:
+    """Return the matrix, the mean of the points, the costs, and the rank of the centred points."""
+    mean = points.mean(axis=0)
+    centered = points - mean
+    left, sizes, axes = _thin_svd(centered)
+    present = sizes > max(points.shape) * jnp.finfo(points.dtype).eps * sizes[0]
+    # In coordinates along the principal axes: whitened for orthonormal outputs, as they are for an orthonormal matrix.
+    basis = left * jnp.where(present, sizes if orthogonal else 1, 0)
+    # A direction without extent costs nothing; it must look dearer than any other.
+    wall = jnp.where(present, 0, 2 * alignment.norm_bound() * (jnp.maximum(sizes[0], 1) if orthogonal else 1))
+    tall = jnp.concatenate([alignment.matvec(basis), jnp.diag(wall.astype(basis.dtype))])
+    _, values, turn = jnp.linalg.svd(jnp.linalg.qr(tall, mode="r"))
+    turn = turn[::-1][:dim].T
+    inverse = jnp.where(present, 1 if orthogonal else 1 / jnp.where(present, sizes, 1), 0)
+    matrix = _product(axes.T * inverse, turn)
+    top = jnp.take_along_axis(matrix, jnp.argmax(jnp.abs(matrix), axis=0)[None], axis=0)
+    return matrix * jnp.where(top < 0, -1, 1), mean, values[::-1][:dim], present.sum()
+
+
+@partial(jax.jit, static_argnames=("dim",))
+def _reconstruct(
+    alignment: Alignment, points: Float[Array, "n d"], dim: int | None
+) -> tuple[Float[Array, "d d"], Float[Array, " d"], Float[Array, " d"], Float[Array, " d"]]:
+    """Return the matrix, the means of the combined points and of the points, and the sizes of the fit."""
+    combined = points - alignment.matvec(points)  # W X
+    center, mean = combined.mean(axis=0), points.mean(axis=0)
+    left, sizes, axes = _thin_svd(combined - center)
+    present = sizes > max(points.shape) * jnp.finfo(points.dtype).eps * sizes[0]
+    inside = jnp.where(present[:, None], _product(left.T, points - mean), 0)  # the fit in coordinates of `left`
+    _, values, right = jnp.linalg.svd(inside, full_matrices=False)
+    kept = right if dim is None else right[:dim]
+    matrix = _product(axes.T / jnp.where(present, sizes, 1), inside)
+    return _product(_product(matrix, kept.T), kept), center, mean, values
+
+
+def _thin_svd(tall: Float[Array, "n d"]) -> tuple[Array, Array, Array]:
+    """Return the thin SVD through a QR, which leaves only a small matrix to the SVD where there are many points."""
+    if tall.shape[0] <= tall.shape[1]:
+        left, sizes, axes = jnp.linalg.svd(tall, full_matrices=False)
+        return left, sizes, axes
+    q, r = jnp.linalg.qr(tall)
+    left, sizes, axes = jnp.linalg.svd(r, full_matrices=False)
+    return _product(q, left), sizes, axes
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.dot(a, b, precision=lax.Precision.HIGHEST)

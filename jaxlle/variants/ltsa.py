@@ -1,0 +1,159 @@
+"""Local tangent space alignment (Zhang and Zha 2004)."""
+
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from .. import _inputs, distances
+from .._linear import reflect, reflections
+from .._search import BLOCK_BYTES
+from ..alignment import Alignment
+from ..embedding import Disconnected, Embedding, Scaling
+from ..neighbors import Neighbors
+from ..solvers import Solver
+from ._local import Source, find_source, map_members, members, tell_rank
+from .standard import Finish, in_a_row
+
+
+def ltsa_alignment(
+    x: Any,
+    dim: int,
+    *,
+    k: int,
+    metric: distances.Metric = "euclidean",
+    neighbors: Neighbors | None = None,
+    include_self: bool = True,
+    block_bytes: int = BLOCK_BYTES,
+) -> Alignment:
+    """Compute the alignment of local tangent spaces: what of a neighbourhood no affine map of its tangent space explains.
+
+    With the m members of neighbourhood i as rows, centred, and Q_i an orthonormal basis of the first dim columns of their left
+    singular vectors, the cost of an embedding is ``sum_i |(I - 1 1^T / m - Q_i Q_i^T) Y_i|^2`` (Zhang and Zha 2004, SIAM J. Sci.
+    Comput. 26:313). Block i is an orthonormal basis of the rows of that projector, so M = B^T B is the paper's alignment matrix.
+    Of all such bases one is taken: only M is determined, and derivatives hold for what depends on M.
+
+    Args:
+        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
+        dim: dimensions of the tangent spaces.
+        k: neighbours a point.
+        metric: as for `knn`; tangent spaces are those of the coordinates, or, "precomputed", of the distances.
+        neighbors: a ready graph to use in place of `knn`; a mask is honoured.
+        include_self: whether a point belongs to its own neighbourhood, as in the paper. scikit-learn leaves it out, and then
+            a point in nobody's neighbourhood is held by nothing.
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        Alignment with m = k + 1 (k without the point itself) and r = m - 1 - dim.
+
+    Raises:
+        ValueError: for bad points, or k too small: a neighbourhood needs more than dim + 1 members.
+
+    Warns:
+        RankWarning: if neighbourhoods span fewer than dim dimensions.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 3))
+        >>> jaxlle.ltsa_alignment(x, 2, k=8).blocks.shape
+        (100, 6, 9)
+    """
+    return _alignment(_inputs.as_points(x), dim, k, metric, neighbors, include_self, block_bytes)
+
+
+def ltsa(
+    x: Any,
+    dim: int,
+    *,
+    k: int,
+    solver: Solver | Literal["auto"] = "auto",
+    metric: distances.Metric = "euclidean",
+    neighbors: Neighbors | None = None,
+    include_self: bool = True,
+    scaling: Scaling = "unit",
+    disconnected: Disconnected = "warn",
+    dedupe: bool = False,
+    key: Array | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> Embedding:
+    """Embed points by local tangent space alignment.
+
+    The embedding is, in every neighbourhood, as nearly as possible an affine map of the coordinates in its tangent space (Zhang
+    and Zha 2004, SIAM J. Sci. Comput. 26:313): see `ltsa_alignment`. Runs under jit and vmap, then with `DenseQR`.
+
+    Args:
+        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
+        dim: dimensions of the tangent spaces and of the embedding, at most d.
+        k: neighbours a point, at least dim + 1.
+        solver: one of `jaxlle.solvers`, or "auto".
+        metric: as for `lle`.
+        neighbors: a ready graph to use in place of `knn`.
+        include_self: as for `ltsa_alignment`.
+        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
+        disconnected: "warn", "error" or "largest": see `embed`.
+        dedupe: embed each distinct point once and give its copies the same place; outside jit.
+        key: seeds the solver's start; None: key(0).
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        Embedding.
+
+    Raises:
+        ValueError: as `lle`; also for k too small.
+
+    Warns:
+        RankWarning, and as `lle`.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 300).points
+        >>> jaxlle.ltsa(x, 2, k=8).points.shape
+        (300, 2)
+    """
+    return in_a_row(
+        lambda points: _alignment(points, dim, k, metric, neighbors, include_self, block_bytes),
+        x,
+        dim,
+        k,
+        metric,
+        Finish(solver, scaling, disconnected, dedupe, key),
+    )
+
+
+def _alignment(
+    x: Any,
+    dim: int,
+    k: int,
+    metric: distances.Metric,
+    neighbors: Neighbors | None,
+    include_self: bool,
+    block_bytes: int,
+) -> Alignment:
+    k = k if neighbors is None else neighbors.indices.shape[1]
+    _inputs.check_count(dim, "dim (n_components)", 1, None, "dimensions of the tangent spaces")
+    low = dim + 1 if include_self else dim + 2
+    why = f"LTSA compares dim + 1 = {dim + 1} affine functions with the values at more members of a neighbourhood"
+    _inputs.check_count(k, "k (n_neighbors)", low, None, why)
+    source, neighbors = find_source(x, k, metric, neighbors, block_bytes)
+    ids, keep = members(neighbors, include_self)
+    blocks, deficient = _blocks(source, ids, keep, dim, block_bytes)
+    return tell_rank(Alignment(ids, blocks), deficient, f"dim = {dim} dimensions")
+
+
+@partial(jax.jit, static_argnames=("dim", "block_bytes"))
+def _blocks(
+    source: Source, ids: Int[Array, "n m"], keep: Bool[Array, "n m"], dim: int, block_bytes: int
+) -> tuple[Float[Array, "n r m"], Int[Array, ""]]:
+    """Return the blocks, and the number of neighbourhoods that span fewer than dim dimensions."""
+    m = ids.shape[1]
+
+    def one(ids: Array, keep: Array) -> tuple[Array, Array]:
+        patch = source.patch(ids, keep, dim, "mean")
+        affine = jnp.concatenate([keep[:, None].astype(patch.coordinates.dtype), patch.coordinates], axis=1)
+        vectors, pivots = reflections(affine, 8 * m * float(jnp.finfo(affine.dtype).eps))
+        return reflect(vectors, dim + 1, m).T * keep, (pivots == 0).any()
+
+    blocks, deficient = map_members(one, ids, keep, source.row_bytes, block_bytes)
+    return blocks, deficient.sum(dtype=jnp.int32)

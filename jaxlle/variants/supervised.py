@@ -1,0 +1,231 @@
+"""Supervised LLE: labels, or class probabilities, say which points are fit to be neighbours."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, ArrayLike, Bool, Float, Real
+
+from .. import _inputs, distances
+from .._blocks import map_rows
+from .._search import BLOCK_BYTES
+from .._warnings import JaxlleWarning
+from ..embedding import Disconnected, Embedding, Scaling
+from ..neighbors import Neighbors
+from ..solvers import Solver
+from .standard import lle
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Push points of other classes away: ``D + alpha max(D) Delta``.
+
+    Delta is 0 within a class and 1 across (de Ridder and Duin 2002, supervised LLE; alpha = 1 is fully supervised, alpha
+    between 0 and 1 semi-supervised), or ``1 - p_i . p_j`` for class probabilities (Zhao and Zhang 2009, probabilistic
+    supervised LLE).
+
+    Attributes:
+        alpha: strength, in [0, 1].
+    """
+
+    alpha: float = 1.0
+
+    def __call__(self, distance: Array, difference: Array, largest: Array, mean_square: Array) -> Array:
+        """Return the changed distances of one point to all."""
+        return distance + self.alpha * largest * difference
+
+
+@dataclass(frozen=True)
+class Warp:
+    """Bound distances within a class by 1 and let those across grow: enhanced supervised LLE (Zhang 2009).
+
+    ``sqrt(1 - exp(-D^2 / beta))`` within a class and ``sqrt(exp(D^2 / beta)) - alpha`` across. With class probabilities the two
+    are mixed in the share of Delta.
+
+    Attributes:
+        alpha: lets points of different classes that lie close be neighbours: in [0, 1].
+        beta: in squared units of the data; None for the mean squared distance of two points.
+    """
+
+    alpha: float = 0.5
+    beta: float | None = None
+
+    def __call__(self, distance: Array, difference: Array, largest: Array, mean_square: Array) -> Array:
+        """Return the changed distances of one point to all."""
+        beta = mean_square if self.beta is None else self.beta
+        square = distance**2 / beta
+        within = jnp.sqrt(-jnp.expm1(-square))
+        across = jnp.exp(jnp.minimum(square / 2, 80)) - self.alpha  # order beyond e^80 is no longer told apart
+        return (1 - difference) * within + difference * across
+
+
+Rule = Callable[[Array, Array, Array, Array], Array]
+
+
+class _Classes(NamedTuple):
+    """Class probabilities of n points, and which of them have a label at all."""
+
+    probabilities: Float[Array, "n c"]
+    known: Bool[Array, " n"]
+
+
+def supervised_neighbors(
+    x: Any, labels: Any, k: int, *, rule: Rule = Shift(), block_bytes: int = BLOCK_BYTES
+) -> Neighbors:
+    """Find the nearest neighbours by distances that labels have changed.
+
+    Args:
+        x: points, shape (n, d).
+        labels: one a point, of any kind that NumPy can sort, shape (n,); -1 for a point without a label, which no rule
+            tells from any other; or class probabilities, shape (n, c), rows summing to 1.
+        k: neighbours a point.
+        rule: `Shift` or `Warp`, or any function of (distances, differences of class, largest distance, mean squared distance).
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        Neighbors, nearest first by the changed distances, which it holds. Weights are made of the coordinates, as ever.
+
+    Raises:
+        ValueError: for bad points, or labels that are missing, of the wrong length, or no probabilities.
+
+    Warns:
+        JaxlleWarning: for classes with fewer than k + 1 members: their neighbourhoods take in members of others.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> x = jnp.array([[0.0], [1.0], [2.0], [9.0]])
+        >>> jaxlle.supervised_neighbors(x, [0, 1, 0, 1], 1).indices[:, 0].tolist()
+        [2, 3, 0, 1]
+    """
+    x = _inputs.as_points(x)
+    n = x.shape[0]
+    _inputs.check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points less itself")
+    classes = _classes(labels, n, k)
+    standard = _inputs.standardize(x)
+    found = _nearest(standard.points, standard.unit, classes, k, rule, block_bytes)
+    return Neighbors(found[1], found[0])
+
+
+def supervised_lle(
+    x: Any,
+    labels: Any,
+    dim: int,
+    *,
+    k: int,
+    rule: Rule = Shift(),
+    reg: Real[ArrayLike, ""] = 1e-3,
+    solver: Solver | Literal["auto"] = "auto",
+    scaling: Scaling = "unit",
+    disconnected: Disconnected = "warn",
+    key: Array | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> Embedding:
+    """Embed points by supervised LLE: LLE on neighbours that labels have chosen.
+
+    With `Shift(1.0)` every neighbourhood keeps to its class, the graph falls into the classes, and the first columns tell them
+    apart: that is the method's purpose, and `DisconnectedGraphWarning` says so. `Shift(0.0)` is plain LLE. Other variants take
+    `supervised_neighbors` as their graph.
+
+    Args:
+        x: points, shape (n, d).
+        labels: as for `supervised_neighbors`.
+        dim: dimensions of the embedding, at most d.
+        k: neighbours a point.
+        rule: `Shift` (supervised, semi-supervised, probabilistic) or `Warp` (enhanced).
+        reg: strength of the regularizer of the weights.
+        solver: one of `jaxlle.solvers`, or "auto".
+        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
+        disconnected: "warn", "error" or "largest": see `embed`.
+        key: seeds the solver's start; None: key(0).
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        Embedding.
+
+    Raises:
+        ValueError: as `supervised_neighbors` and `lle`.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 3))
+        >>> jaxlle.supervised_lle(x, x[:, 0] > 0, 2, k=8, rule=jaxlle.Shift(0.1)).points.shape
+        (100, 2)
+    """
+    neighbors = supervised_neighbors(x, labels, k, rule=rule, block_bytes=block_bytes)
+    return lle(
+        x,
+        dim,
+        k=k,
+        reg=reg,
+        solver=solver,
+        neighbors=neighbors,
+        scaling=scaling,
+        disconnected=disconnected,
+        key=key,
+        block_bytes=block_bytes,
+    )
+
+
+@partial(jax.jit, static_argnames=("k", "rule", "block_bytes"))
+def _nearest(
+    points: Float[Array, "n d"], unit: Any, classes: _Classes, k: int, rule: Rule, block_bytes: int
+) -> tuple[Array, Array]:
+    n, d = points.shape
+
+    def row(i: Array) -> Array:
+        return unit * jax.vmap(partial(distances.euclidean, points[i]))(points)
+
+    def nearest(i: Array) -> tuple[Array, Array]:
+        same = jnp.dot(classes.probabilities, classes.probabilities[i], precision=lax.Precision.HIGHEST)
+        difference = jnp.where(classes.known & classes.known[i], jnp.clip(1 - same, 0, 1), 0)
+        changed = rule(row(i), difference, largest, mean_square)
+        far, ids = lax.top_k(-jnp.where(jnp.arange(n) == i, jnp.inf, changed), k)
+        return -far, ids.astype(jnp.int32)
+
+    cost = 3 * n * d * points.dtype.itemsize
+    largest = map_rows(lambda i: row(i).max(), jnp.arange(n), block_bytes, cost).max()
+    mean_square = 2 * n / (n - 1) * unit**2 * jnp.var(points, axis=0).sum()
+    return map_rows(nearest, jnp.arange(n), block_bytes, cost)
+
+
+def _classes(labels: Any, n: int, k: int) -> _Classes:
+    values = labels if isinstance(labels, jax.Array) else np.asarray(labels)
+    if values.ndim not in (1, 2) or values.shape[0] != n:
+        raise ValueError(
+            f"labels has shape {tuple(values.shape)}, but there must be one label, or one row of class probabilities, for "
+            f"each of {n} points."
+        )
+    if values.ndim == 2:
+        return _Classes(_probabilities(values), jnp.ones(n, bool))
+    host = np.asarray(values)
+    if any(v is None or v != v for v in host.tolist()):
+        raise ValueError("labels has missing values: give points without a label the label -1.")
+    names, members = np.unique(host, return_inverse=True)
+    known = np.ones(n, bool) if host.dtype.kind not in "if" else host != -1
+    _tell_small(names, members[known], k)
+    return _Classes(jax.nn.one_hot(members, len(names)), jnp.asarray(known))
+
+
+def _probabilities(values: Any) -> Float[Array, "n c"]:
+    p = jnp.asarray(values, _inputs.working_dtype(values))
+    if not _inputs.is_traced(p) and not bool(((p >= 0).all()) & (jnp.abs(p.sum(axis=1) - 1) < 1e-3).all()):
+        raise ValueError("Class probabilities must be at least 0 and sum to 1 in every row.")
+    return p
+
+
+def _tell_small(names: np.ndarray, members: np.ndarray, k: int) -> None:
+    counts = np.bincount(members, minlength=len(names))
+    small = [f"{name!s} ({count})" for name, count in zip(names, counts, strict=True) if 0 < count <= k]
+    if small:
+        warnings.warn(
+            f"{len(small)} classes have no more than k = {k} members, so their neighbourhoods take in members of others: "
+            f"{', '.join(small[:8])}. Lower k.",
+            JaxlleWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,74 @@
+"""The grid of k and reg: each measure against its formula, and the choice."""
+
+import jax
+import numpy as np
+import pytest
+from scipy.spatial import procrustes
+from scipy.spatial.distance import cdist, pdist
+
+import jaxlle
+
+
+@pytest.fixture(scope="module")
+def curve():
+    return np.asarray(jaxlle.datasets.s_curve(jax.random.key(0), 200).points)
+
+
+@pytest.fixture(scope="module")
+def grid(curve):
+    return jaxlle.choose(curve, 2, ks=[12, 7], regs=[1e-2, 1e-3])
+
+
+def test_every_measure_is_its_formula_on_the_embedding_of_its_k_and_reg(curve, grid):
+    assert grid.ks.tolist() == [7, 12]
+    for i, k in enumerate(grid.ks):
+        for j, reg in enumerate(grid.regs):
+            y = np.asarray(jaxlle.lle(curve, 2, k=int(k), reg=float(reg)).points, np.float64)
+            r = np.corrcoef(pdist(curve), pdist(y))[0, 1]
+            np.testing.assert_allclose(grid.residual_variance[i, j], 1 - r**2, rtol=2e-2)
+            near = np.asarray(jaxlle.knn(curve, int(k)).indices)
+            padded = np.column_stack([y, np.zeros(200)])
+            expected = np.mean([procrustes(curve[n], padded[n])[2] for n in near])
+            np.testing.assert_allclose(grid.procrustes[i, j], expected, rtol=2e-2)
+            back = np.argsort(cdist(y, y) + np.diag(np.full(200, np.inf)), axis=1)[:, :k]
+            far_x, far_y = cdist(curve, curve), cdist(y, y)
+            at = lambda far, ids: np.take_along_axis(far, ids, axis=1)  # noqa: E731
+            scale = (at(far_x, near) * at(far_y, near)).sum() / (at(far_y, near) ** 2).sum()
+            change = [((at(far_x, ids) - scale * at(far_y, ids)) ** 2).mean() for ids in (near, back)]
+            expected = np.mean(change) / (at(far_x, near) ** 2).mean()
+            np.testing.assert_allclose(grid.preservation[i, j], expected, rtol=3e-2)
+
+
+def test_the_best_is_the_least_among_connected_graphs(grid):
+    k, reg = grid.best("procrustes")
+    i, j = np.argwhere(grid.procrustes == grid.procrustes.min())[0]
+    assert (k, reg) == (grid.ks[i], grid.regs[j])
+    apart = grid._replace(num_components=np.where(grid.procrustes == grid.procrustes.min(), 2, 1))
+    assert apart.best("procrustes") != (k, reg)
+    with pytest.raises(ValueError, match="No graph is connected"):
+        grid._replace(num_components=0 * grid.num_components + 2).best()
+    with pytest.raises(ValueError, match="criterion = 'gap' is not known"):
+        grid.best("gap")
+
+
+def test_the_table_has_a_line_for_every_pair_and_a_picture(grid):
+    lines = str(grid).splitlines()
+    assert len(lines) == 5
+    assert lines[1].split()[:2] == ["7", "0.001"]
+    import matplotlib
+
+    matplotlib.use("Agg")
+    ax = jaxlle.plot.grid(grid, "procrustes")
+    assert ax.get_xlabel() == "reg"
+    with pytest.raises(ValueError, match="criterion"):
+        jaxlle.plot.grid(grid, "points")
+    matplotlib.pyplot.close("all")
+
+
+def test_bad_requests_are_refused(curve):
+    with pytest.raises(ValueError, match=r"k \(n_neighbors\) = 200"):
+        jaxlle.choose(curve, 2, ks=[200])
+    with pytest.raises(ValueError, match="reg = 0"):
+        jaxlle.choose(curve, 2, ks=[12], regs=[0.0])
+    with pytest.raises(TypeError, match="outside jit"):
+        jax.jit(lambda x: jaxlle.choose(x, 2, ks=[5]).procrustes)(curve)

@@ -1,0 +1,85 @@
+"""Intrinsic dimension: the formulas in NumPy, manifolds of known dimension, and data with copies."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+import jaxlle
+from jaxlle import dimension
+
+ESTIMATORS = {
+    "local_pca": lambda x: dimension.local_pca(x, k=20).value,
+    "maximum_likelihood": lambda x: dimension.maximum_likelihood(x, k=20).value,
+    "two_nearest": lambda x: dimension.two_nearest(x).value,
+    "correlation": lambda x: dimension.correlation(x).value,
+}
+EACH = pytest.mark.parametrize("name", ESTIMATORS)
+
+
+def ball(n, dim, features, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, dim)) @ np.linalg.qr(rng.normal(size=(features, features)))[0][:dim]
+
+
+@EACH
+def test_known_dimensions_are_found(name):
+    for dim, tolerance in ((1, 0.1), (2, 0.2), (5, 0.9)):
+        x = ball(1000, dim, 8).astype(np.float32)
+        assert abs(float(ESTIMATORS[name](x)) - dim) < tolerance
+
+
+@EACH
+def test_estimates_do_not_change_with_place_and_scale(x64, name):
+    x = ball(1000, 2, 8)
+    base = ESTIMATORS[name](x)
+    for moved in (x + 1e3, 1e-170 * x, 1e150 * x):
+        np.testing.assert_allclose(ESTIMATORS[name](moved), base, rtol=1e-6)
+
+
+def test_the_estimates_are_the_formulas(x64):
+    x = np.random.default_rng(0).normal(size=(200, 4))
+    far = cdist(x, x)
+    reach = np.sort(far, axis=1)[:, 1:]
+    logs = np.log(reach[:, 8:9] / reach[:, :8])
+    found = dimension.maximum_likelihood(x, k=9)
+    np.testing.assert_allclose(found.local, 1 / logs.mean(axis=1), rtol=1e-9)
+    np.testing.assert_allclose(found.value, 1 / logs.mean(), rtol=1e-9)
+    ratio = np.sort(np.log(reach[:, 1] / reach[:, 0]))[:180]
+    level = -np.log(1 - np.arange(1, 181) / 200)
+    slope = np.linalg.lstsq(ratio[:, None], level)[0][0]
+    np.testing.assert_allclose(dimension.two_nearest(x).value, slope, rtol=1e-9)
+    a, b = np.median(reach[:, 9]), np.median(reach[:, 19])
+    pairs = far[np.triu_indices(200, 1)]
+    expected = np.log((pairs < b).sum() / (pairs < a).sum()) / np.log(b / a)
+    np.testing.assert_allclose(dimension.correlation(x).value, expected, rtol=1e-9)
+    ids = np.argsort(far, axis=1, kind="stable")[:, :10]
+    counts = [(lambda v: (v > 0.05 * v.max()).sum())(np.linalg.eigvalsh(np.cov(x[i].T))) for i in ids]
+    np.testing.assert_array_equal(dimension.local_pca(x, k=9).local, counts)
+
+
+@EACH
+def test_copies_do_no_harm(name):
+    x = ball(1000, 2, 8).astype(np.float32)
+    x[:50] = x[50:100]
+    assert abs(float(ESTIMATORS[name](x)) - 2) < 0.3
+
+
+def test_estimates_run_under_jit():
+    x = jnp.asarray(ball(200, 2, 4), jnp.float32)
+    found = jax.jit(lambda a: dimension.maximum_likelihood(a, k=9).value)(x)
+    np.testing.assert_allclose(found, dimension.maximum_likelihood(x, k=9).value, rtol=1e-4)
+
+
+def test_bad_requests_are_refused(cloud):
+    for call, message in (
+        (lambda: dimension.maximum_likelihood(cloud, k=1), "ratios of distances"),
+        (lambda: dimension.two_nearest(cloud, discard=1.0), "discard = 1.0"),
+        (lambda: dimension.correlation(cloud, near=20), "near = 20"),
+        (lambda: dimension.local_pca(cloud, k=120), r"k \(n_neighbors\) = 120"),
+        (lambda: dimension.local_pca(np.full((9, 2), np.nan, np.float32), k=3), "NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert jaxlle.dimension is dimension
