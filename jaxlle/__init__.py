@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from . import datasets as datasets
     from . import distances as distances
+    from . import losses as losses
     from . import metrics as metrics
     from . import plot as plot
     from . import regularizers as regularizers
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from .weights import local_condition as local_condition
     from .weights import ridge_regression_weights as ridge_regression_weights
 
-_MODULES = ("datasets", "distances", "metrics", "plot", "regularizers", "sklearn", "solvers")
+_MODULES = ("datasets", "distances", "losses", "metrics", "plot", "regularizers", "sklearn", "solvers")
 _NAMES = {
     "_warnings": (
         "ConvergenceWarning",
