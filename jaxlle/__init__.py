@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import datasets as datasets
+    from . import derivatives as derivatives
     from . import distances as distances
     from . import losses as losses
     from . import metrics as metrics
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from ._warnings import JaxlleWarning as JaxlleWarning
     from ._warnings import PrecisionWarning as PrecisionWarning
     from .alignment import Alignment as Alignment
+    from .batches import NeighborhoodBatch as NeighborhoodBatch
+    from .batches import NeighborhoodBatches as NeighborhoodBatches
+    from .batches import neighborhood_batches as neighborhood_batches
     from .embedding import DisconnectedGraphError as DisconnectedGraphError
     from .embedding import Embedding as Embedding
     from .embedding import embed as embed
@@ -49,7 +53,7 @@ if TYPE_CHECKING:
     from .weights import local_condition as local_condition
     from .weights import ridge_regression_weights as ridge_regression_weights
 
-_MODULES = ("datasets", "distances", "losses", "metrics", "plot", "regularizers", "sklearn", "solvers")
+_MODULES = ("datasets", "derivatives", "distances", "losses", "metrics", "plot", "regularizers", "sklearn", "solvers")
 _NAMES = {
     "_warnings": (
         "ConvergenceWarning",
@@ -60,6 +64,7 @@ _NAMES = {
         "PrecisionWarning",
     ),
     "alignment": ("Alignment",),
+    "batches": ("NeighborhoodBatch", "NeighborhoodBatches", "neighborhood_batches"),
     "embedding": ("DisconnectedGraphError", "Embedding", "embed", "embed_components"),
     "graph": ("Components", "as_neighbors", "connected_components"),
     "neighbors": ("Neighbors", "knn", "radius_neighbors"),

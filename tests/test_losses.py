@@ -83,8 +83,8 @@ def test_the_loss_of_any_alignment_is_its_dense_product(batch):
 
 
 def test_a_batch_loss_of_the_full_batch_is_the_loss_with_its_graph():
-    x = swiss_roll(120).astype(np.float32)
-    y = jnp.asarray(x[:, :2])
+    x = jnp.asarray(swiss_roll(120), jnp.float32)
+    y = x[:, :2]
     neighbors = jaxlle.knn(x, 8)
     expected = losses.lle_loss(y, y[neighbors.indices], jaxlle.barycentric_weights(x, neighbors))
     np.testing.assert_allclose(losses.batch_lle_loss(x, y, k=8), expected, rtol=1e-4)
@@ -96,7 +96,7 @@ def test_no_gradient_passes_through_the_weights_unless_asked(x64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(20, 3)))
     y = x[:, :2]
     assert (jax.grad(lambda a: losses.batch_lle_loss(a, y, k=6))(x) == 0).all()
-    check_grads(lambda a: losses.batch_lle_loss(a, y, k=6, reg=0.1, weight_gradient=True), (x,), order=1)
+    check_grads(lambda a: losses.batch_lle_loss(jnp.asarray(a), y, k=6, reg=0.1, weight_gradient=True), (x,), order=1)
 
 
 def test_probabilities_are_compared_and_not_logits(batch):
