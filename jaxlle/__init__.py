@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from . import distances as distances
     from . import losses as losses
     from . import metrics as metrics
+    from . import nn as nn
     from . import plot as plot
     from . import regularizers as regularizers
     from . import sklearn as sklearn
@@ -53,7 +54,18 @@ if TYPE_CHECKING:
     from .weights import local_condition as local_condition
     from .weights import ridge_regression_weights as ridge_regression_weights
 
-_MODULES = ("datasets", "derivatives", "distances", "losses", "metrics", "plot", "regularizers", "sklearn", "solvers")
+_MODULES = (
+    "datasets",
+    "derivatives",
+    "distances",
+    "losses",
+    "metrics",
+    "nn",
+    "plot",
+    "regularizers",
+    "sklearn",
+    "solvers",
+)
 _NAMES = {
     "_warnings": (
         "ConvergenceWarning",

@@ -82,10 +82,9 @@ class NeighborhoodBatches:
         step = _inputs.check_count(step, "step", 0, None, "steps are counted from 0 through all epochs")
         rows, where = self._anchors(step)
         take = _on_device if isinstance(self.x, jax.Array) else _on_host
-        near, weights, mask = (
-            None if a is None else take(a, rows) for a in (self.neighbors.indices, self.weights, self.neighbors.mask)
-        )
-        mask = jnp.ones(near.shape, bool) if mask is None else mask
+        graph = self.neighbors
+        near, weights = take(graph.indices, rows), take(self.weights, rows)
+        mask = jnp.ones(near.shape, bool) if graph.mask is None else take(graph.mask, rows)
         batch = _assemble(jnp.asarray(rows), jnp.asarray(where), near, weights, mask, self.max_points)
         points = take(self.x, batch.indices)
         if take is _on_host and not _inputs.all_finite(points):
