@@ -44,6 +44,11 @@ if TYPE_CHECKING:
     from .neighbors import radius_neighbors as radius_neighbors
     from .out_of_sample import inverse_transform as inverse_transform
     from .out_of_sample import transform as transform
+    from .projection import Drift as Drift
+    from .projection import Projection as Projection
+    from .projection import drift as drift
+    from .projection import project as project
+    from .projection import training_residuals as training_residuals
     from .variants.standard import lle as lle
     from .variants.standard import lle_alignment as lle_alignment
     from .variants.standard import weights_alignment as weights_alignment
@@ -81,6 +86,7 @@ _NAMES = {
     "graph": ("Components", "as_neighbors", "connected_components"),
     "neighbors": ("Neighbors", "knn", "radius_neighbors"),
     "out_of_sample": ("inverse_transform", "transform"),
+    "projection": ("Drift", "Projection", "drift", "project", "training_residuals"),
     "variants.standard": ("lle", "lle_alignment", "weights_alignment"),
     "weights": (
         "barycentric_weights",
