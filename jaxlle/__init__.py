@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import datasets as datasets
+    from . import derivatives as derivatives
     from . import dimension as dimension
     from . import distances as distances
+    from . import losses as losses
     from . import metrics as metrics
+    from . import nn as nn
     from . import plot as plot
     from . import regularizers as regularizers
     from . import sharding as sharding
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
     from ._warnings import PrecisionWarning as PrecisionWarning
     from ._warnings import RankWarning as RankWarning
     from .alignment import Alignment as Alignment
+    from .batches import NeighborhoodBatch as NeighborhoodBatch
+    from .batches import NeighborhoodBatches as NeighborhoodBatches
+    from .batches import neighborhood_batches as neighborhood_batches
     from .embedding import DisconnectedGraphError as DisconnectedGraphError
     from .embedding import Embedding as Embedding
     from .embedding import embed as embed
@@ -53,14 +59,19 @@ if TYPE_CHECKING:
     from .neighbors import radius_neighbors as radius_neighbors
     from .out_of_sample import inverse_transform as inverse_transform
     from .out_of_sample import transform as transform
-    from .variants.landmarks import LandmarkEmbedding as LandmarkEmbedding
-    from .variants.landmarks import landmark_embed as landmark_embed
-    from .variants.landmarks import landmark_lle as landmark_lle
-    from .variants.landmarks import nystrom_lle as nystrom_lle
+    from .projection import Drift as Drift
+    from .projection import Projection as Projection
+    from .projection import drift as drift
+    from .projection import project as project
+    from .projection import training_residuals as training_residuals
     from .variants.hessian import hessian_alignment as hessian_alignment
     from .variants.hessian import hessian_lle as hessian_lle
     from .variants.kernel import kernel_alignment as kernel_alignment
     from .variants.kernel import kernel_lle as kernel_lle
+    from .variants.landmarks import LandmarkEmbedding as LandmarkEmbedding
+    from .variants.landmarks import landmark_embed as landmark_embed
+    from .variants.landmarks import landmark_lle as landmark_lle
+    from .variants.landmarks import nystrom_lle as nystrom_lle
     from .variants.linear import LinearMap as LinearMap
     from .variants.linear import linear_projection as linear_projection
     from .variants.linear import lltsa as lltsa
@@ -89,7 +100,20 @@ if TYPE_CHECKING:
     from .weights import local_condition as local_condition
     from .weights import ridge_regression_weights as ridge_regression_weights
 
-_MODULES = ("datasets", "dimension", "distances", "metrics", "plot", "regularizers", "sharding", "sklearn", "solvers")
+_MODULES = (
+    "datasets",
+    "derivatives",
+    "dimension",
+    "distances",
+    "losses",
+    "metrics",
+    "nn",
+    "plot",
+    "regularizers",
+    "sharding",
+    "sklearn",
+    "solvers",
+)
 _NAMES = {
     "_diagnostics": ("Diagnosis", "diagnose"),
     "_warnings": (
@@ -104,6 +128,7 @@ _NAMES = {
     "alignment": ("Alignment",),
     "_choosing": ("Grid", "choose"),
     "_coranking": ("CoRanking", "coranking"),
+    "batches": ("NeighborhoodBatch", "NeighborhoodBatches", "neighborhood_batches"),
     "embedding": ("DisconnectedGraphError", "Embedding", "embed", "embed_components"),
     "graph": ("Components", "as_neighbors", "connected_components", "graph_width", "load_neighbors", "save_neighbors"),
     "neighbors": ("Neighbors", "knn", "radius_neighbors"),
@@ -124,6 +149,7 @@ _NAMES = {
     "variants.ltsa": ("ltsa", "ltsa_alignment"),
     "variants.modified": ("modified_alignment", "modified_lle"),
     "variants.robust": ("reliability", "robust_lle", "simplex_weights", "weighted_alignment"),
+    "projection": ("Drift", "Projection", "drift", "project", "training_residuals"),
     "variants.standard": ("lle", "lle_alignment", "weights_alignment"),
     "variants.supervised": ("Shift", "Warp", "supervised_lle", "supervised_neighbors"),
     "weights": (

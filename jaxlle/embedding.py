@@ -8,11 +8,13 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from . import _inputs
 from ._warnings import ConvergenceWarning, DisconnectedGraphWarning, GapWarning
 from .alignment import Alignment, check_alignment
+from .derivatives import matching, subspace
 from .graph import Components, connected_components
 from .solvers import Hints, Solver, choose
 from .solvers._spectrum import TYPICAL_ROUNDING
@@ -83,7 +85,9 @@ def embed(
 ) -> Embedding:
     """Embed the points of an alignment by its bottom singular vectors.
 
-    Minimises ``|B Y|^2`` over centred Y with orthonormal columns (Roweis and Saul 2000, equation 2).
+    Minimises ``|B Y|^2`` over centred Y with orthonormal columns (Roweis and Saul 2000, equation 2). The points are
+    differentiable in the blocks as a subspace, whatever the solver (`jaxlle.derivatives`): every function of them that no
+    rotation changes has its derivative, also where singular values are equal. Fix the gauge of others by `metrics.procrustes`.
 
     Args:
         alignment: the local maps, from `lle_alignment` or made by hand.
@@ -114,11 +118,12 @@ def embed(
     _check_options(scaling, disconnected)
     dim = _inputs.check_count(dim, "dim (n_components)", 1, alignment.indices.shape[0] - 1, "fewer than the points")
     key = jax.random.key(0) if key is None else key
-    hints = Hints(points, start)
-    if _inputs.is_traced(alignment, key):
+    fixed = lax.stop_gradient(alignment)  # concrete under grad outside jit
+    hints = Hints(*(lax.stop_gradient(a) if isinstance(a, Array) else a for a in (points, start)))
+    if _inputs.is_traced(fixed, key):
         return _solve(alignment, dim, solver, scaling, key, hints)
-    check_alignment(alignment)
-    components = connected_components(alignment)
+    check_alignment(fixed)
+    components = connected_components(fixed)
     if len(components.sizes) > 1 or len(components.closed) > 1:
         if disconnected == "largest" and len(components.sizes) > 1:
             return _embed_rows(alignment, np.flatnonzero(components.labels == 0), dim, solver, scaling, key, hints)
@@ -192,20 +197,22 @@ def _embed_rows(
 
 
 def _solve(alignment: Alignment, dim: int, solver: Any, scaling: Scaling, key: Array, hints: Hints) -> Embedding:
+    fixed = lax.stop_gradient(alignment)
     if solver == "auto":
-        solver = choose(alignment, _inputs.is_traced(alignment, key))
+        solver = choose(fixed, _inputs.is_traced(fixed, key))
     elif not callable(solver):
         raise ValueError(
             f"solver = {solver!r} is not known: use 'auto' or an object of jaxlle.solvers, such as DenseQR()."
         )
     count = min(dim + 1, alignment.indices.shape[0] - 1)
-    spectrum: Any = jax.tree.map(jnp.asarray, solver(alignment, count, key, hints))
+    spectrum: Any = jax.tree.map(jnp.asarray, solver(fixed, count, key, hints))
     dtype = alignment.blocks.dtype
     values, vectors = spectrum.singular_values.astype(dtype), spectrum.vectors.astype(dtype)
-    points, residuals, gap = _finish(alignment, values, vectors, dim, scaling)
+    kept, moving = subspace(alignment, values[:dim], vectors[:, :dim], matching(solver))
+    points, residuals, gap = _finish(fixed, values, moving, dim, scaling)
     return Embedding(
         points=points,
-        singular_values=values[:dim],
+        singular_values=kept,
         residuals=residuals,
         gap=gap,
         num_components=spectrum.num_components.astype(jnp.int32),
@@ -226,8 +233,8 @@ def _finish(
         if values.shape[0] > dim
         else jnp.array(jnp.inf, values.dtype)
     )
-    points = vectors[:, :dim]
-    residuals = alignment.rmatvec(alignment.matvec(points)) - points * values[:dim] ** 2
+    points, still = vectors, lax.stop_gradient(vectors)
+    residuals = alignment.rmatvec(alignment.matvec(still)) - still * values[:dim] ** 2
     top = jnp.take_along_axis(points, jnp.argmax(jnp.abs(points), axis=0)[None], axis=0)
     points = points * jnp.where(top < 0, -1, 1)
     if scaling == "covariance":

@@ -16,7 +16,7 @@ def test_importing_loads_no_framework_and_no_optional_package():
 
 def test_the_core_loads_no_optional_package():
     code = (
-        "import sys, jaxlle; [getattr(jaxlle, n) for n in jaxlle.__all__ if n not in ('sklearn', 'plot')];"
+        "import sys, jaxlle; [getattr(jaxlle, n) for n in jaxlle.__all__ if n not in ('nn', 'sklearn', 'plot')];"
         "print([m for m in ('flax', 'sklearn', 'matplotlib', 'mlxtend', 'rich') if m in sys.modules])"
     )
     assert run(code) == "[]"

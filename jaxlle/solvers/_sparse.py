@@ -44,9 +44,7 @@ class SparseLU:
             raise TypeError(
                 "SparseLU runs on the host and cannot be traced: inside jit, vmap or grad use solvers.DenseQR() or Landmark()."
             )
-        matrix = _balanced(alignment)
-        components = connected_components(alignment)
-        inverse = _invert(matrix, alignment.blocks.shape[1], components)
+        matrix, inverse = pseudo_inverse(alignment)
         seed = np.asarray(jax.random.key_data(key)).ravel()
         return _lanczos(matrix, inverse, count, np.random.default_rng(seed), self)
 
@@ -56,6 +54,12 @@ class _Inverse(NamedTuple):
 
     apply: Callable[[np.ndarray], np.ndarray]
     null: Float[np.ndarray, "n c"]
+
+
+def pseudo_inverse(alignment: Alignment) -> tuple[Any, _Inverse]:
+    """Return B as a SciPy matrix in float64, and the pseudo-inverse of M = B^T B by sparse factors."""
+    matrix = _balanced(alignment)
+    return matrix, _invert(matrix, alignment.blocks.shape[1], connected_components(alignment))
 
 
 def _balanced(alignment: Alignment) -> Any:

@@ -1,0 +1,45 @@
+"""Losses for networks: arrays in, an array out, so any model and any training loop can use them.
+
+| loss | what it asks of the outputs |
+| --- | --- |
+| `lle_loss`, `alignment_loss` | each is the combination of its neighbours that the weights (any variant's blocks) name |
+| `batch_lle_loss` | the same, with neighbours and weights found inside the batch |
+| `probability_lle_loss` | the same for class probabilities: labels spread over unlabelled neighbours |
+| `rebuild_loss`, `fit_rebuilding_map` | the neighbours' outputs rebuild each input; the linear map that does it best |
+| `spectral_loss` | the features' graph has small bottom eigenvalues |
+| `pull_loss`, `push_loss`, `embednn_loss`, `lle_margin_loss` | neighbours close, others at a margin |
+| `variance_hinge`, `covariance_penalty`, `log_det_penalty` | guards: the outputs do not collapse |
+| `relative_cost`, `participation_ratio` | to watch, not to minimise: they show collapse |
+
+Conventions. Half precisions are computed in float32. `where[b]` says which anchors count, `mask[b, k]` which neighbours exist;
+what is masked may be anything, NaN too. `reduction` is "mean" or "sum" over anchors, or "none". `axis_name` sums over the
+devices of a `jax.shard_map` (or a named `vmap`) before dividing, so the value is that of the whole batch. Everything runs
+under jit, vmap and grad, with finite gradients where points coincide.
+"""
+
+from ._guards import covariance_penalty, log_det_penalty, participation_ratio, relative_cost, variance_hinge
+from ._pairs import embednn_loss, lle_margin_loss, pull_loss, push_loss
+from ._rebuild import fit_rebuilding_map, rebuild_loss
+from ._reconstruction import alignment_loss, batch_lle_loss, lle_loss, probability_lle_loss
+from ._reduce import Reduction
+from ._spectral import spectral_loss
+
+__all__ = [
+    "Reduction",
+    "alignment_loss",
+    "batch_lle_loss",
+    "covariance_penalty",
+    "embednn_loss",
+    "fit_rebuilding_map",
+    "lle_loss",
+    "lle_margin_loss",
+    "log_det_penalty",
+    "participation_ratio",
+    "probability_lle_loss",
+    "pull_loss",
+    "push_loss",
+    "rebuild_loss",
+    "relative_cost",
+    "spectral_loss",
+    "variance_hinge",
+]

@@ -1,0 +1,189 @@
+"""Derivatives of an embedding: against finite differences where the spectrum is degenerate, and each other."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import swiss_roll
+
+import jaxlle
+from jaxlle import Alignment, losses
+from jaxlle.derivatives import ConjugateGradient, DenseInverse, SparseInverse, matching, subspace
+from jaxlle.metrics import procrustes
+from jaxlle.solvers import DenseQR, SparseLU
+
+N, K = 48, 10
+
+
+def circle():
+    t = 2 * np.pi * np.arange(N) / N
+    return np.stack([np.cos(t), np.sin(t), 0 * t], axis=1)
+
+
+def sphere():
+    """One orbit of the octahedral group: the first three singular values are equal."""
+    signs = itertools.product((1, -1), repeat=3)
+    points = [np.multiply(s, p) for s, p in itertools.product(signs, itertools.permutations((1.0, 1.7, 2.9)))]
+    return np.array(points) / np.linalg.norm(points[0])
+
+
+def repeated():
+    x = np.random.default_rng(0).normal(size=(N, 3))
+    x[N // 2 : N // 2 + 6] = x[:6]
+    return x
+
+
+DATA = {"circle": (circle, 2), "sphere": (sphere, 3), "repeated points": (repeated, 2)}
+MIX = np.random.default_rng(1).normal(size=(2, N, N))
+
+
+def invariant(y):
+    """A function of the Gram matrix, which no rotation of the rows changes."""
+    gram = y @ y.T
+    return jnp.sum(MIX[0] * gram) + jnp.sum(MIX[1] * gram**2)
+
+
+def slope(f, x, along, h=1e-5):
+    return (f(x + h * along) - f(x - h * along)) / (2 * h)
+
+
+@pytest.mark.parametrize(("name", "solver"), [("sphere", DenseQR())] + [(name, SparseLU()) for name in DATA])
+def test_the_gradient_of_an_embedding_is_that_of_finite_differences(x64, name, solver):
+    make, dim = DATA[name]
+    x = jnp.asarray(make())
+    neighbors = jaxlle.knn(x, K)
+
+    def f(x):
+        return invariant(jaxlle.lle(x, dim, k=K, reg=1e-2, neighbors=neighbors, solver=solver).points)
+
+    f, grad = (jax.jit(f), jax.jit(jax.grad(f))) if solver == DenseQR() else (f, jax.grad(f))
+    along = jnp.asarray(np.random.default_rng(2).normal(size=x.shape))
+    if name == "sphere":
+        values = jaxlle.lle(x, 3, k=K, reg=1e-2).singular_values
+        assert np.ptp(values) < 1e-9 * values[0]
+    np.testing.assert_allclose(jnp.sum(grad(x) * along), slope(f, x, along), rtol=1e-6)
+    if solver == SparseLU():  # outside jit in both modes
+        np.testing.assert_allclose(jax.jvp(f, (x,), (along,))[1], jnp.sum(grad(x) * along), rtol=1e-8)
+
+
+def test_no_neighbors_need_be_given_and_nothing_is_nan_on_the_way():
+    x = jnp.asarray(repeated(), jnp.float32)
+    with jax.debug_nans(True):
+        grad = jax.grad(lambda a: jnp.sum(jaxlle.lle(a, 2, k=K, reg=1e-2).points[:5] ** 4))(x)
+    assert np.isfinite(grad).all()
+    assert (grad != 0).any()
+
+
+@pytest.fixture(scope="module")
+def tall():
+    """A ring of small maps with two rows each: a generic alignment whose bottom pair is well apart from the rest."""
+    rng = np.random.default_rng(0)
+    indices = (np.arange(N)[:, None] + np.arange(-2, 3)) % N
+    pattern = np.array([[-1.0, 16, -30, 16, -1], [1, -8, 0, 8, -1]]) / 24
+    noise = 0.02 * rng.normal(size=(N, 2, 5))
+    return indices, pattern + noise - noise.mean(axis=2, keepdims=True)
+
+
+def test_every_linear_solver_gives_the_same_derivative(x64, tall):
+    b = Alignment(*map(jnp.asarray, tall))
+    out = jaxlle.embed(b, 2, solver=DenseQR())
+
+    def f(blocks, linear):
+        y = subspace(b._replace(blocks=blocks), out.singular_values, out.points, linear)[1]
+        return invariant(y)
+
+    grads = [jax.grad(f)(b.blocks, linear) for linear in (DenseInverse(), SparseInverse(), ConjugateGradient())]
+    for grad in grads[1:]:
+        np.testing.assert_allclose(grad, grads[0], rtol=1e-6, atol=1e-8 * abs(grads[0]).max())
+    # A change of a block is a change of the graph only if its rows still sum to zero.
+    along = np.random.default_rng(2).normal(size=b.blocks.shape)
+    along = jnp.asarray(along - along.mean(axis=2, keepdims=True))
+    exact = slope(lambda a: invariant(jaxlle.embed(b._replace(blocks=a), 2).points), b.blocks, along)
+    np.testing.assert_allclose(jnp.sum(grads[0] * along), exact, rtol=1e-6)
+
+
+def test_the_second_derivative_is_right_too(x64, tall):
+    b = Alignment(*map(jnp.asarray, tall))
+    along = np.random.default_rng(2).normal(size=b.blocks.shape)
+    along = jnp.asarray(along - along.mean(axis=2, keepdims=True))
+
+    @jax.jit
+    def grad(blocks):
+        g = jax.grad(lambda a: invariant(jaxlle.embed(b._replace(blocks=a), 2).points))(blocks)
+        return jnp.sum(g * along)
+
+    second = jax.jit(lambda a: jax.jvp(grad, (a,), (along,))[1])(b.blocks)
+    np.testing.assert_allclose(second, slope(grad, b.blocks, along), rtol=1e-5)
+
+
+def test_each_solver_is_differentiated_the_way_it_solves():
+    assert matching(DenseQR()) == DenseInverse()
+    assert matching(SparseLU(tol=1e-8)) == SparseInverse()
+    assert matching(lambda alignment, count, key: None) == ConjugateGradient()
+
+
+def test_a_fixed_gauge_makes_rotation_dependent_functions_differentiable(x64):
+    x = jnp.asarray(circle())
+    neighbors = jaxlle.knn(x, K)
+
+    def f(x):
+        y = jaxlle.lle(x, 2, k=K, reg=1e-2, neighbors=neighbors, solver=SparseLU()).points
+        return jnp.sum(MIX[0][:, :2] * procrustes(y, x[:, :2]).aligned)
+
+    along = jnp.asarray(np.random.default_rng(2).normal(size=x.shape))
+    np.testing.assert_allclose(jnp.sum(jax.grad(f)(x) * along), slope(f, x, along), rtol=1e-5)
+
+
+def test_the_cost_s_derivative_is_that_of_the_spectral_loss(x64):
+    b = jaxlle.lle_alignment(jnp.asarray(repeated()), k=K, reg=1e-2)
+
+    def cost(blocks):
+        return jnp.sum(jaxlle.embed(b._replace(blocks=blocks), 2, scaling="covariance").singular_values ** 2)
+
+    expected = jax.grad(lambda a: losses.spectral_loss(b._replace(blocks=a), 2))(b.blocks)
+    np.testing.assert_allclose(jax.grad(cost)(b.blocks), expected, atol=1e-10)
+
+
+def test_float32_gradients_under_jit_and_vmap_agree_with_float64():
+    rolls = np.stack([swiss_roll(N, seed) for seed in (0, 1)])
+    ids = jnp.stack([jaxlle.knn(roll.astype(np.float32), K).indices for roll in rolls])
+
+    def f(x, ids, solver):
+        y = jaxlle.lle(x, 2, k=K, reg=1e-2, neighbors=jaxlle.Neighbors(ids, None), solver=solver).points
+        return jnp.sum(MIX[0].astype(y.dtype) * (y @ y.T))
+
+    many = jax.jit(jax.vmap(jax.grad(lambda x, ids: f(x, ids, DenseQR()))))(jnp.asarray(rolls, jnp.float32), ids)
+    with jax.enable_x64(True):
+        for roll, graph, single in zip(rolls, ids, many, strict=True):
+            double = np.asarray(jax.grad(f)(jnp.asarray(roll), graph, SparseLU()))
+            assert np.linalg.norm(single - double) < 0.01 * np.linalg.norm(double)
+
+
+def test_where_no_derivative_exists_it_is_nan_and_not_wrong(x64):
+    x = jnp.asarray(circle())
+    neighbors = jaxlle.knn(x, K)
+
+    def f(x, dim):
+        return invariant(jaxlle.lle(x, dim, k=K, reg=1e-2, neighbors=neighbors, solver=SparseLU()).points)
+
+    with pytest.warns(jaxlle.GapWarning):
+        grad = jax.grad(f)(x, 1)  # cuts the first pair in two
+    assert np.isnan(grad).any()
+    with pytest.raises(TypeError, match="SparseLU runs on the host"):
+        jax.jit(jax.grad(f), static_argnums=1)(x, 2)
+
+
+def test_a_graph_in_two_parts_has_a_derivative_where_the_cut_has_a_gap(x64):
+    x = np.random.default_rng(0).normal(size=(N, 3))
+    x[: N // 2] += 100
+    b = jaxlle.lle_alignment(x, k=6, reg=1e-2)
+
+    def f(blocks):
+        with pytest.warns(jaxlle.DisconnectedGraphWarning):
+            return invariant(jaxlle.embed(b._replace(blocks=blocks), 2, solver=SparseLU()).points)
+
+    along = np.random.default_rng(2).normal(size=b.blocks.shape)
+    along = jnp.asarray(along - along.mean(axis=2, keepdims=True))
+    np.testing.assert_allclose(jnp.sum(jax.grad(f)(b.blocks) * along), slope(f, b.blocks, along), rtol=1e-4)

@@ -1,0 +1,226 @@
+"""The Flax NNX face: the head, the training loop, checkpoints; and the same losses in other frameworks."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import jaxlle
+from jaxlle import losses
+from jaxlle.nn import OrthonormalHead, ParametricLLE, train_step
+
+N = 64
+
+
+@pytest.fixture(scope="module")
+def ring():
+    """An ellipse in space, unevenly sampled: its embedding in the plane is very nearly a linear map of it."""
+    t = 2 * np.pi * (np.arange(N) + 0.2 * np.random.default_rng(0).random(N)) / N
+    return np.stack([2 * np.cos(t), np.sin(t), np.sin(t) + np.cos(t)], axis=1).astype(np.float32)
+
+
+def linear(**options):
+    options = {"k": 6, "optimizer": optax.adam(3e-2), **options}
+    return ParametricLLE(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), 2, **options)
+
+
+def correlated(rows=200):
+    y = np.random.default_rng(0).normal(size=(rows, 3)) @ np.array([[3, 1, 0], [0, 0.1, 2], [0, 0, 0.5]]) + 50
+    return jnp.asarray(y, jnp.float32)
+
+
+def test_the_head_whitens_and_computes_the_same_after_training():
+    head, y = OrthonormalHead(3, eps=1e-7), correlated()
+    z = head(y)
+    np.testing.assert_allclose(z.T @ z / len(z), np.eye(3), atol=2e-2)
+    for _ in range(30):
+        trained = head(y)
+    head.eval()
+    np.testing.assert_allclose(head(y), trained, atol=1e-4)
+    np.testing.assert_allclose(head(y[:2]), trained[:2], atol=1e-4)  # a row's image depends on that row alone
+    head.train()
+    head(y + 1)  # the running mean moves by a hundredth of the step, once there is that much past
+    assert 0 < float(head.mean[0] - y[:, 0].mean()) < 0.05
+
+
+def test_the_scale_of_the_features_has_no_gradient():
+    graph, state = nnx.split(OrthonormalHead(3))
+
+    def loss(scale):
+        z = nnx.merge(graph, state, copy=True)(scale * correlated())
+        return jnp.mean(jnp.abs(z[1:] - z[:-1]) ** 2)
+
+    value, slope = jax.value_and_grad(loss)(1.0)
+    assert abs(slope) < 1e-3 * value
+
+
+@pytest.mark.parametrize("spoil", [lambda y: 0 * y, lambda y: y.at[:, 1].set(y[:, 0]), lambda y: y.at[:, 2].set(7.0)])
+def test_dead_and_repeated_features_break_nothing(spoil):
+    graph, state = nnx.split(OrthonormalHead(3))
+
+    def loss(y):
+        return jnp.sum(nnx.merge(graph, state, copy=True)(y) ** 3)
+
+    with jax.debug_nans(True):
+        value, grad = jax.value_and_grad(loss)(spoil(correlated()))
+    assert np.isfinite(value)
+    assert np.isfinite(grad).all()
+
+
+def test_devices_share_the_head_s_statistics():
+    graph, state = nnx.split(OrthonormalHead(3, axis_name="devices"))
+    y = correlated()
+    parts = jax.vmap(lambda a: nnx.merge(graph, state, copy=True)(a), axis_name="devices")(y.reshape(4, 50, 3))
+    np.testing.assert_allclose(parts.reshape(200, 3), OrthonormalHead(3)(y), atol=1e-3)
+
+
+def test_an_encoder_learns_the_exact_embedding(ring):
+    model = linear()
+    history = model.fit(ring, epochs=150, batch_size=32, progress=False)
+    exact = jaxlle.lle(ring, 2, k=6)
+    z = model.transform(ring)
+    cosine = np.linalg.svd(np.linalg.qr(z - z.mean(axis=0))[0].T @ exact.points, compute_uv=False).min()
+    assert cosine > 0.99
+    assert history[-1]["cost"] < history[0]["cost"]
+    assert 1 <= history[-1]["directions"] <= 2
+    np.testing.assert_allclose(model(jnp.asarray(ring[:3])), z[:3], atol=1e-6)
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(ring, tmp_path):
+    whole, options = linear(), {"batch_size": 32, "progress": False}
+    whole.fit(ring, epochs=4, metrics_path=tmp_path / "whole.jsonl", **options)
+    options |= {"checkpoint_dir": tmp_path / "steps", "metrics_path": tmp_path / "parts.jsonl"}
+    linear().fit(ring, epochs=2, **options)
+    with (tmp_path / "parts.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "co')  # what a kill leaves
+    resumed = linear()
+    assert [m["epoch"] for m in resumed.fit(ring, epochs=4, **options)] == [2, 3]
+    lines = [[json.loads(a) for a in (tmp_path / f).read_text().splitlines()] for f in ("whole.jsonl", "parts.jsonl")]
+    assert lines[0] == lines[1]
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(whole, nnx.Param), nnx.state(resumed, nnx.Param))
+    assert resumed.fit(ring, epochs=4, **options) == []
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(ring, tmp_path):
+    options = {"batch_size": 32, "progress": False, "checkpoint_dir": tmp_path}
+    linear().fit(ring, epochs=1, **options)
+    wide = ParametricLLE(nnx.Linear(3, 3, rngs=nnx.Rngs(0)), 3, k=6)
+    with pytest.raises(ValueError, match="cannot be restored"):
+        wide.fit(ring, epochs=2, **options)
+    meta = tmp_path / "1" / "meta" / "metadata"
+    found = json.loads(meta.read_text())
+    meta.write_text(json.dumps({**found, "format": 99}))
+    with pytest.raises(ValueError, match="format 99"):
+        linear().fit(ring, epochs=2, **options)
+    meta.write_text("{")
+    with pytest.raises(ValueError, match="cannot be restored"):
+        linear().fit(ring, epochs=2, **options)
+
+
+def test_a_decoder_a_schedule_a_refresh_and_a_half_precision_encoder(ring):
+    encoder = nnx.Linear(3, 2, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    decoder = nnx.Linear(2, 3, rngs=nnx.Rngs(1))
+    schedule = optax.linear_schedule(1.0, 0.0, 10)
+    model = ParametricLLE(encoder, 2, k=6, decoder=decoder, penalty=schedule, optimizer=optax.adam(1e-1))
+    asked = []
+
+    def graph(epoch):
+        asked.append(epoch)
+        return model.graph(ring) if epoch == 1 else None
+
+    history = model.fit(ring, epochs=6, batch_size=32, graph=graph, progress=False)
+    assert asked == list(range(6))
+    first, last = history[0], history[-1]
+    np.testing.assert_allclose(last["loss"], last["cost"], rtol=1e-2)  # the schedule has ended
+    assert first["loss"] > first["cost"]
+    z = model.transform(ring)
+    assert z.dtype == jnp.float32
+    assert model.inverse(z).shape == ring.shape
+    assert last["error"] < first["error"]
+    before = float(model.step[...])
+    assert model.partial_fit(ring[:20])["cost"] > 0
+    assert model.step[...] == before + 1
+
+
+def test_training_stops_where_nothing_is_gained(ring):
+    model = linear(optimizer=optax.sgd(0.0))
+    history = model.fit(ring, epochs=50, batch_size=N, patience=2, progress=False)
+    assert len(history) < 50
+
+
+def test_bad_requests_are_refused(ring):
+    with pytest.raises(ValueError, match=r"shape \(1, 2\) for one point, but dim = 3"):
+        ParametricLLE(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), 3, k=6).fit(ring, epochs=1)
+    with pytest.raises(ValueError, match="batch_size = 1 is smaller than dim = 2"):
+        linear().fit(ring, epochs=1, batch_size=1)
+    with pytest.raises(ValueError, match="k \\(n_neighbors\\) = 64"):
+        linear(k=64).fit(ring, epochs=1)
+    with pytest.raises(ValueError, match="NaN"):
+        linear().fit(np.where(np.arange(3) == 1, np.nan, ring), epochs=1)
+    with pytest.raises(ValueError, match="no decoder"):
+        linear().inverse(ring[:, :2])
+    with pytest.raises(ValueError, match="cannot span 3 features"):
+        OrthonormalHead(3)(jnp.ones((2, 3)))
+    with pytest.raises(ValueError, match="whitens 3 features"):
+        OrthonormalHead(3)(jnp.ones((9, 2)))
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        linear(optimizer=optax.sgd(float("nan"))).fit(ring, epochs=2, batch_size=32, progress=False)
+
+
+def test_the_step_is_public_and_compiles_once(ring):
+    model = linear()
+    batches = jaxlle.neighborhood_batches(ring, *model.graph(ring), batch_size=24)
+    costs = [float(train_step(model, batches.batch(s))["cost"]) for s in range(60)]
+    assert np.mean(costs[-6:]) < np.mean(costs[:6])
+
+
+def descend(loss, params):
+    """Take Adam's steps in the way that any framework of pure functions does."""
+    optimizer = optax.adam(3e-2)
+
+    @jax.jit
+    def step(params, state):
+        value, grads = jax.value_and_grad(loss)(params)
+        updates, state = optimizer.update(grads, state)
+        return optax.apply_updates(params, updates), state, value
+
+    state, values = optimizer.init(params), []
+    for _ in range(40):
+        params, state, value = step(params, state)
+        values.append(float(value))
+    return values
+
+
+def cost_of(ring, function):
+    neighbors = jaxlle.knn(ring, 6)
+    weights = jaxlle.barycentric_weights(ring, neighbors)
+
+    def loss(params):
+        y = function(params, jnp.asarray(ring))
+        return losses.lle_loss(y, y[neighbors.indices], weights) + losses.log_det_penalty(y)
+
+    return loss
+
+
+def test_linen_uses_the_same_losses(ring):
+    from flax import linen
+
+    model = linen.Dense(2)
+    values = descend(cost_of(ring, model.apply), model.init(jax.random.key(0), ring))
+    assert values[-1] < 0.5 * values[0]
+
+
+def test_equinox_uses_the_same_losses(ring):
+    equinox = pytest.importorskip("equinox")
+    params, static = equinox.partition(equinox.nn.Linear(3, 2, key=jax.random.key(0)), equinox.is_array)
+    values = descend(cost_of(ring, lambda p, x: jax.vmap(equinox.combine(p, static))(x)), params)
+    assert values[-1] < 0.5 * values[0]
+
+
+def test_bare_arrays_use_the_same_losses(ring):
+    values = descend(cost_of(ring, lambda p, x: x @ p["w"]), {"w": 0.1 * jax.random.normal(jax.random.key(0), (3, 2))})
+    assert values[-1] < 0.5 * values[0]
