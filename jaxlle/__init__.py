@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .variants.kernel import kernel_alignment as kernel_alignment
     from .variants.kernel import kernel_lle as kernel_lle
     from .variants.linear import LinearMap as LinearMap
+    from .variants.linear import discriminant_projection as discriminant_projection
     from .variants.linear import linear_projection as linear_projection
     from .variants.linear import lltsa as lltsa
     from .variants.linear import npe as npe
@@ -105,6 +106,7 @@ _NAMES = {
     "variants.kernel": ("kernel_alignment", "kernel_lle"),
     "variants.linear": (
         "LinearMap",
+        "discriminant_projection",
         "linear_projection",
         "lltsa",
         "npe",
