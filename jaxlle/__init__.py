@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from .variants.landmarks import landmark_lle as landmark_lle
     from .variants.landmarks import nystrom_lle as nystrom_lle
     from .variants.linear import LinearMap as LinearMap
+    from .variants.linear import discriminant_projection as discriminant_projection
     from .variants.linear import linear_projection as linear_projection
     from .variants.linear import lltsa as lltsa
     from .variants.linear import npe as npe
@@ -139,6 +140,7 @@ _NAMES = {
     "variants.kernel": ("kernel_alignment", "kernel_lle"),
     "variants.linear": (
         "LinearMap",
+        "discriminant_projection",
         "linear_projection",
         "lltsa",
         "npe",

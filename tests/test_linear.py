@@ -95,6 +95,24 @@ def test_the_reconstruction_map_of_low_rank_is_the_best_of_its_rank(x64, wide):
         assert ((wide - w @ y) ** 2).sum() > cost
 
 
+def test_the_discriminant_map_solves_its_generalized_eigenproblem(x64, wide):
+    labels = (wide[:, 0] > 5).astype(int) + 2 * (wide[:, 1] > 5)
+    alignment = jaxlle.lle_alignment(wide, k=10)
+    made = jaxlle.discriminant_projection(alignment, wide, labels, 2, reg=1e-3)
+    cost = quadratic(alignment, wide)
+    cost += 1e-3 * np.trace(cost) / 6 * np.eye(6)
+    centered = wide - wide.mean(axis=0)
+    groups = [centered[labels == g] for g in range(4)]
+    scatter = sum(len(g) * np.outer(g.mean(axis=0), g.mean(axis=0)) for g in groups)
+    values, vectors = scipy.linalg.eigh(scatter, cost)
+    np.testing.assert_allclose(made.values**2, values[::-1][:2], rtol=1e-9)
+    assert subspace_angle(made.transform(wide), centered @ vectors[:, ::-1][:, :2]) < 1e-8
+    with pytest.raises(ValueError, match="there are 4 classes"):
+        jaxlle.discriminant_projection(alignment, wide, labels, 4)
+    with pytest.raises(ValueError, match="labels has shape"):
+        jaxlle.discriminant_projection(alignment, wide, labels[1:], 1)
+
+
 def test_maps_are_invariant_to_the_offset_and_the_scale_of_the_data(wide):
     x = wide.astype(np.float32)
     base = jaxlle.npe(x, 2, k=10).transform(x)

@@ -188,7 +188,7 @@ def test_float32_is_within_a_tenth_of_a_degree_of_float64(name):
         assert np.rad2deg(subspace_angle(found, exact)) < 0.1
 
 
-@EACH
+@pytest.mark.parametrize("name", ["ltsa", pytest.param("modified", marks=SLOW), pytest.param("hessian", marks=SLOW)])
 def test_real_digits_are_embedded(name):
     x = load_digits().data.astype(np.float32)
     with warnings.catch_warnings():
@@ -239,7 +239,7 @@ def test_masked_neighbors_take_no_part(x64, name):
 
 @pytest.mark.parametrize(
     ("name", "features"),
-    [("modified", 12), ("ltsa", 3), pytest.param("hessian", 12, marks=SLOW), pytest.param("ltsa", 12, marks=SLOW)],
+    [("ltsa", 3), *(pytest.param(name, 12, marks=SLOW) for name in ALIGNMENTS)],
 )
 def test_the_operator_is_differentiable_in_the_points(x64, name, features):
     rng = np.random.default_rng(0)
