@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from . import nn as nn
     from . import plot as plot
     from . import regularizers as regularizers
+    from . import serving as serving
     from . import sklearn as sklearn
     from . import solvers as solvers
     from ._warnings import ConvergenceWarning as ConvergenceWarning
