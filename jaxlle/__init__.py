@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from . import nn as nn
     from . import plot as plot
     from . import regularizers as regularizers
+    from . import serving as serving
     from . import sharding as sharding
     from . import sklearn as sklearn
     from . import solvers as solvers
@@ -111,6 +112,7 @@ _MODULES = (
     "nn",
     "plot",
     "regularizers",
+    "serving",
     "sharding",
     "sklearn",
     "solvers",

@@ -122,21 +122,21 @@ class ParametricLLE(nnx.Module):
         history = []
         with Checkpoints(checkpoint_dir) as saved:
             run = saved.restore(self) or {"epoch": 0, "best": float("inf"), "waited": 0}
-            log = MetricsLog(metrics_path, run["epoch"])
             self.train()
-            for epoch in range(run["epoch"], epochs):
-                if patience is not None and run["waited"] > patience:
-                    break
-                batches = _refreshed(batches, None if graph is None else graph(epoch), key)
-                metrics = self._epoch(batches, epoch)
-                waited = 0 if metrics["cost"] < run["best"] else run["waited"] + 1
-                run = {"epoch": epoch + 1, "best": min(run["best"], metrics["cost"]), "waited": waited}
-                log.write(metrics)
-                history.append(metrics)
-                if (epoch + 1) % checkpoint_every == 0 or epoch + 1 == epochs:
-                    saved.save(epoch + 1, self, run)
-                if progress:
-                    show(epoch, epochs, metrics)
+            with MetricsLog(metrics_path, run["epoch"]) as log:
+                for epoch in range(run["epoch"], epochs):
+                    if patience is not None and run["waited"] > patience:
+                        break
+                    batches = _refreshed(batches, None if graph is None else graph(epoch), key)
+                    metrics = self._epoch(batches, epoch)
+                    waited = 0 if metrics["cost"] < run["best"] else run["waited"] + 1
+                    run = {"epoch": epoch + 1, "best": min(run["best"], metrics["cost"]), "waited": waited}
+                    log.write(metrics)
+                    history.append(metrics)
+                    if (epoch + 1) % checkpoint_every == 0 or epoch + 1 == epochs:
+                        saved.save(epoch + 1, self, run)
+                    if progress:
+                        show(epoch, epochs, metrics)
         self.eval()
         return history
 

@@ -29,6 +29,13 @@ class MetricsLog:
         os.replace(draft, self._path)
         self._events = _event_writer(self._path.parent)
 
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._events is not None:
+            self._events.close()
+
     def write(self, metrics: dict[str, Any]) -> None:
         """Write one epoch's metrics."""
         if self._path is None:
