@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from ._warnings import PrecisionWarning as PrecisionWarning
     from ._warnings import RankWarning as RankWarning
     from .alignment import Alignment as Alignment
+    from .approximate import ApproximateNeighbors as ApproximateNeighbors
+    from .approximate import approximate_knn as approximate_knn
     from .batches import NeighborhoodBatch as NeighborhoodBatch
     from .batches import NeighborhoodBatches as NeighborhoodBatches
     from .batches import neighborhood_batches as neighborhood_batches
@@ -131,6 +133,7 @@ _NAMES = {
     "alignment": ("Alignment",),
     "_choosing": ("Grid", "choose"),
     "_coranking": ("CoRanking", "coranking"),
+    "approximate": ("ApproximateNeighbors", "approximate_knn"),
     "batches": ("NeighborhoodBatch", "NeighborhoodBatches", "neighborhood_batches"),
     "embedding": ("DisconnectedGraphError", "Embedding", "embed", "embed_components"),
     "graph": ("Components", "as_neighbors", "connected_components", "graph_width", "load_neighbors", "save_neighbors"),

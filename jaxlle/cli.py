@@ -1,15 +1,14 @@
 """The command `jaxlle`: embed a data set or a file, and look at the installation."""
 
 import argparse
-import os
 import sys
-import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
+
+from . import _outputs
 
 _PICTURES = (".png", ".pdf", ".svg")
 _EXPECTED = (ValueError, TypeError, ArithmeticError, NotImplementedError, OSError, ImportError, MemoryError)
@@ -57,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument("--reg", type=float, default=1e-3, help="strength of the regularizer (1e-3)")
     metrics = "euclidean, cosine, manhattan, chebyshev or precomputed (euclidean)"
     embed.add_argument("--metric", default="euclidean", help=metrics)
-    embed.add_argument("--solver", default="auto", choices=["auto", "dense", "sparse"], help="(auto)")
+    embed.add_argument("--solver", default="auto", choices=["auto", "dense", "sparse", "landmark"], help="(auto)")
     parts, apart = ["warn", "error", "largest", "separate"], "what to do with a graph that falls apart (warn)"
     embed.add_argument("--components", default="warn", choices=parts, help=apart)
     kinds = ["data", "float32", "float64"]
@@ -67,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument("--labels", help="array (.npz) or column (.csv) with the labels")
     embed.add_argument("--out", type=Path, help="write the embedding and its quality to a .npz file")
     embed.add_argument("--plot", type=Path, help=f"draw it to a {', '.join(_PICTURES)} file")
+    embed.add_argument("--cache", type=Path, help="folder that keeps compiled programs for the next run")
     embed.add_argument("--quiet", action="store_true", help="no progress and no report")
     choose = commands.add_parser("choose", help="measure a grid of k and reg", description=_choose.__doc__)
     choose.set_defaults(run=_choose)
@@ -89,14 +89,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def _embed(options: argparse.Namespace) -> int:
     """Embed a data set, report on it, and write result and picture; files appear whole or not at all."""
-    _check_output(options.out, (".npz",), "--out", options.data)
-    _check_output(options.plot, _PICTURES, "--plot", options.data)
+    _outputs.check_output(options.out, (".npz",), "--out", options.data)
+    _outputs.check_output(options.plot, _PICTURES, "--plot", options.data)
     if options.plot is not None:
-        _require("matplotlib", "plot")
-    with _Watch(options.quiet) as watch, _collected_warnings(options.precision) as caught:
+        _outputs.require("matplotlib", "plot")
+    with _Watch(options.quiet) as watch, _outputs.collected_warnings(options.precision) as caught:
         data, x64 = _load(options, watch)
         import jax
 
+        if options.cache is not None:
+            jax.config.update("jax_compilation_cache_dir", str(options.cache))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         with jax.enable_x64(x64):
             parts, neighbors = _compute(options, data.points, watch)
             rows = _describe(options, data, parts) + _quality(options, data, parts[0], neighbors, watch)
@@ -110,9 +113,9 @@ def _embed(options: argparse.Namespace) -> int:
 
 def _choose(options: argparse.Namespace) -> int:
     """Embed a data set by LLE for every k and reg, and print how well each embedding keeps the geometry."""
-    _check_output(options.plot, _PICTURES, "--plot", options.data)
+    _outputs.check_output(options.plot, _PICTURES, "--plot", options.data)
     if options.plot is not None:
-        _require("matplotlib", "plot")
+        _outputs.require("matplotlib", "plot")
     with _Watch(True) as watch:
         data, x64 = _load(options, watch)
         import jax
@@ -131,7 +134,7 @@ def _choose(options: argparse.Namespace) -> int:
 
         figure = Figure(figsize=(7, 6), layout="constrained")
         plot.grid(grid, options.criterion, ax=figure.subplots())
-        with _whole(options.plot) as temporary:
+        with _outputs.whole(options.plot) as temporary:
             figure.savefig(temporary, dpi=130)
     return 0
 
@@ -144,7 +147,7 @@ class _Watch:
         self.quiet = quiet
 
     def __enter__(self) -> "_Watch":
-        _require("rich", "cli")
+        _outputs.require("rich", "cli")
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -207,11 +210,13 @@ def _compute(options: argparse.Namespace, x: Any, watch: _Watch) -> tuple[tuple,
     import jax
 
     from . import solvers
+    from .distances import PRECOMPUTED
     from .embedding import embed, embed_components
     from .neighbors import knn
     from .variants.standard import check_dim, warn_of_copies
 
-    solver = {"auto": "auto", "dense": solvers.DenseQR(), "sparse": solvers.SparseLU()}[options.solver]
+    named = {"dense": solvers.DenseQR(), "sparse": solvers.SparseLU(), "landmark": solvers.Landmark()}
+    solver = named.get(options.solver, "auto")
     k, metric, key = options.k, options.metric, jax.random.key(options.seed)
     check_dim(options.dim, k, x.shape, metric)
     with watch.stage("neighbours") as progress:
@@ -219,11 +224,13 @@ def _compute(options: argparse.Namespace, x: Any, watch: _Watch) -> tuple[tuple,
         warn_of_copies(neighbors)
     with watch.stage("weights"):
         alignment = jax.block_until_ready(_align(options, x, neighbors))
+    points = None if metric == PRECOMPUTED else x
     with watch.stage("embedding"):
         if options.components == "separate":
-            parts = embed_components(alignment, options.dim, solver=solver, key=key)
+            parts = embed_components(alignment, options.dim, solver=solver, key=key, points=points)
         else:
-            parts = (embed(alignment, options.dim, solver=solver, disconnected=options.components, key=key),)
+            apart = options.components
+            parts = (embed(alignment, options.dim, solver=solver, disconnected=apart, key=key, points=points),)
         return jax.block_until_ready(parts), neighbors
 
 
@@ -289,12 +296,12 @@ def _write(options: argparse.Namespace, data: Any, parts: tuple, watch: _Watch) 
 
     with ExitStack() as files:
         if options.out is not None:
-            temporary = files.enter_context(_whole(options.out))
+            temporary = files.enter_context(_outputs.whole(options.out))
             with temporary.open("wb") as file:  # np.savez would add to a name that ends in .NPZ
                 np.savez(file, **_arrays(parts, options.components == "separate"))
         if options.plot is not None:
             with watch.stage("picture"):
-                _draw(options, data, parts, files.enter_context(_whole(options.plot)))
+                _draw(options, data, parts, files.enter_context(_outputs.whole(options.plot)))
 
 
 def _arrays(parts: tuple, separate: bool) -> dict[str, Any]:
@@ -373,54 +380,3 @@ def _doctor(options: argparse.Namespace) -> int:
             cure = f": pip install 'jaxlle[{extra}]'" if extra else ", but needed: pip install jaxlle"
             print(f"{name} is not installed{cure}")
     return 1 if wrong else 0
-
-
-def _require(module: str, extra: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise ModuleNotFoundError(f"{module} is not installed: pip install 'jaxlle[{extra}]'.")
-
-
-def _check_output(path: Path | None, suffixes: tuple[str, ...], option: str, data: str) -> None:
-    """Find out before the work whether its result can be written."""
-    if path is None:
-        return
-    if path.suffix.lower() not in suffixes:
-        raise ValueError(f"{option} {path}: the name must end in {' or '.join(suffixes)}.")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise OSError(f"{option} {path}: the folder {path.parent} does not exist or cannot be written to.")
-    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
-        raise OSError(f"{option} {path}: there is a folder of this name, or a file that cannot be written to.")
-    if path.resolve() == Path(data).resolve():
-        raise ValueError(f"{option} {path}: this would replace the data.")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path` that takes its place once it is complete."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        mask = os.umask(0)  # the only way to read it; mkstemp's own files are for their owner alone
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _collected_warnings(precision: str) -> Iterator[list[str]]:
-    """Yield a list that holds, at the end, what was warned of."""
-    from ._warnings import JaxlleWarning, PrecisionWarning
-
-    messages: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", JaxlleWarning)
-        if precision == "float32":  # asked for
-            warnings.simplefilter("ignore", PrecisionWarning)
-        yield messages
-    messages.extend(str(w.message) for w in caught)
