@@ -151,6 +151,8 @@ def _points(data: str, n: int) -> np.ndarray:
         return np.asarray(jaxlle.datasets.swiss_roll(jax.random.key(0), n).points)
     if data == "cube":
         return rng.random((n, 6), dtype=np.float32)
+    if data != "digits":
+        raise ValueError(f"{data!r} is not one of {', '.join(SIZES)}.")
     if n <= 5_000:
         x = jaxlle.datasets.mnist().points[rng.permutation(5_000)[:n]]
     else:

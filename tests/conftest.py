@@ -1,8 +1,14 @@
 """What several test files share: data, oracles and comparisons."""
 
+import os
+
 import jax
 import numpy as np
 import pytest
+
+# Most of a test's time is XLA compiling what then runs for milliseconds. JAXLLE_TEST_OPTIMIZED=1 compiles as users do.
+if "JAXLLE_TEST_OPTIMIZED" not in os.environ:
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 
 
 @pytest.fixture

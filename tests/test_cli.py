@@ -255,7 +255,7 @@ def test_two_points_are_enough(capsys):
         (("draw", "digits"), 2, "invalid choice: 'draw'"),
         (("embed", "digits", "--k", "many"), 2, "invalid int value: 'many'"),
         (("embed", "digits", "--k", "2.5"), 2, "invalid int value: '2.5'"),
-        (("embed", "digits", "--method", "hessian"), 2, "unrecognized arguments: --method hessian"),
+        (("embed", "digits", "--method", "cubist"), 2, "invalid choice: 'cubist'"),
         (("embed", "digits", "--solver", "magic"), 2, "invalid choice: 'magic'"),
         (("embed", "digits", "--components", "all"), 2, "invalid choice: 'all'"),
         (("embed", "digits", "--precision", "half"), 2, "invalid choice: 'half'"),

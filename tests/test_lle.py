@@ -117,6 +117,7 @@ def test_jit_agrees_with_eager_and_compiles_once():
     assert count == 1
 
 
+@pytest.mark.slow
 def test_no_tracer_leaks_out():
     with jax.checking_leaks():
         jax.jit(lambda a: jaxlle.lle(a, 1, k=4).points)(jnp.asarray(swiss_roll(30), jnp.float32))

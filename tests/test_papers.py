@@ -1,4 +1,5 @@
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,17 @@ def test_a_paper_says_what_it_reproduces(path):
     doc = load(path.stem).__doc__
     for word in ("DOI", "Claim", "Differs", "Run:"):
         assert word in doc
+
+
+def test_the_growth_exponent_is_the_slope_of_the_logarithms():
+    rows = [{"n": n, "eigen": 3e-6 * n**1.25} for n in (100, 1_000, 50_000)]
+    assert load("scaling").exponent(rows, "eigen") == pytest.approx(1.25)
+
+
+@pytest.mark.slow
+def test_the_study_of_scaling_compares_both_systems_and_says_what_was_stopped(tmp_path):
+    out = load("scaling").main({"swiss_roll": (500,), "no such data": (10,)}, limit=120, out=str(tmp_path))
+    assert out["swiss_roll 500: smallest cosine"] > 0.9999
+    rows = json.loads((tmp_path / "scaling.json").read_text())["rows"]
+    assert [r["system"] for r in rows if "total" in r] == ["jaxlle", "scikit-learn"]
+    assert (tmp_path / "scaling.png").stat().st_size > 10_000

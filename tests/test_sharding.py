@@ -1,5 +1,6 @@
 """Points over a mesh: eight simulated devices, and two real processes, against one device."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -61,12 +62,12 @@ print("done")
 
 
 def run(script, *arguments, devices=None):
-    flags = {} if devices is None else {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    import os
-
+    flags = os.environ.get("XLA_FLAGS", "")
+    if devices is not None:
+        flags += f" --xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
-        env={**os.environ, "JAX_PLATFORMS": "cpu", **flags},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
         cwd=Path(__file__).parent.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
