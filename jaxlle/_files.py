@@ -10,6 +10,7 @@ import numpy as np
 
 
 def read_npy(path: Path, labels: str | None) -> tuple[np.ndarray, None]:
+    """Return the one array of a .npy file, which has no labels."""
     if labels is not None:
         raise ValueError(f"{path} holds one array and no labels {labels!r}: save both in a .npz.")
     with opened(path) as file:
@@ -20,6 +21,7 @@ def read_npy(path: Path, labels: str | None) -> tuple[np.ndarray, None]:
 
 
 def read_npz(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return points and labels of a .npz file, by the usual names or the label's own."""
     with opened(path) as file, np.load(file, allow_pickle=False) as archive:
         members = {name: archive[name] for name in archive.files}
     arrays = {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
@@ -51,6 +53,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def read_csv(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return points of a table, and its label column if one is named."""
     with opened(path) as file:
         lines = [line for line in file.read().decode("utf-8-sig").splitlines() if line.strip()]
     if not lines:

@@ -95,6 +95,15 @@ def test_fewer_points_than_landmarks_and_copies_do_no_harm(digits):
     assert subspace_angle(a.points, b.points) < np.deg2rad(0.1)
 
 
+def test_a_graph_in_two_parts_is_told_and_its_indicator_found(digits):
+    x = np.concatenate([digits[:120], digits[120:250] + 10])
+    with pytest.warns(jaxlle.DisconnectedGraphWarning, match="2 components of 130, 120"):
+        out = jaxlle.lle(x, 2, k=10, solver=Landmark(landmarks=100))
+    indicator = np.repeat([130.0, -120.0], [120, 130])[:, None].astype(np.float32)
+    assert subspace_angle(out.points[:, :1], jnp.asarray(indicator)) < 1e-3
+    assert int(out.num_components) == 2
+
+
 def test_it_runs_under_jit_and_vmap_and_does_not_retrace(digits, exact):
     from jaxlle.solvers import _landmark
 
@@ -192,3 +201,16 @@ def test_too_few_points_or_landmarks_are_named(digits):
         jaxlle.nystrom_lle(digits, 2, k=10, num_landmarks=10)
     with pytest.raises(ValueError, match=r"landmark_neighbors = 2 .*more than dim"):
         jaxlle.landmark_lle(digits, 2, k=10, landmark_neighbors=2)
+
+
+@pytest.mark.slow
+def test_the_gradient_through_it_is_that_through_a_dense_solve(x64, digits):
+    x = jnp.asarray(digits[:150], jnp.float64)
+    neighbors = jaxlle.knn(x, 10)
+
+    def spread(x, solver):
+        y = jaxlle.lle(x, 2, k=10, neighbors=neighbors, solver=solver).points
+        return jnp.sum((y[:20] - y[20:40]) ** 2)
+
+    ours, dense = (jax.grad(spread)(x, solver) for solver in (Landmark(landmarks=60, tol=1e-9), DenseQR()))
+    np.testing.assert_allclose(ours, dense, atol=1e-5 * float(jnp.abs(dense).max()))
