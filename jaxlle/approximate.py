@@ -77,7 +77,7 @@ def _descent(x: np.ndarray, k: int, effort: float, key: Array) -> Neighbors:
     candidates = max(k, round(60 * effort))
     points = np.asarray(_inputs.standardize(x).points)
     # One more than k: a point is found among its own neighbours, and taken out by its number.
-    index = NNDescent(points, n_neighbors=k + 1, max_candidates=candidates, random_state=seed)
+    index: Any = NNDescent(points, n_neighbors=k + 1, max_candidates=candidates, random_state=seed)
     ids, far = index.neighbor_graph
     return as_neighbors(ids, far * float(_inputs.standardize(x).unit))
 
