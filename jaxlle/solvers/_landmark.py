@@ -31,17 +31,17 @@ class Landmark:
     Every point is written by its nearest landmarks, so that a vector on the landmarks stands for a smooth vector on all
     points. The coarse operator's bottom is the Locally Linear Landmarks embedding (Vladymyrov and Carreira-Perpinan 2013);
     between two smoothings by Chebyshev polynomials its inverse preconditions an iteration whose limit is exact. Time grows
-    nearly linearly in n where the intrinsic dimension is high, as in images; where it is two or three, `SparseLU` is
-    faster. Works on B and not on M = B^T B, so that float32 is enough wherever `Embedding.gap` says so. Runs under jit.
+    nearly linearly in n where the intrinsic dimension is high, as in images; where it is low `SparseLU` is faster. Works on B and not on M = B^T B, so that float32 is enough wherever `Embedding.gap` says so. Runs under jit.
 
     Attributes:
         landmarks: how many. None: a tenth of the points, between 200 and 1,000.
         choice: how they are chosen: `random_landmarks`, `farthest_landmarks`, `kmeans_landmarks` or your own.
         landmark_neighbors: landmarks that a point is written by.
         degree: of the smoothing polynomials. None: by the interval, the square root of its ratio.
-        ratio: largest over smallest eigenvalue that is smoothed. None: estimated from what the landmarks miss.
-        oversample: vectors iterated beyond those asked for; more converge in fewer, dearer steps.
-        tol: largest angle, in radians, by which the wanted subspace may still be off. None: 1e-6 in float64, 1e-4 in
+        ratio: largest over smallest eigenvalue that is smoothed. None: estimated from what the landmarks miss, at
+            most 600.
+        oversample: vectors iterated, at least, beyond those asked for; the block is filled up to a multiple of eight.
+        tol: largest angle, in radians, by which the wanted subspace may still be off. None: 1e-6 in float64, 3e-4 in
             float32. Never below what rounding lets settle.
         max_iterations: after which the best so far is returned with `converged` False.
     """
