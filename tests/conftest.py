@@ -11,6 +11,13 @@ if "JAXLLE_TEST_OPTIMIZED" not in os.environ:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """Free a file's programs after it: each holds memory mappings, and at 65,530 of them Linux lets a process have no more."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def x64():
     with jax.enable_x64(True):

@@ -31,7 +31,8 @@ class Landmark:
     Every point is written by its nearest landmarks, so that a vector on the landmarks stands for a smooth vector on all
     points. The coarse operator's bottom is the Locally Linear Landmarks embedding (Vladymyrov and Carreira-Perpinan 2013);
     between two smoothings by Chebyshev polynomials its inverse preconditions an iteration whose limit is exact. Time grows
-    nearly linearly in n where the intrinsic dimension is high, as in images; where it is low `SparseLU` is faster. Works on B and not on M = B^T B, so that float32 is enough wherever `Embedding.gap` says so. Runs under jit.
+    nearly linearly in n where the intrinsic dimension is high, as in images; where it is low `SparseLU` is faster. Works
+    on B and not on M = B^T B, so that float32 is enough wherever `Embedding.gap` says so. Runs under jit.
 
     Attributes:
         landmarks: how many. None: a tenth of the points, between 200 and 1,000.
