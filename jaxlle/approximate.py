@@ -75,11 +75,11 @@ def _descent(x: np.ndarray, k: int, effort: float, key: Array) -> Neighbors:
         ) from error
     seed = int(np.asarray(jax.random.key_data(key)).ravel()[-1] % 2**31)
     candidates = max(k, round(60 * effort))
-    points = np.asarray(_inputs.standardize(x).points)
+    standard = _inputs.standardize(x)
     # One more than k: a point is found among its own neighbours, and taken out by its number.
-    index: Any = NNDescent(points, n_neighbors=k + 1, max_candidates=candidates, random_state=seed)
+    index: Any = NNDescent(np.asarray(standard.points), n_neighbors=k + 1, max_candidates=candidates, random_state=seed)
     ids, far = index.neighbor_graph
-    return as_neighbors(ids, far * float(_inputs.standardize(x).unit))
+    return as_neighbors(ids, far * float(standard.unit))
 
 
 def _on_tpu(x: Any, k: int, effort: float) -> Neighbors:

@@ -200,10 +200,9 @@ def _resolved(metric: Metric) -> Any:
 
 def _standard(x: Any, mesh: Mesh) -> _inputs.Standardized:
     """Return standardised points, whole on every device."""
-    standard = _inputs.standardize(x) if isinstance(x, np.ndarray) else jax.jit(_inputs.standardize)(x)
+    here = isinstance(x, np.ndarray)  # every process makes the same; as NumPy arrays they can go anywhere
+    standard = jax.tree.map(np.asarray, _inputs.standardize(x)) if here else jax.jit(_inputs.standardize)(x)
     everywhere = NamedSharding(mesh, P())
-    if isinstance(x, np.ndarray):  # every process has made the same; as NumPy arrays they can go anywhere
-        standard = jax.tree.map(np.asarray, standard)
     dtype = standard.points.dtype
     points, center, unit = (jax.device_put(a, everywhere) for a in standard)
     return _inputs.Standardized(
