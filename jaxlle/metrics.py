@@ -212,6 +212,48 @@ def subspace_angle(a: Any, b: Any) -> Float[Array, ""]:
     return jnp.arctan2(sine, jnp.linalg.svd(inside, compute_uv=False)[-1])
 
 
+def affine_residual(truth: Any, y: Any) -> Float[Array, ""]:
+    """Measure what no affine map of the embedding explains of the true coordinates, in [0, 1].
+
+    ``mean_c min_{a, b} ||t_c - (Y a + b 1)||^2 / ||t_c - mean(t_c)||^2`` over the true coordinates t_c: each counts the
+    same, whatever its unit. 0 where the embedding is the truth up to an affine map, which is all that LLE promises.
+
+    Args:
+        truth: true coordinates, shape (n, p).
+        y: the embedding, shape (n, c); n > c.
+
+    Returns:
+        Scalar. Columns of y that depend on others, to their dtype's rounding, are left out of the map.
+
+    Raises:
+        ValueError: for arrays that are not finite, unequal numbers of rows, or a true coordinate that is constant.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> roll = jaxlle.datasets.swiss_roll(jax.random.key(0), 400)
+        >>> bool(jaxlle.metrics.affine_residual(roll.parameters, roll.parameters @ jax.numpy.ones((2, 2)) + 3) < 0.6)
+        True
+    """
+    truth, y = _inputs.as_points(truth, "truth"), _inputs.as_points(y, "y")
+    if len(truth) != len(y):
+        raise ValueError(f"affine_residual compares rows of the same points: truth has {len(truth)}, y has {len(y)}.")
+    truth, y = _scaled_columns(truth), _scaled_columns(y)
+    total = jnp.sum(truth**2, axis=0)
+    if not _inputs.is_traced(total) and not bool((total > 0).all()):
+        raise ValueError("A true coordinate is constant: nothing of it can be explained. Drop that column.")
+    coefficients = jnp.linalg.lstsq(y, truth)[0]
+    left = truth - _product(y, coefficients)
+    return jnp.mean(jnp.sum(left**2, axis=0) / total)
+
+
+def _scaled_columns(x: Any) -> Float[Array, "n c"]:
+    """Return the columns centred and of a largest entry 1; a constant column as 0."""
+    points = _inputs.standardize(x).points
+    points = points - points.mean(axis=0)
+    largest = jnp.abs(points).max(axis=0)
+    return points / jnp.where(largest > 0, largest, 1)
+
+
 def _check_shapes(a: Any, b: Any, what: str) -> None:
     if a.shape != b.shape:
         raise ValueError(f"{what} of one shape (n, c), got {a.shape} and {b.shape}.")

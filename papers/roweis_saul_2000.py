@@ -13,21 +13,12 @@ Run: python papers/roweis_saul_2000.py
 """
 
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jaxlle
-
-
-def affine_residual(truth: Any, y: Any) -> float:
-    """Return the share of the truth's variance, each column scaled to 1, that no affine map of y explains."""
-    truth = (truth - truth.mean(axis=0)) / truth.std(axis=0)
-    design = jnp.column_stack([y / jnp.abs(y).max(), jnp.ones(len(y))])
-    coefficients, *_ = jnp.linalg.lstsq(design, truth)
-    return float(jnp.mean((design @ coefficients - truth) ** 2))
 
 
 def main(n: int = 2000, k: int = 12, reg: float = 1e-3, seed: int = 0, figure: str | None = None) -> dict[str, float]:
@@ -37,7 +28,7 @@ def main(n: int = 2000, k: int = 12, reg: float = 1e-3, seed: int = 0, figure: s
     if figure is not None:
         _draw(roll, out, figure)
     return {
-        "affine residual": affine_residual(roll.parameters, out.points),
+        "affine residual": float(jaxlle.metrics.affine_residual(roll.parameters, out.points)),
         "trustworthiness": float(jaxlle.metrics.trustworthiness(roll.points, out.points, k=k)),
         "continuity": float(jaxlle.metrics.continuity(roll.points, out.points, k=k)),
         "cost": float(jnp.sum(out.singular_values**2)),

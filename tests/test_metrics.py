@@ -326,3 +326,36 @@ def test_subspace_angle_refuses_what_has_no_answer():
         metrics.subspace_angle(a[:, 0], a[:, 0])
     with pytest.raises(ValueError, match="b contains NaN"):
         metrics.subspace_angle(a, np.full_like(a, np.nan))
+
+
+def test_the_affine_residual_is_one_minus_the_share_that_regression_explains():
+    from sklearn.linear_model import LinearRegression
+    from sklearn.metrics import r2_score
+
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(200, 2))
+    truth = np.column_stack([y[:, 0] + 0.1 * rng.normal(size=200), 1e4 * np.sin(y[:, 1]) + 1e6])
+    expected = 1 - r2_score(truth, LinearRegression().fit(y, truth).predict(y))  # the mean over the columns
+    found = metrics.affine_residual(truth.astype(np.float32), y.astype(np.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(jax.jit(metrics.affine_residual)(truth.astype(np.float32), y), found, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1, 1e18])
+def test_an_affine_map_leaves_no_residual_and_a_repeated_column_explains_no_more(scale):
+    truth = np.random.default_rng(1).normal(size=(100, 2)).astype(np.float32)
+    assert float(metrics.affine_residual(truth, scale * (truth @ np.array([[1, 2], [3, -1]], np.float32) + 5))) < 1e-10
+    alone = metrics.affine_residual(truth, scale * truth[:, :1])
+    np.testing.assert_allclose(metrics.affine_residual(truth, scale * truth[:, [0, 0]]), alone, rtol=1e-5)
+
+
+def test_the_affine_residual_has_right_gradients(x64):
+    truth, y = jnp.asarray(np.random.default_rng(0).normal(size=(2, 12, 2)))
+    check_grads(metrics.affine_residual, (truth, y), order=1, modes=["rev"])
+
+
+def test_the_affine_residual_names_what_it_cannot_compare():
+    with pytest.raises(ValueError, match="truth has 4, y has 3"):
+        metrics.affine_residual(np.eye(4, dtype=np.float32), np.eye(3, dtype=np.float32))
+    with pytest.raises(ValueError, match="constant"):
+        metrics.affine_residual(np.ones((4, 1), np.float32), np.eye(4, dtype=np.float32))
