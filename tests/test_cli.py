@@ -344,7 +344,7 @@ def test_results_that_cannot_be_written_are_refused_before_the_work(
     capsys, tmp_path, monkeypatch, option, path, message
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_load", untouched)
+    monkeypatch.setattr(cli._embed, "load", untouched)
     np.savez("data.npz", x=clusters())
     (tmp_path / "folder.npz").mkdir()
     before = (tmp_path / "data.npz").read_bytes()
@@ -354,7 +354,7 @@ def test_results_that_cannot_be_written_are_refused_before_the_work(
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_load", untouched)
+    monkeypatch.setattr(cli._embed, "load", untouched)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # permissions do not bind root
     assert "cannot be written to" in refused(capsys, "embed", "digits", "--out", tmp_path / "a.npz")
 
@@ -408,12 +408,12 @@ def test_old_files_are_replaced_whole_on_success(capsys, tmp_path):
     assert os.listdir(tmp_path) == ["a.npz"]
 
 
-@pytest.mark.parametrize("place", ["_load", "_compute", "_quality"])
+@pytest.mark.parametrize("place", ["load", "_compute", "_quality"])
 def test_an_interruption_of_any_stage_is_130_and_one_line(capsys, tmp_path, monkeypatch, place):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, place, interrupt)
+    monkeypatch.setattr(cli._embed, place, interrupt)
     command = (*ROLL, "--out", tmp_path / "a.npz")
     assert "interrupted" in refused(capsys, *command, status=130)
     assert os.listdir(tmp_path) == []

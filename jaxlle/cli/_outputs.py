@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PICTURES = (".png", ".pdf", ".svg")
+
 
 def require(module: str, extra: str) -> None:
     """Raise where an optional package is missing, with the command that installs it."""
@@ -49,7 +51,7 @@ def whole(path: Path) -> Iterator[Path]:
 @contextmanager
 def collected_warnings(precision: str) -> Iterator[list[str]]:
     """Yield a list that holds, at the end, what was warned of."""
-    from ._warnings import JaxlleWarning, PrecisionWarning
+    from .._warnings import JaxlleWarning, PrecisionWarning
 
     messages: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
