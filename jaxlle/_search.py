@@ -7,7 +7,7 @@ distance lies below every bound left out. Rows that are not certain are searched
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ class _Options(NamedTuple):
     exclude_self: bool
     block_bytes: int
     spare: int = _SPARE
-    repair: bool = True  # search again what the bounds leave uncertain
+    how: Literal["products", "differences", "both"] = "products"
 
 
 class _Report:
@@ -77,22 +77,41 @@ def nearest(
             return _nearest_by_projection(points, plan, options, report)
         prepared = _prepare(points, metric)
         source = prepared if query is None else _prepare(query, metric)
-        return _in_blocks(prepared, source, np.arange(total), options, report)[:2]
+        return _settled(prepared, source, np.arange(total), options, report)
 
 
 def _nearest_by_projection(
     points: Float[Array, "n d"], plan: _projection.Plan, options: _Options, report: _Report
 ) -> Found:
     """Search with few columns first, then with all of them for the rows that this leaves uncertain."""
-    n = points.shape[0]
+    rows = np.arange(points.shape[0])
     prepared = _filled(points, plan.factor, plan.squares)
-    few = options._replace(spare=plan.spare, repair=False)
-    indices, dist, certain = _in_blocks(prepared, prepared, np.arange(n), few, report)
+
+    def with_all_columns(rest: np.ndarray) -> Found:
+        complete = _prepare(points, options.metric)
+        return _settled(complete, complete, rest, options, report)
+
+    return _again(_in_blocks(prepared, prepared, rows, options._replace(spare=plan.spare), report), with_all_columns)
+
+
+def _settled(prepared: _Prepared, source: _Prepared, rows: np.ndarray, options: _Options, report: _Report) -> Found:
+    """Search for some rows of the source, and by differences for those that the products leave uncertain."""
+    # Not by a loop inside the block, as under jit: XLA copies all points into a loop's state, for every block.
+    exact = options._replace(how="differences")
+
+    def by_differences(rest: np.ndarray) -> Found:
+        return _in_blocks(prepared, source, rows[rest], exact, report)[:2]
+
+    return _again(_in_blocks(prepared, source, rows, options, report), by_differences)
+
+
+def _again(found: tuple[Array, Array, np.ndarray], search: Callable[[np.ndarray], Found]) -> Found:
+    """Put what another search finds in the place of uncertain rows."""
+    indices, dist, certain = found
     rest = np.flatnonzero(~certain)
     if not len(rest):
         return indices, dist
-    prepared = _prepare(points, options.metric)
-    more, further, _ = _in_blocks(prepared, prepared, rest, options, report)
+    more, further = search(rest)
     return indices.at[rest].set(more), dist.at[rest].set(further)
 
 
@@ -100,7 +119,7 @@ def _in_blocks(
     prepared: _Prepared, source: _Prepared, rows: np.ndarray, options: _Options, report: _Report
 ) -> tuple[Int[Array, "r k"], Float[Array, "r k"], np.ndarray]:
     """Search for some rows of the source; return indices, distances, and which rows are certain."""
-    size = _block_rows(prepared.points, len(rows), options)
+    size = _block_rows(prepared.points, _few_sizes(len(rows), source.points.shape[0]), options)
     found = []
     for start in range(0, len(rows), size):
         ids = rows[np.minimum(np.arange(start, start + size), len(rows) - 1)].astype(np.int32)
@@ -110,6 +129,11 @@ def _in_blocks(
     return indices, dist, np.asarray(certain)
 
 
+def _few_sizes(count: int, total: int) -> int:
+    """Round a number of rows up to a power of two, for few compiled shapes, unless it is all of them."""
+    return count if count == total else 2 ** (count - 1).bit_length()
+
+
 def nearest_traced(
     points: Float[Array, "n d"], query: Float[Array, "q d"] | None, k: int, metric: Callable, block_bytes: int
 ) -> Found:
@@ -117,7 +141,7 @@ def nearest_traced(
     fixed, fixed_query = lax.stop_gradient((points, query))
     prepared = _prepare(fixed, metric)
     source = prepared if fixed_query is None else _prepare(fixed_query, metric)
-    options = _Options(k, metric, query is None, block_bytes)
+    options = _Options(k, metric, query is None, block_bytes, how="both")
     indices = _indices_in_blocks(prepared, source, jnp.arange(source.points.shape[0], dtype=np.int32), options)
     return indices, pair_distances(points, points if query is None else query, indices, metric, block_bytes)
 
@@ -127,7 +151,8 @@ def nearest_of_rows(
 ) -> Found:
     """Return indices and distances for some of the points, inside jit: a device's share of them."""
     prepared = _prepare(points, metric)
-    indices = _indices_in_blocks(prepared, prepared, ids, _Options(k, metric, True, block_bytes))
+    options = _Options(k, metric, True, block_bytes, how="both")
+    indices = _indices_in_blocks(prepared, prepared, ids, options)
     return indices, pair_distances(points, points[ids], indices, metric, block_bytes)
 
 
@@ -186,6 +211,8 @@ def _is_host_product(points: Array, metric: Callable) -> bool:
 
 def _block_rows(points: Array, q: int, options: _Options) -> int:
     n, d = points.shape
+    if options.how == "differences":
+        return min(q, _REPAIR_ROWS)
     # The products and the ranks are float32; differences keep the points' own dtype.
     row = 8 * n if _uses_products(options.metric, d) else 3 * n * points.dtype.itemsize
     budget = options.block_bytes
@@ -217,7 +244,7 @@ def _block(
     k, rows = options.k, ids.shape[0]
     own = ids if options.exclude_self else jnp.full_like(ids, -1)
     direct = partial(_by_differences, prepared.points, options=options)
-    if not _uses_products(options.metric, source.points.shape[1]):
+    if options.how == "differences" or not _uses_products(options.metric, source.points.shape[1]):
         return *direct(source.points[ids], own), jnp.ones(rows, bool)
 
     def repair(state: tuple) -> tuple:
@@ -227,7 +254,7 @@ def _block(
         return tuple(old.at[some].set(value, mode="drop") for old, value in zip(state, new, strict=True))
 
     state = _by_products(prepared, _Prepared(*(a[ids] for a in source)), own, k, options.spare)
-    if not options.repair:
+    if options.how == "products":
         return state
     # A loop and not a `cond`: under vmap a cond would always pay for both of its branches.
     return lax.while_loop(lambda state: ~state[2].all(), repair, state)

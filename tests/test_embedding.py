@@ -78,6 +78,31 @@ def test_tall_blocks_are_solved_too(x64, solver):
     assert subspace_angle(out.points, jnp.asarray(vt[::-1][1:3].T)) < 1e-6
 
 
+def test_nested_dissection_gives_the_same_answer_with_smaller_factors(x64, monkeypatch):
+    from scipy.sparse.linalg import splu
+
+    from jaxlle.solvers import _ordering, _sparse
+
+    seen = []
+    factor = _sparse._factor
+    monkeypatch.setattr(_sparse, "_factor", lambda *args: seen.append(args[:2]) or factor(*args))
+    x = np.random.default_rng(0).random((1200, 6))
+    alignments = (jaxlle.lle_alignment(x, k=8), jaxlle.ltsa_alignment(x[:300], 2, k=10))
+    ordered = [jaxlle.embed(a, 2, solver=SparseLU()) for a in alignments]
+    monkeypatch.setattr(_ordering, "has_metis", lambda: False)
+    plain = [jaxlle.embed(a, 2, solver=SparseLU()) for a in alignments]
+    for one, other in zip(ordered, plain, strict=True):
+        np.testing.assert_allclose(one.singular_values, other.singular_values, rtol=1e-8)
+        assert subspace_angle(one.points, other.points) < 1e-7
+    assert [order is None for _, order in seen] == [False, False, True, True]
+    for matrix, order in seen[:2]:
+        np.testing.assert_array_equal(np.sort(order), np.arange(matrix.shape[0]))
+    matrix, order = seen[0]
+    options = {"diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
+    dissected = splu(matrix.tocsr()[order][:, order].tocsc(), permc_spec="NATURAL", **options)
+    assert dissected.L.nnz < 0.9 * splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", **options).L.nnz
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("dim", [1, 2, 5, 9])
 def test_columns_are_orthonormal_centred_ordered_and_have_their_sign(cloud, solver, dim):

@@ -108,9 +108,14 @@ def test_rows_that_the_product_cannot_decide_are_searched_by_differences():
     # Two tight clusters far apart: |q|^2 + |x|^2 - 2 q.x has no digits left for distances inside a cluster.
     x = 1e-5 * points(100, 40).astype(np.float64)
     x[50:] += 10
-    found = jaxlle.knn(jnp.asarray(x - x.mean(axis=0), jnp.float32), 5)
-    exact = np.asarray(jnp.asarray(x - x.mean(axis=0), jnp.float32), np.float64)
-    np.testing.assert_array_equal(found.indices, reference(exact, 5)[0])
+    single = jnp.asarray(x - x.mean(axis=0), jnp.float32)
+    expected = reference(np.asarray(single, np.float64), 5)[0]
+    seen = []
+    found = jaxlle.knn(single, 5, progress=lambda done, total: seen.append(done))
+    np.testing.assert_array_equal(found.indices, expected)
+    assert seen[-1] == 100
+    assert len(seen) > 2  # some rows were searched again
+    np.testing.assert_array_equal(jax.jit(lambda x: jaxlle.knn(x, 5).indices)(single), expected)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "manhattan"])

@@ -9,6 +9,7 @@ from ..alignment import Alignment
 from ..graph import graph_width
 from ._dense import DenseQR
 from ._landmark import Landmark
+from ._ordering import has_metis
 from ._sparse import SparseLU
 from ._spectrum import Hints, Spectrum
 
@@ -17,9 +18,9 @@ Solver = Callable[[Alignment, int, jax.Array, Hints], Spectrum]
 _DENSE_MAX = 2_000  # points up to which a dense QR is the fastest that runs under jit
 _DEVICE_MAX = 8_192  # the same on an accelerator
 _HOST_MIN = 64  # below, a Krylov space has no room and the dense solve costs nothing
-# On two cores the LU took about 2.5e-10 w^3 seconds for graphs of width w, the landmark solver up to 7e-4 n: rolls, cubes of
-# three to six dimensions, digits, 1,000 to 20,000 points.
-_WIDTH = 141.0
+# On two cores the LU of graphs of width w took 3e-11 (digits) to 1e-10 (cube of six dimensions) times w^3 seconds in METIS's
+# order and two to four times that in minimum degree's, the landmark solver 1e-4 (digits) to 9e-4 (cube) times n.
+_WIDTH, _WIDTH_WITHOUT_METIS = 172.0, 141.0
 
 
 def choose(alignment: Alignment, traced: bool = False) -> Solver:
@@ -28,8 +29,9 @@ def choose(alignment: Alignment, traced: bool = False) -> Solver:
     Inside jit: `DenseQR` up to 2,000 points, `Landmark` beyond. Outside, on a CPU: `SparseLU` from 64 points on if its
     factors will be small, `Landmark` else. What decides is the largest number of points at one distance, counted in
     edges, from a point at the rim of the graph: it bounds the separators that fill grows from, and with them the
-    intrinsic dimension counts. SparseLU is taken up to a width of 141 n^(1/3): a Swiss roll of any size, 5,000 digits,
-    but not 10,000. On an accelerator: DenseQR up to 8,192 points, then the same rule, SparseLU running on the host.
+    intrinsic dimension counts. SparseLU is taken up to a width of 172 n^(1/3) (141 where pymetis is not installed): a
+    Swiss roll of any size, 20,000 points of a cube of six dimensions, 5,000 digits, but not 10,000. On an accelerator:
+    DenseQR up to 8,192 points, then the same rule, SparseLU running on the host.
 
     Args:
         alignment: the operator to be solved.
@@ -50,4 +52,5 @@ def choose(alignment: Alignment, traced: bool = False) -> Solver:
     on_cpu = all(device.platform == "cpu" for device in alignment.blocks.devices())
     if n < _HOST_MIN or (not on_cpu and n <= _DEVICE_MAX):
         return DenseQR()
-    return SparseLU() if graph_width(alignment) <= _WIDTH * n ** (1 / 3) else Landmark()
+    limit = _WIDTH if has_metis() else _WIDTH_WITHOUT_METIS
+    return SparseLU() if graph_width(alignment) <= limit * n ** (1 / 3) else Landmark()

@@ -7,12 +7,16 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .._inputs import is_traced
 from ..alignment import Alignment
 from ..graph import Components, connected_components
+from ._ordering import elimination_order
 from ._spectrum import NO_HINTS, Hints, Spectrum
+
+Order = Int[np.ndarray, " n"] | None
+Solve = Callable[[np.ndarray, str], np.ndarray]
 
 _ROUNDING = 2**-46  # relative shift that makes a singular M regular, far below its eigenvalues that matter
 _GOOD = 1e-12  # backward error of a solve that passes; elimination without pivoting is usually at 1e-16
@@ -25,8 +29,8 @@ class SparseLU:
     B has the constant as its right null vector and another vector, l, as its left one. With one point of each closed
     class of the graph grounded, B becomes regular; two solves with its factors and two projections (off the constant, off
     l) apply the pseudo-inverse of M exactly, and Lanczos finds its top. The factors' size grows with the intrinsic
-    dimension of the data, not only with n: on 20,000 images it takes minutes. For r > 1 M is factored, with half the
-    digits.
+    dimension of the data, not only with n; the extra `metis` (pymetis) halves it for real data by a better order of
+    elimination. For r > 1 M is factored, with half the digits.
 
     Attributes:
         tol: relative accuracy of the eigenvalues of M.
@@ -59,7 +63,7 @@ class _Inverse(NamedTuple):
 def pseudo_inverse(alignment: Alignment) -> tuple[Any, _Inverse]:
     """Return B as a SciPy matrix in float64, and the pseudo-inverse of M = B^T B by sparse factors."""
     matrix = _balanced(alignment)
-    return matrix, _invert(matrix, alignment.blocks.shape[1], connected_components(alignment))
+    return matrix, _invert(matrix, alignment)
 
 
 def _balanced(alignment: Alignment) -> Any:
@@ -71,12 +75,18 @@ def _balanced(alignment: Alignment) -> Any:
     return Alignment(alignment.indices, blocks).to_scipy()  # pyright: ignore[reportArgumentType] - on the host
 
 
-def _invert(matrix: Any, r: int, components: Components) -> _Inverse:
+def _invert(matrix: Any, alignment: Alignment) -> _Inverse:
+    components = connected_components(alignment)
     ground = _grounds(matrix, components)
     kept = np.delete(np.arange(matrix.shape[1]), ground)
-    invert = partial(_invert_normal, labels=components.labels) if r > 1 else _invert_square
+    if alignment.blocks.shape[1] > 1:
+        square = (matrix.T @ matrix).tocsr()[kept][:, kept]
+        invert = partial(_invert_normal, labels=components.labels)
+    else:
+        square, invert = matrix[kept][:, kept], _invert_square
+    order = elimination_order(square, alignment)
     for robust in (False, True):
-        inverse = invert(matrix, ground, kept, robust)
+        inverse = invert(matrix, square, order, ground, kept, robust)
         if inverse is not None and _is_good(matrix, inverse):
             return inverse
     raise np.linalg.LinAlgError(
@@ -91,21 +101,23 @@ def _grounds(matrix: Any, components: Components) -> np.ndarray:
     return np.array([members[degree[members].argmax()] for members in components.closed])
 
 
-def _invert_square(matrix: Any, ground: np.ndarray, kept: np.ndarray, robust: bool) -> _Inverse | None:
-    factor = _factor(matrix[kept][:, kept], robust)
+def _invert_square(
+    matrix: Any, square: Any, order: Order, ground: np.ndarray, kept: np.ndarray, robust: bool
+) -> _Inverse | None:
+    factor = _factor(square, order, robust)
     if factor is None:
         return None
     n, c = matrix.shape[1], len(ground)
 
     def solve(b: np.ndarray, trans: str) -> np.ndarray:
         out = np.zeros_like(b)
-        out[kept] = factor.solve(np.ascontiguousarray(b[kept]), trans=trans)
+        out[kept] = factor(b[kept], trans)
         return out
 
     # A null vector is 1 at one grounded point and 0 at the others; the equations of all the rest give it elsewhere.
     right, left = np.zeros((n, c)), np.zeros((n, c))
-    right[kept] = factor.solve(-matrix[kept][:, ground].toarray(), trans="N")
-    left[kept] = factor.solve(-matrix[ground][:, kept].toarray().T, trans="T")
+    right[kept] = factor(-matrix[kept][:, ground].toarray(), "N")
+    left[kept] = factor(-matrix[ground][:, kept].toarray().T, "T")
     right[ground, np.arange(c)] = left[ground, np.arange(c)] = 1
     if not (np.isfinite(right).all() and np.isfinite(left).all()):
         return None
@@ -119,41 +131,53 @@ def _invert_square(matrix: Any, ground: np.ndarray, kept: np.ndarray, robust: bo
 
 
 def _invert_normal(
-    matrix: Any, ground: np.ndarray, kept: np.ndarray, robust: bool, labels: np.ndarray
+    matrix: Any, square: Any, order: Order, ground: np.ndarray, kept: np.ndarray, robust: bool, labels: np.ndarray
 ) -> _Inverse | None:
     """Invert M = B^T B for tall B, whose null vectors are known: one constant on each part of the graph."""
     from scipy.sparse import eye_array
 
-    normal = (matrix.T @ matrix).tocsr()[kept][:, kept]
     if robust:
         # On flat data the affine functions are null vectors too. A shift by rounding keeps them from stopping the factors,
         # and Lanczos finds them first.
-        normal = normal + _ROUNDING * normal.diagonal().max() * eye_array(len(kept))
-    factor = _factor(normal, robust)
+        square = square + _ROUNDING * square.diagonal().max() * eye_array(len(kept))
+    factor = _factor(square, order, robust)
     if factor is None:
         return None
     null = _orthonormal_with_constant((labels[:, None] == np.arange(len(ground))).astype(float))
 
     def apply(b: np.ndarray) -> np.ndarray:
         out = np.zeros_like(b)
-        out[kept] = factor.solve(_off(null, b)[kept])
+        out[kept] = factor(_off(null, b)[kept], "N")
         return _off(null, out)
 
     return _Inverse(apply, null)
 
 
-def _factor(matrix: Any, robust: bool) -> Any:
+def _factor(matrix: Any, order: Order, robust: bool) -> Solve | None:
+    """Return what solves with a square matrix ("N") or its transpose ("T"), or None if it is singular."""
     from scipy.sparse.linalg import splu
 
-    # Minimum degree on A + A^T without pivoting keeps the fill low; pivoting is for the rare matrix that needs it.
+    # No pivoting keeps the fill low; pivoting is for the rare matrix that needs it.
     # `relax` and `panel_size` stay at their defaults: relax = 30 is faster, and corrupts the heap (SciPy 1.17).
     pivoting = {"diag_pivot_thresh": 0.1} if robust else {"diag_pivot_thresh": 0.0}
+    if order is not None:
+        matrix = matrix.tocsr()[order][:, order]
+    method = "MMD_AT_PLUS_A" if order is None else "NATURAL"
     try:
-        return splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, **pivoting)
+        factor = splu(matrix.tocsc(), permc_spec=method, options={"SymmetricMode": True}, **pivoting)
     except RuntimeError as error:
         if "singular" in str(error):
             return None
         raise
+
+    def solve(b: np.ndarray, trans: str) -> np.ndarray:
+        if order is None:
+            return factor.solve(np.ascontiguousarray(b), trans=trans)
+        out = np.empty(b.shape)
+        out[order] = factor.solve(np.ascontiguousarray(b[order]), trans=trans)
+        return out
+
+    return solve
 
 
 def _is_good(matrix: Any, inverse: _Inverse) -> bool:
