@@ -9,10 +9,10 @@ explains) and the trustworthiness say how well it holds.
 Differs from the paper: their sample is not published; ours is drawn from the same roll, t = 1.5 pi (1 + 2 u), height 21 v. The
 regulariser is theirs, 1e-3 of the trace.
 
-Run: python papers/roweis_saul_2000.py
+Run: jaxlle papers run roweis_saul_2000 --full
 """
 
-from pathlib import Path
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +20,26 @@ import numpy as np
 
 import jaxlle
 
+PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows a picture
+HEADLINE = ("affine residual", "trustworthiness")
+SMALL = {"n": 1000}
 
-def main(n: int = 2000, k: int = 12, reg: float = 1e-3, seed: int = 0, figure: str | None = None) -> dict[str, float]:
+
+def main(
+    n: int = 2000,
+    k: int = 12,
+    reg: float = 1e-3,
+    seed: int = 0,
+    *,
+    report: Callable[[str, dict[str, float]], None] = print,
+    figure: str | None = None,
+) -> dict[str, float]:
     """Embed the Swiss roll, and draw it if a file is named."""
     roll = jaxlle.datasets.swiss_roll(jax.random.key(seed), n)
     out = jaxlle.lle(roll.points, 2, k=k, reg=reg, scaling="covariance")
+    report(f"embedded {n} points", {})
     if figure is not None:
-        _draw(roll, out, figure)
+        draw(roll, out, figure)
     return {
         "affine residual": float(jaxlle.metrics.affine_residual(roll.parameters, out.points)),
         "trustworthiness": float(jaxlle.metrics.trustworthiness(roll.points, out.points, k=k)),
@@ -35,7 +48,8 @@ def main(n: int = 2000, k: int = 12, reg: float = 1e-3, seed: int = 0, figure: s
     }
 
 
-def _draw(roll: jaxlle.datasets.Manifold, out: jaxlle.Embedding, figure: str) -> None:
+def draw(roll: jaxlle.datasets.Manifold, out: jaxlle.Embedding, figure: str) -> None:
+    """Draw the roll and its embedding, coloured by arc length."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -45,14 +59,8 @@ def _draw(roll: jaxlle.datasets.Manifold, out: jaxlle.Embedding, figure: str) ->
     arc = np.asarray(roll.parameters[:, 0])
     space = picture.add_subplot(1, 2, 1, projection="3d")
     space.scatter(*np.asarray(roll.points).T, c=arc, s=6)
-    space.set_title("2,000 points of the Swiss roll")
+    space.set_title(f"{len(arc):,} points of the Swiss roll")
     plane = picture.add_subplot(1, 2, 2)
     jaxlle.plot.embedding(out, color=arc, ax=plane, title="LLE, K = 12; colour: arc length")
     picture.savefig(figure, dpi=110)
     plt.close(picture)
-
-
-if __name__ == "__main__":
-    folder = Path(__file__).parent / "figures"
-    for name, value in main(figure=str(folder / "roweis_saul_2000.png")).items():
-        print(f"{name}: {value:.4g}")
