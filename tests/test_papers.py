@@ -41,7 +41,7 @@ def test_the_readme_s_table_is_that_of_the_recorded_results():
     assert _shelf.with_table(readme, PAPERS) == readme, "run jaxlle papers table"
 
 
-@pytest.mark.parametrize("name", [path.stem for path in sorted((PAPERS / "results").glob("*.json"))])
+@pytest.mark.parametrize("name", [name for name in NAMES if _shelf.record(PAPERS, name) is not None])
 def test_a_recorded_result_is_complete_of_the_full_size_and_has_its_headline_and_figure(name):
     saved = json.loads((PAPERS / "results" / f"{name}.json").read_text())
     assert (saved["paper"], saved["size"], saved["complete"]) == (name, "full", True)
@@ -62,7 +62,6 @@ def test_a_paper_runs_at_its_small_size(name, tmp_path):
     out = module.main(**module.SMALL, report=lambda done, results: told.update(results), figure=str(path))
     assert out
     assert all(np.isfinite(float(value)) for value in out.values())
-    assert set(told) <= set(out) | set(told)
     assert matplotlib.image.imread(path).std() > 0
     CHECKS.get(name, lambda out: None)(out)
 
