@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import NoReturn
 
-from . import _choose, _doctor, _embed
+from . import _choose, _doctor, _embed, _papers
 
 _EXPECTED = (ValueError, TypeError, ArithmeticError, NotImplementedError, OSError, ImportError, MemoryError)
 
@@ -20,8 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except KeyboardInterrupt:
-        return _fail("interrupted; nothing was written.", 130)
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "interrupted; nothing was written.", 130)
     except _EXPECTED as error:
         return _fail(" ".join(str(error).split()) or type(error).__name__, 1)
     except RuntimeError as error:  # JAX's own: out of memory is RESOURCE_EXHAUSTED on a GPU, INTERNAL on a CPU
@@ -41,6 +41,6 @@ def _fail(message: str, status: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="jaxlle", description="Locally linear embedding in JAX.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (_embed, _choose, _doctor):
+    for command in (_embed, _choose, _papers, _doctor):
         command.add(commands)
     return parser
