@@ -1,6 +1,7 @@
 """Quality at every scale at once: the co-ranking of data and embedding, exact and in blocks."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -65,12 +66,9 @@ def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progr
     n = x.shape[0]
     if y.shape[0] != n or n < 3:
         raise ValueError(f"x has {n} rows and y has {y.shape[0]}: they must be the same points, at least 3.")
-    base, other = _inputs.standardize(x).points, _inputs.standardize(y).points
     counts = np.zeros(n - 1, np.int64)
-    # Distances by products lose digits that float32 cannot spare.
-    with jax.enable_x64(True) if max(base.shape[1], other.shape[1]) > _DIRECT_MAX_FEATURES else nullcontext():
-        base, other = (p if p.shape[1] <= _DIRECT_MAX_FEATURES else p.astype(np.float64) for p in (base, other))
-        rows = _block_rows(base, other, block_bytes)
+    with exact_distances(_inputs.standardize(x).points, _inputs.standardize(y).points) as (base, other):
+        rows = block_rows(base, other, block_bytes)
         for start in range(0, n, rows):
             counts += np.asarray(_larger_ranks(base, other, start, rows), np.int64)
             if progress is not None:
@@ -88,7 +86,15 @@ def _curves(counts: np.ndarray) -> CoRanking:
     return CoRanking(q_nx, lcmc, r_nx, float(min(area, 1)), int(lcmc.argmax()) + 1)
 
 
-def _block_rows(base: Array, other: Array, block_bytes: int) -> int:
+@contextmanager
+def exact_distances(*points: Array) -> Iterator[tuple[Array, ...]]:
+    """Yield the points, those of many features in float64: distances by products lose digits that float32 cannot spare."""
+    with jax.enable_x64(True) if max(p.shape[1] for p in points) > _DIRECT_MAX_FEATURES else nullcontext():
+        yield tuple(p if p.shape[1] <= _DIRECT_MAX_FEATURES else p.astype(np.float64) for p in points)
+
+
+def block_rows(base: Array, other: Array, block_bytes: int) -> int:
+    """Return how many points, with their distances to all in both spaces, fit the budget."""
     n = base.shape[0]
     widest = max([p.shape[1] for p in (base, other) if p.shape[1] <= _DIRECT_MAX_FEATURES], default=0)
     return int(max(1, min(n, block_bytes // (8 * n * (6 + widest)))))
@@ -99,22 +105,25 @@ def _larger_ranks(base: Float[Array, "n d"], other: Float[Array, "n c"], start: 
     """Count, over the pairs of some points with all, the larger of the two ranks; rows past the end count nothing."""
     n = base.shape[0]
     ids = jnp.minimum(start + jnp.arange(rows, dtype=jnp.int32), n - 1)
-    larger = jnp.maximum(_ranks(base, ids), _ranks(other, ids))
+    larger = jnp.maximum(ranks_to_all(base, ids), ranks_to_all(other, ids))
     # Rank 0 is the point's own: it, and repeated last rows, go to a bin of their own.
     past = (start + jnp.arange(rows) >= n)[:, None]
     return jnp.zeros(n, jnp.int32).at[jnp.where(past, 0, larger).ravel()].add(1)[1:]
 
 
-def _ranks(points: Float[Array, "n d"], ids: Array) -> Array:
+def ranks_to_all(points: Float[Array, "n d"], ids: Array) -> Array:
     """Return the ranks of all points by distance from some: 0 for the point itself, then by index where tied."""
-    n = points.shape[0]
-    if points.shape[1] <= _DIRECT_MAX_FEATURES:
-        far = jnp.sum((points[ids][:, None, :] - points[None, :, :]) ** 2, axis=2)
-    else:
-        squares = jnp.sum(points**2, axis=1)
-        product = jnp.dot(points[ids], points.T, precision=lax.Precision.HIGHEST)
-        far = squares[ids][:, None] + squares[None, :] - 2 * product
-    far = jnp.where(jnp.arange(n)[None, :] == ids[:, None], -jnp.inf, far)
+    far = squares_to_all(points, ids)
+    far = jnp.where(jnp.arange(points.shape[0])[None, :] == ids[:, None], -jnp.inf, far)
     order = jnp.argsort(far, axis=1, stable=True)
-    places = jnp.broadcast_to(jnp.arange(n, dtype=jnp.int32), order.shape)
+    places = jnp.broadcast_to(jnp.arange(points.shape[0], dtype=jnp.int32), order.shape)
     return jnp.zeros(order.shape, jnp.int32).at[jnp.arange(len(ids))[:, None], order].set(places)
+
+
+def squares_to_all(points: Float[Array, "n d"], ids: Array) -> Float[Array, "b n"]:
+    """Return the squared distances of some points to all."""
+    if points.shape[1] <= _DIRECT_MAX_FEATURES:
+        return jnp.sum((points[ids][:, None, :] - points[None, :, :]) ** 2, axis=2)
+    squares = jnp.sum(points**2, axis=1)
+    product = jnp.dot(points[ids], points.T, precision=lax.Precision.HIGHEST)
+    return squares[ids][:, None] + squares[None, :] - 2 * product

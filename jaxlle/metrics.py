@@ -11,6 +11,9 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from . import _inputs, distances
+from ._preservation import RankErrors as RankErrors
+from ._preservation import density_divergence as density_divergence
+from ._preservation import relative_rank_errors as relative_rank_errors
 from ._search import BLOCK_BYTES, Progress
 from .neighbors import knn, search
 

@@ -329,3 +329,39 @@ def test_shapes_that_do_not_fit_are_named(batch):
         check_neighborhoods(y[:, :2], near, w)
     with pytest.raises(ValueError, match=r"weights must be of shape \(6, 4\)"):
         check_neighborhoods(y, near, w[:, :3])
+
+
+def test_the_isometry_loss_is_its_formula_and_zero_for_rotations(batch):
+    y, near, _, mask, where = batch
+    lengths = np.linalg.norm(y[:, None] - near, axis=2)
+    wanted = lengths + np.random.default_rng(1).normal(size=lengths.shape)
+    errors = (lengths - wanted) ** 2
+    a, b, d = f32(y, near, wanted)
+    np.testing.assert_allclose(losses.isometry_loss(a, b, d), errors.mean(), rtol=1e-5)
+    shares = (errors * mask).sum(axis=1) / mask.sum(axis=1)
+    spoilt = a.at[2].set(jnp.nan), jnp.where(mask[..., None], b, jnp.nan), jnp.where(mask, d, jnp.nan)
+    value, grads = jax.value_and_grad(losses.isometry_loss, argnums=(0, 1))(*spoilt, mask=mask, where=where)
+    np.testing.assert_allclose(value, shares[where].mean(), rtol=1e-5)
+    assert all(np.isfinite(g).all() for g in grads)
+    turn = jnp.linalg.qr(jnp.asarray(np.random.default_rng(2).normal(size=(3, 3)), jnp.float32))[0]
+    assert losses.isometry_loss(a @ turn + 1, b @ turn + 1, f32(lengths)[0]) < 1e-10
+    many = jax.vmap(lambda scale: losses.isometry_loss(scale * a, scale * b, d))(jnp.array([1.0, 2.0]))
+    np.testing.assert_allclose(many[0], errors.mean(), rtol=1e-5)
+
+
+def test_the_isometry_loss_has_a_gradient_that_is_zero_where_outputs_coincide(batch, x64):
+    y, near, w = (jnp.asarray(a) for a in batch[:3])
+    check_grads(
+        lambda y, near: losses.isometry_loss(jnp.asarray(y), jnp.asarray(near), jnp.abs(w)),
+        (y, near),
+        order=2,
+        modes=["rev"],
+    )
+    grads = jax.grad(losses.isometry_loss)(y, y[:, None], jnp.ones((6, 1)))
+    assert (grads == 0).all()
+
+
+def test_the_isometry_loss_refuses_nan(batch):
+    y, near, w = f32(*batch[:3])
+    with pytest.raises(ValueError, match="NaN"):
+        losses.isometry_loss(jnp.nan * y, near, w)

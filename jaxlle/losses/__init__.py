@@ -7,6 +7,7 @@
 | `probability_lle_loss` | the same for class probabilities: labels spread over unlabelled neighbours |
 | `rebuild_loss`, `fit_rebuilding_map` | the neighbours' outputs rebuild each input; the linear map that does it best |
 | `spectral_loss` | the features' graph has small bottom eigenvalues |
+| `isometry_loss` | distances to neighbours are those of the data |
 | `pull_loss`, `push_loss`, `embednn_loss`, `lle_margin_loss` | neighbours close, others at a margin |
 | `variance_hinge`, `covariance_penalty`, `log_det_penalty` | guards: the outputs do not collapse |
 | `relative_cost`, `participation_ratio` | to watch, not to minimise: they show collapse |
@@ -18,7 +19,7 @@ under jit, vmap and grad, with finite gradients where points coincide.
 """
 
 from ._guards import covariance_penalty, log_det_penalty, participation_ratio, relative_cost, variance_hinge
-from ._pairs import embednn_loss, lle_margin_loss, pull_loss, push_loss
+from ._pairs import embednn_loss, isometry_loss, lle_margin_loss, pull_loss, push_loss
 from ._rebuild import fit_rebuilding_map, rebuild_loss
 from ._reconstruction import alignment_loss, batch_lle_loss, lle_loss, probability_lle_loss
 from ._reduce import Reduction
@@ -31,6 +32,7 @@ __all__ = [
     "covariance_penalty",
     "embednn_loss",
     "fit_rebuilding_map",
+    "isometry_loss",
     "lle_loss",
     "lle_margin_loss",
     "log_det_penalty",

@@ -1,4 +1,4 @@
-"""Losses over pairs: neighbours are pulled together, others pushed to a margin."""
+"""Losses over pairs: neighbours are pulled together or kept at their distances, others pushed to a margin."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
@@ -92,6 +92,52 @@ def push_loss(
     distances = jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1)), 0)
     hinges = blank(jnp.maximum(margin - distances, 0) ** 2, mask)
     return reduce_anchors(hinges.sum(axis=1) / _counts(mask, squares), where, reduction, axis_name)
+
+
+def isometry_loss(
+    y: Float[Array, "b d"],
+    y_neighbors: Float[Array, "b k d"],
+    distances: Float[Array, "b k"],
+    *,
+    mask: Bool[ArrayLike, "b k"] | None = None,
+    where: Bool[ArrayLike, " b"] | None = None,
+    reduction: Reduction = "mean",
+    axis_name: AxisName = None,
+) -> Float[Array, "*s"]:
+    """Compute by how much distances to neighbours change from data to outputs.
+
+    ``mean_i mean_j (|y_i - y_{n_ij}| - d_ij)^2`` over the neighbours alone (the local isometry of Markov-Lipschitz deep
+    learning, Li, Zang and Wu 2020, with squares). The costs of LLE and its variants are blind to affine maps of the outputs;
+    this one fixes that map, and by itself it is full of folded minima: use both. Where two outputs coincide the distance has no
+    derivative; the gradient taken there is 0, and never NaN.
+
+    Args:
+        y: outputs at the anchors, shape (b, d).
+        y_neighbors: outputs at their neighbours, shape (b, k, d).
+        distances: of the anchors to those neighbours in the data, shape (b, k): `Neighbors.distances`.
+        mask: True where a neighbour exists, shape (b, k).
+        where: True where an anchor counts, shape (b,).
+        reduction: "mean" or "sum" over anchors, or "none".
+        axis_name: mapped axis of devices to sum over.
+
+    Returns:
+        Scalar, or shape (b,) with reduction="none".
+
+    Raises:
+        ValueError: for shapes that do not fit, and outside jit for NaN.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> y, near = jnp.zeros((1, 2)), jnp.array([[[3.0, 4.0], [0.0, 1.0]]])
+        >>> float(jaxlle.losses.isometry_loss(y, near, jnp.array([[4.0, 1.0]])))
+        0.5
+    """
+    y, y_neighbors, distances = widen(y, y_neighbors, distances)
+    squares = _squares(y, y_neighbors, distances, mask, where)
+    apart = squares > 0
+    reached = jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1)), 0)
+    changes = blank((reached - blank(distances, mask)) ** 2, mask)
+    return reduce_anchors(changes.sum(axis=1) / _counts(mask, changes), where, reduction, axis_name)
 
 
 def embednn_loss(
