@@ -90,7 +90,9 @@ def _row(surface: str, n: int, share: float, k: int, seed: int) -> dict[str, flo
         scores = np.asarray(jaxlle.reliability(x, 2, jaxlle.knn(x, k)))
         ranks = scores.argsort().argsort()  # Mann and Whitney's statistic is the area under the ROC curve
         bad = int((~clean).sum())
-        row["area under the ROC curve"] = 1 - float(ranks[~clean].sum() - bad * (bad - 1) / 2) / (bad * int(clean.sum()))
+        row["area under the ROC curve"] = 1 - float(ranks[~clean].sum() - bad * (bad - 1) / 2) / (
+            bad * int(clean.sum())
+        )
     return row
 
 

@@ -74,7 +74,9 @@ def draw(curves: dict[str, tuple[jaxlle.Grid, np.ndarray]], figure: str) -> None
         for name, field in CRITERIA.items():
             values = getattr(grid, field)[:, 0]
             (line,) = plane.plot(grid.ks, values, ".-", label=name)
-            plane.plot(grid.best(field)[0], values[np.argmax(grid.ks == grid.best(field)[0])], "o", color=line.get_color())
+            plane.plot(
+                grid.best(field)[0], values[np.argmax(grid.ks == grid.best(field)[0])], "o", color=line.get_color()
+            )
         plane.set(title=surface, xlabel="k", yscale="log")
     planes[0, 0].legend()
     picture.savefig(figure, dpi=110)

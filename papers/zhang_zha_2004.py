@@ -86,7 +86,9 @@ def _row(seed: int, n: int, noise: float, k: int) -> dict[str, float]:
     made = {name: embed(roll.points, 2, k=k, neighbors=found).points for name, embed in METHODS.items()}
     row = {name: float(jaxlle.metrics.affine_residual(roll.parameters, y)) for name, y in made.items()}
     cosines = jnp.linalg.svd(made["LTSA"].T @ made["Hessian LLE"], compute_uv=False)
-    return row | {"angle of LTSA to Hessian LLE, degrees": float(jnp.rad2deg(jnp.arccos(jnp.clip(cosines.min(), -1, 1))))}
+    return row | {
+        "angle of LTSA to Hessian LLE, degrees": float(jnp.rad2deg(jnp.arccos(jnp.clip(cosines.min(), -1, 1))))
+    }
 
 
 def _difference(n: int) -> float:
