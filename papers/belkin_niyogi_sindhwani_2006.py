@@ -1,6 +1,6 @@
 """Belkin, Niyogi and Sindhwani (2006), Manifold regularization. Journal of Machine Learning Research 7:2399-2434.
 
-DOI: none; jmlr.org/papers/v7/belkin06a.html. Figure 2: two moons, one label each, as the strength of the intrinsic regulariser grows.
+DOI: none; jmlr.org/papers/v7/belkin06a.html. Figure 2: two moons, one label each.
 
 Claim: with one label in each of two moons, a kernel classifier that is smooth along the data's graph separates them all. Without
 the graph it finds a straight border. The paper shows the borders of the Laplacian SVM; here the error over the other points is

@@ -4,7 +4,7 @@ DOI: 10.1016/j.patcog.2005.07.011. The figures on the Swiss roll and the S-curve
 
 Claim: outliers that spoil the embedding of LLE leave that of robust LLE as it was. With reliability scores from robust local PCA,
 outliers are nobody's neighbours and count little in the cost. The paper shows pictures;
-here the affine residual over the clean points and how well the scores tell outliers apart (area under the ROC curve) are measured.
+here the affine residual over the clean points is measured, and how well the scores tell outliers (area under the ROC curve).
 
 Differs from the paper: its samples are not published; ours are the library's surfaces, with outliers uniform in their bounding
 box. The threshold on the scores is half their median. k = 15 for all.

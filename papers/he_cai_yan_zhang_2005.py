@@ -1,6 +1,6 @@
 """He, Cai, Yan and Zhang (2005), Neighborhood preserving embedding. ICCV 2:1208-1213.
 
-DOI: 10.1109/ICCV.2005.167. The recognition experiments: error of the nearest neighbour in the reduced space, against its dimension.
+DOI: 10.1109/ICCV.2005.167. The recognition experiments: error of the nearest neighbour against the dimension.
 
 Claim: a linear map fitted to LLE's cost recognises better than PCA from few dimensions. It also maps new points, which LLE does
 not. In the paper's supervised use the neighbours are those of the same class.

@@ -1,6 +1,6 @@
-"""Kouropteva, Okun and Pietikainen (2002), Selection of the optimal parameter value for the locally linear embedding algorithm. FSKD.
+"""Kouropteva, Okun and Pietikainen (2002), Selection of the optimal parameter value for the LLE algorithm. FSKD, 359-363.
 
-DOI: none; in the proceedings of FSKD 2002, Singapore, 359-363. The curves of reconstruction error and residual variance against k.
+DOI: none; in the proceedings of FSKD 2002, Singapore. The curves of residual variance against k.
 
 Claim: the k of least residual variance gives a good embedding. The residual variance of an embedding is 1 - r^2, with r the
 correlation of all distances in the data and in the embedding. Here that k is compared with the best one, which the true

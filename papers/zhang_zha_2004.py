@@ -6,8 +6,8 @@ Claim: aligning local tangent coordinates recovers a manifold's coordinates up t
 exactly; LLE is less exact. The paper shows pictures and singular values; here the affine residual (the share of the true
 coordinates' variance that no affine map of the embedding explains) is measured against the number of points and the noise.
 
-Also shown: LTSA and Hessian LLE are one method for surfaces. With d = 2 and six members a neighbourhood, what is orthogonal to the
-affine functions is three-dimensional, and both penalise all of it, so their alignment matrices are equal. With more
+Also shown: LTSA and Hessian LLE are one method for surfaces. With d = 2 and six members a neighbourhood, what is orthogonal to
+the affine functions is three-dimensional, and both penalise all of it, so their alignment matrices are equal. With more
 members LTSA penalises all that is not affine and Hessian LLE the quadratic part, and the embeddings still span nearly one plane.
 
 Differs from the paper: its samples are not published; ours are Swiss rolls of the library, k = 10. A point belongs to its own
