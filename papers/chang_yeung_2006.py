@@ -3,11 +3,12 @@
 DOI: 10.1016/j.patcog.2005.07.011. The figures on the Swiss roll and the S-curve with outliers.
 
 Claim: outliers that spoil the embedding of LLE leave that of robust LLE as it was. With reliability scores from robust local PCA,
-outliers are nobody's neighbours and count little in the cost. The paper shows pictures;
-here the affine residual over the clean points is measured, and how well the scores tell outliers (area under the ROC curve).
+outliers are nobody's neighbours and count little in the cost. The paper shows pictures; here the clean points are measured:
+trustworthiness against the true coordinates (a sheet that is folded over loses it) and the affine residual.
 
 Differs from the paper: its samples are not published; ours are the library's surfaces, with outliers uniform in their bounding
-box. The threshold on the scores is half their median. k = 15 for all.
+box. The threshold on the scores is half their median. k = 15 for all. What LLE gives for the clean points alone stands
+beside, as the best that robust LLE can hope for.
 
 Run: jaxlle papers run chang_yeung_2006 --full
 """
@@ -23,10 +24,10 @@ import jaxlle
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # pictures only
 HEADLINE = (
-    "Swiss roll, 0% outliers: LLE, affine residual",
-    "Swiss roll, 5% outliers: LLE, affine residual",
-    "Swiss roll, 5% outliers: robust LLE, affine residual",
-    "Swiss roll, 5% outliers: area under the ROC curve",
+    "Swiss roll, 5% outliers: LLE, trustworthiness",
+    "Swiss roll, 5% outliers: robust LLE, trustworthiness",
+    "Swiss roll, 5% outliers: LLE without the outliers, trustworthiness",
+    "Swiss roll, 5% outliers: outliers found reliable, %",
 )
 SMALL = {"n": 500, "shares": (0.0, 0.05), "seeds": 2}
 
@@ -68,31 +69,31 @@ def draw(n: int, k: int, out: dict[str, float], figure: str) -> None:
     space.scatter(*np.asarray(x[~clean]).T, c="red", s=8)
     space.set_title("Swiss roll, 5 % outliers (red)")
     for place, (method, embed) in enumerate(METHODS.items(), start=2):
-        residual = out.get(f"Swiss roll, 5% outliers: {method}, affine residual", float("nan"))
+        trust = out.get(f"Swiss roll, 5% outliers: {method}, trustworthiness", float("nan"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", jaxlle.JaxlleWarning)
             y = embed(x, 2, k=k).points[clean]
-        title = f"{method}: affine residual {residual:.3f} (median)"
+        title = f"{method}: trustworthiness {trust:.3f} (median)"
         jaxlle.plot.embedding(y, color=parameters[:, 0], title=title, ax=picture.add_subplot(1, 3, place))
-    picture.savefig(figure, dpi=100)
+    picture.savefig(figure, dpi=80)
     plt.close(picture)
 
 
 def _row(surface: str, n: int, share: float, k: int, seed: int) -> dict[str, float]:
     x, parameters, clean = _sample(surface, n, share, seed)
     row = {}
-    for method, embed in METHODS.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", jaxlle.JaxlleWarning)
-            y = embed(x, 2, k=k).points[clean]
-        row[f"{method}, affine residual"] = float(jaxlle.metrics.affine_residual(parameters, y))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", jaxlle.JaxlleWarning)  # what goes wrong shows in the measures
+        made = {name: embed(x, 2, k=k).points[clean] for name, embed in METHODS.items()}
+        made["LLE without the outliers"] = jaxlle.lle(x[clean], 2, k=k).points
+    for name, y in made.items():
+        row[f"{name}, trustworthiness"] = float(jaxlle.metrics.trustworthiness(parameters, y, k=k))
+        row[f"{name}, affine residual"] = float(jaxlle.metrics.affine_residual(parameters, y))
     if share:
         scores = np.asarray(jaxlle.reliability(x, 2, jaxlle.knn(x, k)))
-        ranks = scores.argsort().argsort()  # Mann and Whitney's statistic is the area under the ROC curve
-        bad = int((~clean).sum())
-        row["area under the ROC curve"] = 1 - float(ranks[~clean].sum() - bad * (bad - 1) / 2) / (
-            bad * int(clean.sum())
-        )
+        reliable = scores > np.median(scores) / 2
+        row["outliers found reliable, %"] = 100 * float(reliable[~clean].mean())
+        row["clean points found unreliable, %"] = 100 * float((~reliable[clean]).mean())
     return row
 
 

@@ -11,8 +11,9 @@ What the numbers can be: the best rule errs on 5 % of all points, and on a littl
 so that rule's error on the same points stands beside the methods'.
 
 Differs from the paper: its ten splits of one sample are not published; ours are fresh samples, with the means 3.29 standard
-deviations apart, for which the best rule errs on 5 %. The network is one unit on centred inputs, without a bias. All points are used in every step. What is chosen (one set
-of strengths a method) was chosen on other samples. Points are pushed from four random others each a step.
+deviations apart, for which the best rule errs on 5 %. The network is one unit on centred inputs, without a bias, and the push is
+on its output. All points are used in every step, each pushed from four random others. The strengths of the terms, one set a
+method, were chosen on other samples.
 
 Run: jaxlle papers run weston_ratle_collobert_2008 --full
 """
