@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +80,22 @@ EMBEDDINGS = {
     "LTSA": jaxlle.ltsa,
     "Hessian LLE": jaxlle.hessian_lle,
 }
-AUTOENCODERS = {"autoencoder": (0.0, 0.0, 1.0), "LLE autoencoder": (1.0, 1.0, 10.0)}
+
+
+class Strengths(NamedTuple):
+    """Weights of the terms beside the decoder's error, the margin of the push, and whether the latent space is a disc."""
+
+    lle: float = 0.0
+    push: float = 0.0
+    margin: float = 1.0
+    bounded: bool = False
+
+
+AUTOENCODERS = {
+    "autoencoder": Strengths(),
+    "LLE autoencoder": Strengths(1.0, 1.0, 10.0),
+    "LLE autoencoder in a disc": Strengths(1.0, 1.0, 1.0, bounded=True),
+}
 
 
 def main(
@@ -137,9 +153,9 @@ def _embeddings(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", jaxlle.JaxlleWarning)  # what goes wrong shows in the measures
             out[name] = np.asarray(embed(kept, 2, k=k).points), None
-    for name, penalties in AUTOENCODERS.items():
-        network = _train(x, seed, penalties, epochs)
-        z = network.encoder(jnp.asarray(kept))
+    for name, strengths in AUTOENCODERS.items():
+        network = _train(x, seed, strengths, epochs)
+        z = network.encode(jnp.asarray(kept))
         out[name] = np.asarray(z), float(jnp.mean((network.decoder(z) - kept) ** 2))
     return out
 
@@ -154,13 +170,15 @@ def _row(x: np.ndarray, y: np.ndarray, error: float | None) -> dict[str, float]:
 class Autoencoder(nnx.Module):
     """The paper's network for Spheres: 32 and 32 units with batch norm on both sides of two latent coordinates."""
 
-    def __init__(self, features: int, rngs: nnx.Rngs):
+    def __init__(self, features: int, bounded: bool, rngs: nnx.Rngs):
         self.encoder = _layers((features, 32, 32, 2), rngs)
         self.decoder = _layers((2, 32, 32, features), rngs)
+        self.bounded = bounded
 
-    def __call__(self, x: Float[Array, "b d"]) -> Float[Array, "b d"]:
-        """Return the reconstructions."""
-        return self.decoder(self.encoder(x))
+    def encode(self, x: Float[Array, "b d"]) -> Float[Array, "b 2"]:
+        """Return latent points: anywhere, or inside the unit disc."""
+        z = self.encoder(x)
+        return z / jnp.sqrt(1 + jnp.sum(z**2, axis=1, keepdims=True)) if self.bounded else z
 
 
 def _layers(sizes: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Sequential:
@@ -171,16 +189,16 @@ def _layers(sizes: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Sequential:
 
 
 def _train(
-    x: np.ndarray, seed: int, strengths: tuple[float, ...], epochs: int, batch: int = 64, k: int = 5, reg: float = 0.1
+    x: np.ndarray, seed: int, strengths: Strengths, epochs: int, batch: int = 64, k: int = 5, reg: float = 0.1
 ) -> Autoencoder:
     """Return an autoencoder trained with the cost of LLE and a push, by their strengths and the push's margin."""
-    network = Autoencoder(x.shape[1], nnx.Rngs(seed))
+    network = Autoencoder(x.shape[1], strengths.bounded, nnx.Rngs(seed))
     graph, parameters, rest = nnx.split(network, nnx.Param, ...)
     near = jaxlle.knn(x, k)
     data = (jnp.asarray(x), near.indices, jaxlle.barycentric_weights(x, near, reg=reg))
     order = np.random.default_rng(seed)
     anchors = np.concatenate([order.permutation(len(x))[: len(x) // batch * batch] for _ in range(epochs)])
-    parameters, rest = _descend(graph, parameters, rest, data, anchors.reshape(-1, batch), jnp.array(strengths))
+    parameters, rest = _descend(graph, parameters, rest, data, anchors.reshape(-1, batch), jnp.array(strengths[:3]))
     nnx.update(network, parameters, rest)
     network.eval()
     return network
@@ -203,7 +221,7 @@ def _descend(
 
     def loss(parameters: nnx.State, rest: nnx.State, rows: Array) -> tuple[Array, nnx.State]:
         network = nnx.merge(graph, parameters, rest, copy=True)  # its running averages are written to
-        z = network.encoder(x[jnp.concatenate([rows, near[rows].ravel()])])
+        z = network.encode(x[jnp.concatenate([rows, near[rows].ravel()])])
         z, z_near = z[:size], z[size:].reshape(size, k, 2)
         pull, push, margin = strengths
         cost = jnp.mean((network.decoder(z) - x[rows]) ** 2)
