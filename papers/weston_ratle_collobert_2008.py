@@ -176,7 +176,6 @@ def _train(sample: Sample, key: Array, strengths: Strengths, *, labeled: int, st
         change, state = optimizer.update(jax.grad(loss)(weights, key), state)
         return (optax.apply_updates(weights, change), state), None
 
-    first, rest = jax.random.split(key)
-    weights = 0.1 * jax.random.normal(first, (features,))
-    (weights, _), _ = jax.lax.scan(step, (weights, optimizer.init(weights)), jax.random.split(rest, steps))
+    weights = jnp.zeros(features)  # from 0, where the push is flat, so that the labels choose which side is which
+    (weights, _), _ = jax.lax.scan(step, (weights, optimizer.init(weights)), jax.random.split(key, steps))
     return weights
