@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Float
 
-MIN_POINTS, MIN_FEATURES = 6144, 96  # below, choosing a projection costs what it saves
+MIN_POINTS, MIN_FEATURES = 6144, 128  # below, choosing a projection costs what it saves; twice the least width
 _SAMPLE = 600  # rows that the basis is made from
 _PROBES = 32  # rows whose bounds are counted
 _WIDTHS = (64, 128, 256)

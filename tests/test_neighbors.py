@@ -234,6 +234,11 @@ def test_search_by_projection_is_exact(monkeypatch, projecting, wide):
     assert sorted(seen) == seen
 
 
+def test_features_too_few_for_any_projection_are_searched_whole(projecting):
+    # 100 features: more than half of them would be kept.
+    assert projecting.plan(jnp.asarray(images(200, 100, noise=0.05), np.float32), 5) is None
+
+
 def test_bounds_of_a_projection_hold_for_all_pairs(projecting):
     x = images(300, 128, noise=0.05)
     plan = projecting.plan(jnp.asarray(x, np.float32), 5)

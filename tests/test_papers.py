@@ -9,6 +9,9 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
+
+import jaxlle
 
 from jaxlle.cli import _shelf
 
@@ -111,3 +114,71 @@ def test_the_study_of_scaling_compares_both_systems_and_says_what_was_stopped(tm
     rows = json.loads((tmp_path / "scaling.json").read_text())["rows"]
     assert [r["system"] for r in rows if "total" in r] == ["jaxlle", "scikit-learn"]
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
+
+
+def check_belkin_niyogi_sindhwani_2006(out):
+    assert out["Laplacian, gamma_I = 1: error, %"] < 0.6 * out["no graph: error, %"]
+
+
+def check_chang_yeung_2006(out):
+    # Without outliers robust LLE is LLE but for the weights of the cost; of uniform outliers it finds most.
+    assert out["Swiss roll, 5% outliers: outliers found reliable, %"] < 60
+    assert out["Swiss roll, 5% outliers: clean points found unreliable, %"] < 20
+    assert out["S-curve, 0% outliers: LLE, trustworthiness"] > 0.95
+
+
+def check_he_cai_yan_zhang_2005(out):
+    assert out["all pixels: error, %"] < 3
+    assert out["NPE, 6 dimensions: error, %"] < 12  # a guess errs on 90 %
+    assert out["NPE, 6 dimensions: error, %"] < out["NPE, 2 dimensions: error, %"]
+
+
+def check_kouropteva_okun_pietikainen_2002(out):
+    least = out["twin peaks, least affine residual"]
+    assert out["twin peaks, residual variance: affine residual at its k"] < 3 * least + 0.05
+
+
+def check_moor_2020(out):
+    for name in ("PCA", "t-SNE", "Isomap", "LLE", "modified LLE", "LTSA", "Hessian LLE", "LLE autoencoder"):
+        assert 0.4 < out[f"{name}: Trust"] < 1
+        assert 0 < out[f"{name}: KL.01"] < 5
+    assert 0.5 < out["PCA: MSE"] < 1.2  # of standardised features
+
+
+def check_shaham_2018(out):
+    assert out["spectral clustering: accuracy"] == 1
+    assert out["SpectralNet: accuracy"] > out["k-means: accuracy"]
+
+
+def check_vladymyrov_carreira_perpinan_2013(out):
+    assert out["digits, LLL, L = 400: error"] < out["digits, LLL, L = 100: error"] < 1
+
+
+def check_weston_ratle_collobert_2008(out):
+    assert 3 < out["best rule: error, %"] < 7
+    assert out["EmbedNN: error, %"] < out["network: error, %"]
+    assert out["LLE network: error, %"] < out["network: error, %"]
+
+
+def check_zhang_wang_2006(out):
+    for surface in ("S-curve",):
+        assert out[f"{surface}, modified LLE: worst k"] < 0.02 < out[f"{surface}, LLE: worst k"]
+
+
+def check_zhang_zha_2004(out):
+    assert out["six members: difference of the alignment matrices"] < 1e-12
+    assert out["n = 800, noise 0: LTSA"] < out["n = 800, noise 0: LLE"]
+
+
+def test_measures_by_one_ranking_are_those_of_the_library():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4)).astype(np.float32)
+    y = (x[:, :2] + 0.3 * rng.normal(size=(60, 2))).astype(np.float32)
+    out = load("moor_2020")._by_ranks(x, y, [5, 8], block=25)
+    trust = [jaxlle.metrics.trustworthiness(x, y, k=k) for k in (5, 8)]
+    cont = [jaxlle.metrics.continuity(x, y, k=k) for k in (5, 8)]
+    errors = [np.mean(jaxlle.metrics.relative_rank_errors(x, y, k=k)) for k in (5, 8)]
+    assert out["Trust"] == pytest.approx(np.mean(trust), rel=1e-5)
+    assert out["Cont"] == pytest.approx(np.mean(cont), rel=1e-5)
+    assert out["MRRE"] == pytest.approx(np.mean(errors), rel=1e-5)
+    assert out["RMSE"] == pytest.approx(np.sqrt(np.mean((cdist(x, x) - cdist(y, y)) ** 2)), rel=1e-5)
