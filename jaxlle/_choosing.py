@@ -73,6 +73,7 @@ def check_criterion(criterion: str) -> None:
         raise ValueError(f"criterion = {criterion!r} is not known: use {', '.join(map(repr, CRITERIA))}.")
 
 
+_AUTO = (6, 8, 10, 12, 16, 20, 24, 32)  # numbers of neighbours that k="auto" compares
 _COLUMNS = (("residual_variance", 19), ("procrustes", 12), ("preservation", 14), ("gap", 10))
 
 
@@ -135,6 +136,22 @@ def choose(
     return Grid(ks, regs, **{name: np.array([row[name] for row in rows]) for name in rows[0]})
 
 
+def auto_grid(
+    x: Any,
+    dim: int,
+    *,
+    reg: float = 1e-3,
+    key: Array | None = None,
+    block_bytes: int = BLOCK_BYTES,
+    progress: Progress | None = None,
+) -> Grid:
+    """Return the grid that k="auto" takes its best from: usual numbers of neighbours, judged within neighbourhoods alone."""
+    x = _inputs.as_points(x)
+    ks = [k for k in _AUTO if dim < k < x.shape[0]] or [min(dim + 1, x.shape[0] - 1)]
+    common = {"key": key, "block_bytes": block_bytes, "progress": progress}
+    return choose(x, dim, ks=ks, regs=[reg], criteria=("procrustes",), **common)
+
+
 def _check_grid(
     ks: Any, regs: Any, criteria: Sequence[Criterion], dim: int, shape: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, tuple[Criterion, ...]]:
@@ -192,9 +209,7 @@ def _grams(points: Float[Array, "n d"], ids: Int[Array, "n k"], block_bytes: int
     )
 
 
-def _weights(
-    grams: Float[Array, "n w w"], k: Any, regs: Float[Array, " b"], block_bytes: int
-) -> Float[Array, "b n w"]:
+def _weights(grams: Float[Array, "n w w"], k: Any, regs: Float[Array, " b"], block_bytes: int) -> Float[Array, "b n w"]:
     """Return the weights at one k, padded to the widest; a program for every eight k, for elimination costs k^3."""
     width = min(-(-int(k) // 8) * 8, grams.shape[1])
     weights = _masked_weights(grams[:, :width, :width], k, regs, block_bytes)

@@ -91,11 +91,11 @@ def local_procrustes(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES) 
 def preservation_error(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES) -> Float[Array, ""]:
     """Measure how far distances change to the neighbours in the data, and to those that only the embedding has.
 
-    ``1 / (2n) sum_i (mean_{j in N_i} (|x_i - x_j| - s |y_i - y_j|)^2 + mean_{j in F_i} (|x_i - x_j| - s |y_i - y_j|)^2)`` with N_i
-    the k neighbours of i in the data and F_i those of its k neighbours in the embedding that are not in N_i, after the
-    preservation neighbourhood error of Alvarez-Meza et al. (2011, Pattern Recognition Letters 32:2171). There each space is
-    scaled to a largest distance of 1. Here s is the scale that fits the first term best, for the scale of LLE's columns is
-    a convention, and the whole is relative to the mean of ``|x_i - x_j|^2`` over the neighbours in the data.
+    ``1 / (2n) sum_i (mean of e_ij over N_i + mean of e_ij over F_i)`` with ``e_ij = (|x_i - x_j| - s |y_i - y_j|)^2``, N_i the k
+    neighbours of i in the data and F_i those of its k neighbours in the embedding that are not in N_i, after the preservation
+    neighbourhood error of Alvarez-Meza et al. (2011, Pattern Recognition Letters 32:2171). There each space is scaled to a
+    largest distance of 1. Here s is the scale that fits the first term best, for the scale of LLE's columns is a
+    convention, and the whole is relative to the mean of ``|x_i - x_j|^2`` over the neighbours in the data.
 
     Args:
         x: the data, shape (n, d).

@@ -22,7 +22,9 @@ def grid(curve):
 def preservation(x, y, k):
     """The formula of `metrics.preservation_error`, point by point."""
     far_x, far_y = cdist(x, x), cdist(y, y)
-    near, back = (np.argsort(far + np.diag(np.full(len(x), np.inf)), axis=1, kind="stable")[:, :k] for far in (far_x, far_y))
+    near, back = (
+        np.argsort(far + np.diag(np.full(len(x), np.inf)), axis=1, kind="stable")[:, :k] for far in (far_x, far_y)
+    )
     at = lambda far, ids: np.take_along_axis(far, ids, axis=1)  # noqa: E731
     scale = (at(far_x, near) * at(far_y, near)).sum() / (at(far_y, near) ** 2).sum()
     total = 0
