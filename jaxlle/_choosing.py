@@ -130,10 +130,18 @@ def choose(
     for k, following in zip(ks, [*ks[1:], None], strict=True):
         weights, ahead = ahead, None if following is None else weigh(following)  # runs beside the solver, on the host
         made = _embedded(neighbors, checked(weights, regs), dim, key)
-        rows.append(_row(standard.points, neighbors, int(k), made, criteria, block_bytes))
+        measured = _measured(standard.points, neighbors, int(k), made, criteria, block_bytes)
+        if dim > 2:  # then it calls LAPACK, which may hang beside other work: see `solve_positive`
+            measured.block_until_ready()
+        rows.append((made, measured))  # else it runs on beside the next embeddings
         if progress is not None:
             progress(len(rows) * len(regs), len(ks) * len(regs))
-    return Grid(ks, regs, **{name: np.array([row[name] for row in rows]) for name in rows[0]})
+    table = np.full((len(CRITERIA), len(ks), len(regs)), np.nan)
+    table[[CRITERIA.index(name) for name in criteria]] = np.stack([np.asarray(row) for _, row in rows], axis=1)
+    gap, num_components = (
+        np.array([[getattr(one, field) for one in made] for made, _ in rows]) for field in ("gap", "num_components")
+    )
+    return Grid(ks, regs, **dict(zip(CRITERIA, table, strict=True)), gap=gap, num_components=num_components)
 
 
 def auto_grid(
@@ -177,27 +185,21 @@ def _embedded(neighbors: Neighbors, weights: Float[Array, "b n w"], dim: int, ke
     return [solve(alignment, dim, solver, "unit", key, NO_HINTS) for alignment in alignments]
 
 
-def _row(
+def _measured(
     points: Array,
     neighbors: Neighbors,
     k: int,
     made: list[Embedding],
     criteria: tuple[Criterion, ...],
     block_bytes: int,
-) -> dict[str, list]:
-    """Return what is known of the embeddings at one k: each fact a list over regs."""
+) -> Float[Array, "m b"]:
+    """Measure the embeddings at one k, each by every criterion."""
     ys, back, width = jnp.stack([one.points for one in made]), neighbors.indices[None], neighbors.indices.shape[1]
     if "preservation" in criteria:
         near = [find(y, k, block_bytes=block_bytes)[0].indices for y in ys]
         back = jnp.pad(jnp.stack(near), ((0, 0), (0, 0), (0, width - k)))
     around = Neighborhoods(neighbors.indices, back, jnp.arange(width) < k)
-    measured = np.asarray(measure(points, ys, around, criteria, block_bytes))
-    missing = [np.nan] * len(made)
-    return {
-        **{name: measured[criteria.index(name)].tolist() if name in criteria else missing for name in CRITERIA},
-        "gap": [float(one.gap) for one in made],
-        "num_components": [int(one.num_components) for one in made],
-    }
+    return measure(points, ys, around, criteria, block_bytes)
 
 
 @partial(jax.jit, static_argnames=("block_bytes",))

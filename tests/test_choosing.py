@@ -75,6 +75,36 @@ def test_the_table_has_a_line_for_every_pair_and_a_picture(grid):
     matplotlib.pyplot.close("all")
 
 
+def test_only_what_is_asked_for_is_measured_and_progress_is_told(curve):
+    seen = []
+    common = {"ks": [7, 12], "progress": lambda *call: seen.append(call)}
+    few = jaxlle.choose(curve, 2, criteria=["procrustes"], **common)
+    assert seen == [(1, 2), (2, 2)]
+    assert np.isnan(few.residual_variance).all()
+    assert few.best()[0] in (7, 12)
+    with pytest.raises(ValueError, match="preservation was not measured"):
+        few.best("preservation")
+    with pytest.raises(ValueError, match="criterion = 'speed' is not known"):
+        jaxlle.choose(curve, 2, ks=[7], criteria=["speed"])
+    with pytest.raises(ValueError, match="ks is empty"):
+        jaxlle.choose(curve, 2, ks=[])
+
+
+def test_k_auto_is_the_best_of_the_usual_grid(curve):
+    ks = [6, 8, 10, 12, 16, 20, 24, 32]
+    k, _ = jaxlle.choose(curve, 2, ks=ks, criteria=["procrustes"]).best()
+    np.testing.assert_array_equal(jaxlle.lle(curve, 2, k="auto").points, jaxlle.lle(curve, 2, k=k).points)
+    graph = jaxlle.knn(curve, 9)
+    given = jaxlle.lle(curve, 2, k="auto", neighbors=graph)
+    np.testing.assert_array_equal(given.points, jaxlle.lle(curve, 2, k=9, neighbors=graph).points)
+    with pytest.raises(ValueError, match="k .* = 'many' is not known"):
+        jaxlle.lle(curve, 2, k="many")
+    with pytest.raises(ValueError, match="metric = 'cosine'"):
+        jaxlle.lle(curve, 2, k="auto", metric="cosine")
+    with pytest.raises(TypeError, match="outside jit"):
+        jax.jit(lambda x: jaxlle.lle(x, 2, k="auto").points)(curve)
+
+
 def test_bad_requests_are_refused(curve):
     with pytest.raises(ValueError, match=r"k \(n_neighbors\) = 200"):
         jaxlle.choose(curve, 2, ks=[200])

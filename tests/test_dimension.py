@@ -59,6 +59,23 @@ def test_the_estimates_are_the_formulas(x64):
     np.testing.assert_array_equal(dimension.local_pca(x, k=9).local, counts)
 
 
+@pytest.mark.slow  # numba compiles
+@pytest.mark.filterwarnings("ignore")
+def test_the_estimates_are_those_of_scikit_dimension(x64):
+    skdim = pytest.importorskip("skdim")
+    for x in (ball(500, 3, 6), np.asarray(jaxlle.datasets.swiss_roll(jax.random.key(0), 500).points, np.float64)):
+        theirs = skdim.id.MLE().fit(x, n_neighbors=12)
+        ours = dimension.maximum_likelihood(x, k=12)
+        np.testing.assert_allclose(ours.value, theirs.dimension_, rtol=1e-9)
+        np.testing.assert_allclose(ours.local, theirs.dimension_pw_, rtol=1e-9)
+        np.testing.assert_allclose(dimension.two_nearest(x).value, skdim.id.TwoNN().fit(x).dimension_, rtol=1e-9)
+        np.testing.assert_allclose(dimension.correlation(x).value, skdim.id.CorrInt().fit(x).dimension_, rtol=1e-9)
+        far = cdist(x, x)
+        for i, found in enumerate(dimension.local_pca(x, k=12).local[:20]):
+            patch = x[np.argsort(far[i], kind="stable")[:13]]  # with the point itself; theirs leaves it out
+            assert int(found) == skdim.id.lPCA(ver="FO").fit(patch).dimension_
+
+
 @EACH
 def test_copies_do_no_harm(name):
     x = ball(1000, 2, 8).astype(np.float32)
