@@ -42,7 +42,7 @@ class Grid(NamedTuple):
     gap: Float[np.ndarray, "a b"]
     num_components: Int[np.ndarray, "a b"]
 
-    def best(self, criterion: Criterion = "procrustes") -> tuple[int, float]:
+    def best(self, criterion: str = "procrustes") -> tuple[int, float]:
         """Return the k and the reg of least `criterion`, a field's name, among the connected graphs.
 
         Raises:
@@ -83,7 +83,7 @@ def choose(
     *,
     ks: Any,
     regs: Any = (1e-3,),
-    criteria: Sequence[Criterion] = CRITERIA,
+    criteria: Sequence[str] = CRITERIA,
     key: Array | None = None,
     block_bytes: int = BLOCK_BYTES,
     progress: Progress | None = None,
@@ -120,7 +120,7 @@ def choose(
     if _inputs.is_traced(x):
         raise TypeError("choose embeds on the host and cannot be traced: call it outside jit.")
     x = _inputs.as_points(x)
-    ks, regs, criteria = _check_grid(ks, regs, criteria, dim, x.shape)
+    ks, regs, criteria = _check_grid(x, dim, ks, regs, criteria)
     standard = _inputs.standardize(x)
     check_spread(standard.points)
     neighbors, _, _ = find(x, int(ks.max()), block_bytes=block_bytes, standard=standard)
@@ -129,7 +129,7 @@ def choose(
     rows, ahead = [], weigh(ks[0])
     for k, following in zip(ks, [*ks[1:], None], strict=True):
         weights, ahead = ahead, None if following is None else weigh(following)  # runs beside the solver, on the host
-        made = _embedded(neighbors, checked(weights, regs), dim, key)
+        made = _embedded(neighbors, weights, regs, dim, key)
         measured = _measured(standard.points, neighbors, int(k), made, criteria, block_bytes)
         if dim > 2:  # then it calls LAPACK, which may hang beside other work: see `solve_positive`
             measured.block_until_ready()
@@ -161,7 +161,7 @@ def auto_grid(
 
 
 def _check_grid(
-    ks: Any, regs: Any, criteria: Sequence[Criterion], dim: int, shape: tuple[int, int]
+    x: Any, dim: int, ks: Any, regs: Any, criteria: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, tuple[Criterion, ...]]:
     """Return the grid's sides, rising, and the criteria, or say what is wrong with them."""
     ks, regs = np.unique(np.asarray(ks)), np.unique(np.asarray(regs, np.float64))
@@ -169,18 +169,20 @@ def _check_grid(
         if len(values) == 0:
             raise ValueError(f"{name} is empty: a grid needs at least one.")
     for k in ks:
-        check_dim(dim, k.item(), shape, "euclidean")
-        check_shapes(np.empty(shape, bool), None, k.item(), distances.euclidean)
+        check_dim(dim, k.item(), x.shape, "euclidean")
+        check_shapes(x, None, k.item(), distances.euclidean)
     for reg in regs:
-        check_reg(float(reg), trace_ridge, int(ks.max()), shape[1])
+        check_reg(float(reg), trace_ridge, int(ks.max()), x.shape[1])
     for criterion in criteria:
         check_criterion(criterion)
     return ks, regs, tuple(name for name in CRITERIA if name in criteria)
 
 
-def _embedded(neighbors: Neighbors, weights: Float[Array, "b n w"], dim: int, key: Array | None) -> list[Embedding]:
+def _embedded(
+    neighbors: Neighbors, weights: Float[Array, "b n w"], regs: np.ndarray, dim: int, key: Array | None
+) -> list[Embedding]:
     """Embed with each of several weights of one graph; the solver that suits the first suits all."""
-    alignments = [weights_alignment(neighbors, one) for one in weights]
+    alignments = [weights_alignment(neighbors, checked(*pair)) for pair in zip(weights, regs, strict=True)]
     solver, key = solvers.choose(alignments[0]), jax.random.key(0) if key is None else key
     return [solve(alignment, dim, solver, "unit", key, NO_HINTS) for alignment in alignments]
 

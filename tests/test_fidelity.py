@@ -32,7 +32,9 @@ def nearest(x, k):
 @pytest.mark.parametrize("c", [1, 2, 3])
 def test_the_measures_are_their_formulas(x64, c):
     x, y = pair(c=c)
-    np.testing.assert_allclose(metrics.residual_variance(x, y), 1 - np.corrcoef(pdist(x), pdist(y))[0, 1] ** 2, rtol=1e-9)
+    np.testing.assert_allclose(
+        metrics.residual_variance(x, y), 1 - np.corrcoef(pdist(x), pdist(y))[0, 1] ** 2, rtol=1e-9
+    )
     padded = np.column_stack([y, np.zeros((80, 5 - c))])
     expected = np.mean([scipy.spatial.procrustes(x[ids], padded[ids])[2] for ids in nearest(x, 9)])
     np.testing.assert_allclose(MEASURES["local_procrustes"](x, y), expected, rtol=1e-9)

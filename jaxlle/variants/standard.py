@@ -140,7 +140,7 @@ def lle(
     x: Any,
     dim: int,
     *,
-    k: int | Literal["auto"],
+    k: int | str,
     reg: Real[ArrayLike, ""] = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
     metric: distances.Metric = "euclidean",

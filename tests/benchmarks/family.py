@@ -105,7 +105,9 @@ def hole(seeds: int | str = 12) -> None:
                 out = pipeline(x, 2, k=K)
                 values.append(float(affine_residual(np.column_stack([arc, x[:, 1]]), out.points)) ** 0.5)
             under = sum(v < 0.015 for v in values)
-            print(f"{name:5} median {np.median(values):.4f}, {min(values):.4f} to {max(values):.4f}, {under} under 0.015")
+            print(
+                f"{name:5} median {np.median(values):.4f}, {min(values):.4f} to {max(values):.4f}, {under} under 0.015"
+            )
 
 
 def digits(n: int | str = 70_000) -> None:
@@ -117,7 +119,9 @@ def digits(n: int | str = 70_000) -> None:
     n = int(n)
     start = time.perf_counter()
     x = jax.block_until_ready(jaxlle.datasets.deformed_digits(jax.random.key(0), n).points)
-    print(f"\n{n:,} deformed digits x {x.shape[1]}, float32, k = {K}, Landmark: made in {time.perf_counter() - start:.0f} s")
+    print(
+        f"\n{n:,} deformed digits x {x.shape[1]}, float32, k = {K}, Landmark: made in {time.perf_counter() - start:.0f} s"
+    )
     start = time.perf_counter()
     neighbors = jax.block_until_ready(jaxlle.knn(x, K))
     print(f"neighbours {time.perf_counter() - start:.1f} s", flush=True)
