@@ -98,12 +98,15 @@ def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
 
     Raises:
         ValueError: for bad points, or labels that are not one a point.
+        TypeError: inside jit.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> jaxlle.metrics.label_accuracy(jnp.array([[0.0], [1.0], [5.0], [6.0]]), ["a", "a", "b", "b"], k=1)
         1.0
     """
+    if _inputs.is_traced(y, labels):
+        raise TypeError("label_accuracy sorts labels of any kind on the host: call it outside jit.")
     y = _inputs.as_points(y, "y")
     _, classes = np.unique(np.asarray(labels), return_inverse=True)
     if classes.shape != (y.shape[0],):

@@ -83,10 +83,16 @@ def test_copies_do_no_harm(name):
     assert abs(float(ESTIMATORS[name](x)) - 2) < 0.3
 
 
-def test_estimates_run_under_jit():
-    x = jnp.asarray(ball(200, 2, 4), jnp.float32)
-    found = jax.jit(lambda a: dimension.maximum_likelihood(a, k=9).value)(x)
-    np.testing.assert_allclose(found, dimension.maximum_likelihood(x, k=9).value, rtol=1e-4)
+@EACH
+def test_estimates_run_under_jit_and_vmap_and_keep_the_dtype(name):
+    x = np.stack([ball(150, 2, 4, seed=s) for s in range(2)])
+    many = jax.jit(jax.vmap(ESTIMATORS[name]))(jnp.asarray(x, jnp.float32))
+    assert many.dtype == np.float32
+    np.testing.assert_allclose(many, [ESTIMATORS[name](a) for a in x.astype(np.float32)], rtol=1e-2)
+    with jax.enable_x64(True):
+        wide = ESTIMATORS[name](x[0])
+        assert wide.dtype == np.float64
+        np.testing.assert_allclose(many[0], wide, rtol=1e-2)
 
 
 def test_bad_requests_are_refused(cloud):

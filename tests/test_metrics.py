@@ -216,6 +216,8 @@ def test_label_accuracy_refuses_labels_that_are_not_one_a_point():
             metrics.label_accuracy(y, labels)
     with pytest.raises(ValueError, match=r"k .* = 30 is not allowed"):
         metrics.label_accuracy(y, np.zeros(30), k=30)
+    with pytest.raises(TypeError, match="outside jit"):
+        jax.jit(lambda y: metrics.label_accuracy(y, np.zeros(30)))(y)
 
 
 def rotation(c, seed, reflect):
