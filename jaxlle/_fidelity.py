@@ -62,8 +62,8 @@ def local_procrustes(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES) 
     """Measure what of the data's neighbourhoods no similarity of the embedding's explains, in [0, 1].
 
     The mean over the points of ``1 - (sum of singular values of X_i^T Y_i)^2 / (|X_i|^2 |Y_i|^2)``, with the k neighbours of i in
-    the data as the rows of X_i, their places in the embedding as those of Y_i, and both centred (Goldberg and Ritov 2009,
-    Machine Learning 77:1, the statistic that is normalised).
+    the data as the rows of X_i, their places in the embedding as those of Y_i, and both centred: local Procrustes analysis
+    (Goldberg and Ritov 2009, Machine Learning 77:1), relative, with a scale of every neighbourhood's own.
 
     Args:
         x: the data, shape (n, d).
