@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._diagnostics import Diagnosis as Diagnosis
     from ._diagnostics import diagnose as diagnose
     from ._isometry import isometric_map as isometric_map
+    from ._local_neighborhoods import local_neighborhoods as local_neighborhoods
     from ._warnings import ConvergenceWarning as ConvergenceWarning
     from ._warnings import DisconnectedGraphWarning as DisconnectedGraphWarning
     from ._warnings import DuplicateWarning as DuplicateWarning
@@ -123,6 +124,7 @@ _MODULES = (
 _NAMES = {
     "_diagnostics": ("Diagnosis", "diagnose"),
     "_isometry": ("isometric_map",),
+    "_local_neighborhoods": ("local_neighborhoods",),
     "_warnings": (
         "ConvergenceWarning",
         "DisconnectedGraphWarning",

@@ -1,23 +1,24 @@
 """Choosing k and reg: one call embeds the data over a whole grid and measures every embedding."""
 
-import warnings
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, Int
 
-from . import _inputs, distances
-from ._blocks import map_blocks, map_rows
-from ._search import BLOCK_BYTES
-from ._warnings import JaxlleWarning
-from .embedding import embed
-from .neighbors import Neighbors, find, known_distances
+from . import _inputs, distances, solvers
+from ._blocks import CACHE_BYTES, map_blocks, map_rows
+from ._fidelity import CRITERIA, Criterion, Neighborhoods, measure
+from ._search import BLOCK_BYTES, Progress
+from .embedding import Embedding, solve
+from .neighbors import Neighbors, check_shapes, find
+from .regularizers import trace_ridge
+from .solvers._spectrum import NO_HINTS
 from .variants.standard import check_dim, check_spread, weights_alignment
-from .weights import check_reg, gram_weights, local_gram
+from .weights import check_reg, checked, gram_weights, local_gram
 
 
 class Grid(NamedTuple):
@@ -26,13 +27,9 @@ class Grid(NamedTuple):
     Attributes:
         ks: neighbours a point, shape (a,).
         regs: strengths of the regularizer, shape (b,).
-        residual_variance: ``1 - r^2`` with r the correlation of all distances in the data and in the embedding (Kouropteva, Okun
-            and Pietikainen 2002), shape (a, b). Distances across a fold count, so it suits gently bent data.
-        procrustes: mean over the neighbourhoods of what a similarity does not explain, ``1 - (sum of singular values of
-            X_i^T Y_i)^2 / (|X_i|^2 |Y_i|^2)`` with both centred (Goldberg and Ritov 2009), shape (a, b).
-        preservation: preservation neighbourhood error (Alvarez-Meza et al. 2011): the mean squared change of the distances to
-            the neighbours in the data and to those in the embedding, which is scaled to fit, relative to the mean squared
-            distance to the neighbours in the data, shape (a, b).
+        residual_variance: of all distances, see `metrics.residual_variance`, shape (a, b).
+        procrustes: of the neighbourhoods of k points, see `metrics.local_procrustes`, shape (a, b).
+        preservation: of distances to the k neighbours, see `metrics.preservation_error`, shape (a, b).
         gap: of each embedding, see `Embedding`, shape (a, b).
         num_components: of each embedding, shape (a, b). With more than one the embedding only tells parts from each other.
     """
@@ -49,12 +46,11 @@ class Grid(NamedTuple):
         """Return the k and the reg of least `criterion`, a field's name, among the connected graphs.
 
         Raises:
-            ValueError: for an unknown criterion, or if no graph of the grid is connected.
+            ValueError: for a criterion that is unknown or was not measured, or if no graph of the grid is connected.
         """
-        if criterion not in ("residual_variance", "procrustes", "preservation"):
-            raise ValueError(
-                f"criterion = {criterion!r} is not known: use 'residual_variance', 'procrustes' or 'preservation'."
-            )
+        check_criterion(criterion)
+        if np.isnan(getattr(self, criterion)).all():
+            raise ValueError(f"{criterion} was not measured: name it among the criteria of choose.")
         values = np.where(self.num_components == 1, getattr(self, criterion), np.inf)
         if not np.isfinite(values).any():
             raise ValueError(f"No graph is connected at k = {self.ks.tolist()}: try larger k.")
@@ -71,29 +67,48 @@ class Grid(NamedTuple):
         return "\n".join(lines)
 
 
+def check_criterion(criterion: str) -> None:
+    """Raise for a criterion that is none."""
+    if criterion not in CRITERIA:
+        raise ValueError(f"criterion = {criterion!r} is not known: use {', '.join(map(repr, CRITERIA))}.")
+
+
+_AUTO = (6, 8, 10, 12, 16, 20, 24, 32)  # numbers of neighbours that k="auto" compares
 _COLUMNS = (("residual_variance", 19), ("procrustes", 12), ("preservation", 14), ("gap", 10))
 
 
 def choose(
-    x: Any, dim: int, *, ks: Any, regs: Any = (1e-3,), key: Array | None = None, block_bytes: int = BLOCK_BYTES
+    x: Any,
+    dim: int,
+    *,
+    ks: Any,
+    regs: Any = (1e-3,),
+    criteria: Sequence[str] = CRITERIA,
+    key: Array | None = None,
+    block_bytes: int = BLOCK_BYTES,
+    progress: Progress | None = None,
 ) -> Grid:
     """Embed the data by LLE for every k and reg of a grid, and measure how well each embedding keeps the geometry.
 
-    Neighbours and local Gram matrices are computed once, for the largest k; smaller neighbourhoods are masks on them.
+    Neighbours and local Gram matrices are computed once, for the largest k; smaller neighbourhoods are masks on them, so that
+    weights and measures are compiled once and mapped over the grid.
 
     Args:
         x: points, shape (n, d).
         dim: dimensions of the embedding.
         ks: numbers of neighbours, rising or not.
         regs: strengths of the regularizer.
+        criteria: which of "residual_variance", "procrustes" and "preservation" to measure; the others are NaN. The first
+            takes time n^2 for every embedding.
         key: seeds the solver's start; None: key(0).
         block_bytes: memory that one block of points may take.
+        progress: called with (embeddings done, embeddings in all).
 
     Returns:
         Grid, whose `best()` is the choice. Warnings of single embeddings are not issued: their causes are in the table.
 
     Raises:
-        ValueError: for bad points, k or reg.
+        ValueError: for bad points, k or reg, or an unknown criterion.
         TypeError: inside jit.
 
     Example:
@@ -105,42 +120,88 @@ def choose(
     if _inputs.is_traced(x):
         raise TypeError("choose embeds on the host and cannot be traced: call it outside jit.")
     x = _inputs.as_points(x)
-    ks, regs = np.unique(np.asarray(ks)), np.unique(np.asarray(regs, np.float64))
-    for k in ks:
-        check_dim(dim, int(k), x.shape, "euclidean")
-    for reg in regs:
-        check_reg(float(reg), lambda *_: jnp.zeros(()), int(ks.max()), x.shape[1])
+    ks, regs, criteria = _check_grid(x, dim, ks, regs, criteria)
     standard = _inputs.standardize(x)
     check_spread(standard.points)
     neighbors, _, _ = find(x, int(ks.max()), block_bytes=block_bytes, standard=standard)
     grams = _grams(standard.points, neighbors.indices, block_bytes)
-    rows = [_row(standard.points, neighbors, grams, dim, int(k), regs, key, block_bytes) for k in ks]
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
-    return Grid(ks, regs, *columns)
+    weigh = partial(_weights, grams, regs=jnp.asarray(regs, grams.dtype), block_bytes=block_bytes)
+    rows, ahead = [], weigh(ks[0])
+    for k, following in zip(ks, [*ks[1:], None], strict=True):
+        weights, ahead = ahead, None if following is None else weigh(following)  # runs beside the solver, on the host
+        made = _embedded(neighbors, weights, regs, dim, key)
+        measured = _measured(standard.points, neighbors, int(k), made, criteria, block_bytes)
+        if dim > 2:  # then it calls LAPACK, which may hang beside other work: see `solve_positive`
+            measured.block_until_ready()
+        rows.append((made, measured))  # else it runs on beside the next embeddings
+        if progress is not None:
+            progress(len(rows) * len(regs), len(ks) * len(regs))
+    table = np.full((len(CRITERIA), len(ks), len(regs)), np.nan)
+    table[[CRITERIA.index(name) for name in criteria]] = np.stack([np.asarray(row) for _, row in rows], axis=1)
+    gap, num_components = (
+        np.array([[getattr(one, field) for one in made] for made, _ in rows]) for field in ("gap", "num_components")
+    )
+    return Grid(ks, regs, **dict(zip(CRITERIA, table, strict=True)), gap=gap, num_components=num_components)
 
 
-def _row(
+def auto_grid(
+    x: Any,
+    dim: int,
+    *,
+    reg: float = 1e-3,
+    key: Array | None = None,
+    block_bytes: int = BLOCK_BYTES,
+    progress: Progress | None = None,
+) -> Grid:
+    """Return the grid that k="auto" takes its best from: usual numbers of neighbours, judged within neighbourhoods alone."""
+    x = _inputs.as_points(x)
+    ks = [k for k in _AUTO if dim < k < x.shape[0]] or [min(dim + 1, x.shape[0] - 1)]
+    common = {"key": key, "block_bytes": block_bytes, "progress": progress}
+    return choose(x, dim, ks=ks, regs=[reg], criteria=("procrustes",), **common)
+
+
+def _check_grid(
+    x: Any, dim: int, ks: Any, regs: Any, criteria: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, tuple[Criterion, ...]]:
+    """Return the grid's sides, rising, and the criteria, or say what is wrong with them."""
+    ks, regs = np.unique(np.asarray(ks)), np.unique(np.asarray(regs, np.float64))
+    for name, values in (("ks", ks), ("regs", regs), ("criteria", criteria)):
+        if len(values) == 0:
+            raise ValueError(f"{name} is empty: a grid needs at least one.")
+    for k in ks:
+        check_dim(dim, k.item(), x.shape, "euclidean")
+        check_shapes(x, None, k.item(), distances.euclidean)
+    for reg in regs:
+        check_reg(float(reg), trace_ridge, int(ks.max()), x.shape[1])
+    for criterion in criteria:
+        check_criterion(criterion)
+    return ks, regs, tuple(name for name in CRITERIA if name in criteria)
+
+
+def _embedded(
+    neighbors: Neighbors, weights: Float[Array, "b n w"], regs: np.ndarray, dim: int, key: Array | None
+) -> list[Embedding]:
+    """Embed with each of several weights of one graph; the solver that suits the first suits all."""
+    alignments = [weights_alignment(neighbors, checked(*pair)) for pair in zip(weights, regs, strict=True)]
+    solver, key = solvers.choose(alignments[0]), jax.random.key(0) if key is None else key
+    return [solve(alignment, dim, solver, "unit", key, NO_HINTS) for alignment in alignments]
+
+
+def _measured(
     points: Array,
     neighbors: Neighbors,
-    grams: Array,
-    dim: int,
     k: int,
-    regs: np.ndarray,
-    key: Array | None,
+    made: list[Embedding],
+    criteria: tuple[Criterion, ...],
     block_bytes: int,
-) -> list[np.ndarray]:
-    """Return the measures at one k: a list over the measures, each over regs."""
-    near = Neighbors(neighbors.indices[:, :k], known_distances(neighbors)[:, :k])
-    many = _weights(grams, k, jnp.asarray(regs, points.dtype))
-    out = []
-    for weights in many:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", JaxlleWarning)
-            made = embed(weights_alignment(near, weights[:, :k]), dim, key=key)
-            back, _, _ = find(made.points, k, block_bytes=block_bytes)
-        measures = _measures(points, made.points, near, back, block_bytes)
-        out.append([*map(float, measures), float(made.gap), int(made.num_components)])
-    return [np.array(column) for column in zip(*out, strict=True)]
+) -> Float[Array, "m b"]:
+    """Measure the embeddings at one k, each by every criterion."""
+    ys, back, width = jnp.stack([one.points for one in made]), neighbors.indices[None], neighbors.indices.shape[1]
+    if "preservation" in criteria:
+        near = [find(y, k, block_bytes=block_bytes)[0].indices for y in ys]
+        back = jnp.pad(jnp.stack(near), ((0, 0), (0, 0), (0, width - k)))
+    around = Neighborhoods(neighbors.indices, back, jnp.arange(width) < k)
+    return measure(points, ys, around, criteria, block_bytes)
 
 
 @partial(jax.jit, static_argnames=("block_bytes",))
@@ -152,55 +213,22 @@ def _grams(points: Float[Array, "n d"], ids: Int[Array, "n k"], block_bytes: int
     )
 
 
-@jax.jit
-def _weights(grams: Float[Array, "n k k"], k: Any, regs: Float[Array, " b"]) -> Float[Array, "b n k"]:
-    mask = jnp.broadcast_to(jnp.arange(grams.shape[1]) < k, grams.shape[:2])
-    return jax.vmap(lambda reg: gram_weights(grams, mask, reg=reg))(regs)
+def _weights(grams: Float[Array, "n w w"], k: Any, regs: Float[Array, " b"], block_bytes: int) -> Float[Array, "b n w"]:
+    """Return the weights at one k, padded to the widest; a program for every eight k, for elimination costs k^3."""
+    width = min(-(-int(k) // 8) * 8, grams.shape[1])
+    weights = _masked_weights(grams[:, :width, :width], k, regs, block_bytes)
+    return jnp.pad(weights, ((0, 0), (0, 0), (0, grams.shape[1] - width)))
 
 
 @partial(jax.jit, static_argnames=("block_bytes",))
-def _measures(
-    x: Float[Array, "n d"], y: Float[Array, "n c"], near: Neighbors, back: Neighbors, block_bytes: int
-) -> tuple[Array, Array, Array]:
-    procrustes = map_rows(
-        partial(_unexplained, x, y), near.indices, block_bytes, 8 * near.indices.shape[1] * x.shape[1]
-    )
-    x_near, y_near = _reach(x, near.indices), _reach(y, near.indices)
-    x_back, y_back = _reach(x, back.indices), _reach(y, back.indices)
-    scale = jnp.sum(x_near * y_near) / jnp.sum(y_near**2)
-    change = jnp.mean((x_near - scale * y_near) ** 2) + jnp.mean((x_back - scale * y_back) ** 2)
-    return _residual_variance(x, y, block_bytes), procrustes.mean(), change / 2 / jnp.mean(x_near**2)
+def _masked_weights(
+    grams: Float[Array, "n w w"], k: Any, regs: Float[Array, " b"], block_bytes: int
+) -> Float[Array, "b n w"]:
+    def block(grams: Array) -> Array:
+        mask = jnp.broadcast_to(jnp.arange(grams.shape[1]) < k, grams.shape[:2])
+        return jax.vmap(lambda reg: gram_weights(grams, mask, reg=reg), out_axes=1)(regs)
 
-
-def _reach(points: Array, ids: Array) -> Float[Array, "n k"]:
-    return jax.vmap(lambda a, i: jax.vmap(partial(distances.euclidean, a))(points[i]))(points, ids)
-
-
-def _unexplained(x: Array, y: Array, ids: Int[Array, " k"]) -> Float[Array, ""]:
-    a, b = (p[ids] - p[ids].mean(axis=0) for p in (x, y))
-    cross = jnp.dot(b.T, a, precision=lax.Precision.HIGHEST)
-    total = jnp.sum(jnp.linalg.svd(cross, compute_uv=False))
-    sizes = jnp.sum(a**2) * jnp.sum(b**2)
-    return jnp.where(sizes > 0, jnp.maximum(1 - total**2 / jnp.where(sizes > 0, sizes, 1), 0), 1)
-
-
-def _residual_variance(x: Array, y: Array, block_bytes: int) -> Float[Array, ""]:
-    n = x.shape[0]
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    share = jnp.full(n, 1 / (n - 1), x.dtype)  # the distances of points from themselves, 0, are none of the n (n - 1)
-
-    def moments(rows: tuple[Array, Array]) -> Array:
-        a, b = (_distances(part, whole) for part, whole in zip(rows, (x, y), strict=True))
-        # Products with a vector: XLA's reductions of rows are far slower on a CPU.
-        return jnp.stack([jnp.dot(p, share, precision=lax.Precision.HIGHEST) for p in (a, b, a * b)], axis=1)
-
-    a, b, ab = map_blocks(moments, (x, y), block_bytes, 8 * n * x.dtype.itemsize).mean(axis=0)
-    aa, bb = (2 * jnp.sum(p**2) / (n - 1) for p in (x, y))
-    return 1 - (ab - a * b) ** 2 / ((aa - a**2) * (bb - b**2))
-
-
-def _distances(a: Float[Array, "b d"], points: Float[Array, "n d"]) -> Float[Array, "b n"]:
-    """Return distances by a product: its rounding is nothing to a correlation over all pairs."""
-    product = jnp.dot(a, points.T, precision=lax.Precision.HIGHEST)
-    square = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(points**2, axis=1)[None, :] - 2 * product
-    return jnp.sqrt(jnp.maximum(square, 0))
+    # Every step of the elimination passes over all systems of a block: on a CPU they should stay in the cache.
+    budget = min(block_bytes, CACHE_BYTES) if jax.default_backend() == "cpu" else block_bytes
+    row = 2 * len(regs) * grams[0].size * grams.dtype.itemsize
+    return jnp.moveaxis(map_blocks(block, grams, budget, row), 1, 0)

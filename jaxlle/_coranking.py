@@ -55,6 +55,7 @@ def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progr
 
     Raises:
         ValueError: for points that are not finite numbers, unequal numbers of rows, or fewer than 3.
+        TypeError: inside jit.
 
     Example:
         >>> import jax, jaxlle
@@ -62,6 +63,8 @@ def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progr
         >>> jaxlle.coranking(x, 2 * x).auc
         1.0
     """
+    if _inputs.is_traced(x, y):
+        raise TypeError("coranking counts on the host: call it outside jit.")
     x, y = _inputs.as_points(x), _inputs.as_points(y, "y")
     n = x.shape[0]
     if y.shape[0] != n or n < 3:

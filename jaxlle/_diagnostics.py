@@ -49,23 +49,27 @@ class Diagnosis(NamedTuple):
     converged: Bool[np.ndarray, ""]
     solver: str
 
-    def __str__(self) -> str:
-        """Return the report, a line for each fact."""
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the report as names and texts."""
         parts = ", ".join(map(str, self.sizes[:8])) + (", ..." if len(self.sizes) > 8 else "")
         worst = np.argsort(-self.error, kind="stable")[:5]
         share = self.error[worst].sum() / max(self.error.sum(), np.finfo(self.error.dtype).tiny)
-        rows = [
+        turned = f"{self.gap:.3g}; rounding turns the embedding by about {self.rounding_angle:.2g} degrees"
+        return [
             ("components", f"{len(self.sizes)} of {parts} points; closed classes: {self.closed_classes}"),
             ("in-degree", f"{_spread(self.in_degree)}; in nobody's neighbourhood: {(self.in_degree == 0).sum()}"),
             *([] if self.condition is None else [("local condition", _spread(self.condition))]),
             ("solver", self.solver + ("" if self.converged else ", NOT converged")),
             ("singular values", _listed(self.singular_values)),
             ("residuals", _listed(self.residuals)),
-            ("gap", f"{self.gap:.3g}; rounding turns the embedding by about {self.rounding_angle:.2g} degrees"),
+            *([] if np.isnan(self.gap) else [("gap", turned)]),  # none where a linear map was solved for
             ("participation", f"{_listed(self.participation)} of {len(self.error)} points"),
             ("error", f"{_spread(self.error)}; the five worst have {share:.0%}: {', '.join(map(str, worst))}"),
         ]
-        return "\n".join(f"{name:<17}{value}" for name, value in rows)
+
+    def __str__(self) -> str:
+        """Return the report, a line for each fact."""
+        return "\n".join(f"{name:<17}{value}" for name, value in self.rows())
 
 
 def diagnose(

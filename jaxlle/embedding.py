@@ -121,14 +121,14 @@ def embed(
     fixed = lax.stop_gradient(alignment)  # concrete under grad outside jit
     hints = Hints(*(lax.stop_gradient(a) if isinstance(a, Array) else a for a in (points, start)))
     if _inputs.is_traced(fixed, key):
-        return _solve(alignment, dim, solver, scaling, key, hints)
+        return solve(alignment, dim, solver, scaling, key, hints)
     check_alignment(fixed)
     components = connected_components(fixed)
     if len(components.sizes) > 1 or len(components.closed) > 1:
         if disconnected == "largest" and len(components.sizes) > 1:
             return _embed_rows(alignment, np.flatnonzero(components.labels == 0), dim, solver, scaling, key, hints)
         _report(components, disconnected)
-    return _told(_solve(alignment, dim, solver, scaling, key, hints))
+    return _told(solve(alignment, dim, solver, scaling, key, hints))
 
 
 def embed_components(
@@ -192,11 +192,12 @@ def _embed_rows(
     if len(inner.closed) > 1:
         _report(inner, "warn")
     own = Hints(*(None if values is None else values[rows] for values in hints))
-    out = _told(_solve(part, dim, solver, scaling, key, own))
+    out = _told(solve(part, dim, solver, scaling, key, own))
     return Embedding(**{**out.__dict__, "rows": jnp.asarray(rows, jnp.int32)})
 
 
-def _solve(alignment: Alignment, dim: int, solver: Any, scaling: Scaling, key: Array, hints: Hints) -> Embedding:
+def solve(alignment: Alignment, dim: int, solver: Any, scaling: Scaling, key: Array, hints: Hints) -> Embedding:
+    """Embed the points of an alignment that needs no check, and warn of nothing."""
     fixed = lax.stop_gradient(alignment)
     if solver == "auto":
         solver = choose(fixed, _inputs.is_traced(fixed, key))

@@ -11,6 +11,9 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from . import _inputs, distances
+from ._fidelity import local_procrustes as local_procrustes
+from ._fidelity import preservation_error as preservation_error
+from ._fidelity import residual_variance as residual_variance
 from ._preservation import RankErrors as RankErrors
 from ._preservation import density_divergence as density_divergence
 from ._preservation import relative_rank_errors as relative_rank_errors
@@ -98,12 +101,15 @@ def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
 
     Raises:
         ValueError: for bad points, or labels that are not one a point.
+        TypeError: inside jit.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> jaxlle.metrics.label_accuracy(jnp.array([[0.0], [1.0], [5.0], [6.0]]), ["a", "a", "b", "b"], k=1)
         1.0
     """
+    if _inputs.is_traced(y, labels):
+        raise TypeError("label_accuracy sorts labels of any kind on the host: call it outside jit.")
     y = _inputs.as_points(y, "y")
     _, classes = np.unique(np.asarray(labels), return_inverse=True)
     if classes.shape != (y.shape[0],):
@@ -277,16 +283,17 @@ def _rank_penalty(base: Any, other: Any, k: int, block_bytes: int, progress: Pro
     n, d = points.shape
     if _inputs.is_traced(points, near):
         rows = _block_rows(points, block_bytes)
-        excess = lax.map(lambda start: _excess(points, near, start, rows), jnp.arange(0, n, rows))
-        total = jnp.sum(excess.ravel()[:n].astype(points.dtype) / k / n)
-        return 1 - 2 * total / (2 * n - 3 * k - 1)
+        mean = lax.map(
+            lambda start: _excess(points, near, start, rows).astype(points.dtype).mean(axis=0), jnp.arange(0, n, rows)
+        )
+        return 1 - 2 * mean.ravel()[:n].mean() / (2 * n - 3 * k - 1)
     total = 0  # a Python integer: the sum passes 2^31 at 50,000 points
     # Distances by products lose digits that float32 cannot spare: rounding would rank distant tight clusters.
     with jax.enable_x64(True) if d > _DIRECT_MAX_FEATURES else nullcontext():
         wide = points if d <= _DIRECT_MAX_FEATURES else points.astype(np.float64)
         rows = _block_rows(wide, block_bytes)
         for start in range(0, n, rows):
-            total += int(np.asarray(_excess(wide, near, start, rows), np.int64)[: n - start].sum())
+            total += int(np.asarray(_excess(wide, near, start, rows))[:, : n - start].sum(dtype=np.int64))
             if progress is not None:
                 progress(min(start + rows, n), n)
     return jnp.asarray(1 - 2 * total / (n * k * (2 * n - 3 * k - 1)), points.dtype)
@@ -299,11 +306,14 @@ def _block_rows(points: Float[Array, "n d"], block_bytes: int) -> int:
 
 
 @partial(jax.jit, static_argnames=("rows",))
-def _excess(points: Float[Array, "n d"], near: Int[Array, "n k"], start: Any, rows: int) -> Int[Array, " b"]:
-    """Return, for some points, the sum over their listed neighbours of the rank beyond k; 0 past the end."""
-    n, d = points.shape
-    k = near.shape[1]
-    ids = jnp.minimum(start + jnp.arange(rows, dtype=jnp.int32), n - 1)
+def _excess(points: Float[Array, "n d"], near: Int[Array, "n k"], start: Any, rows: int) -> Int[Array, "k b"]:
+    """Return the ranks beyond k, 0 within, of the listed neighbours of some points; past the end the last point's."""
+    ids = jnp.minimum(start + jnp.arange(rows, dtype=jnp.int32), points.shape[0] - 1)
+    return _beyond(points, ids, near[ids])
+
+
+def _beyond(points: Float[Array, "n d"], ids: Int[Array, " b"], near: Int[Array, "b k"]) -> Int[Array, "k b"]:
+    (n, d), k = points.shape, near.shape[1]
     if d <= _DIRECT_MAX_FEATURES:
         dist = jnp.sum((points[ids][:, None, :] - points[None, :, :]) ** 2, axis=2)
     else:
@@ -311,8 +321,7 @@ def _excess(points: Float[Array, "n d"], near: Int[Array, "n k"], start: Any, ro
         dist = squares[ids][:, None] + squares[None, :] - 2 * _product(points[ids], points.T)
     columns = jnp.arange(n, dtype=jnp.int32)[None, :]
     dist = jnp.where(columns == ids[:, None], jnp.inf, dist)
-    named = near[ids].T
-    reach = jnp.take_along_axis(dist, near[ids], axis=1).T
+    reach = jnp.take_along_axis(dist, near, axis=1).T
 
     def excess(pair: tuple[Array, Array]) -> Int[Array, " b"]:
         name, far = pair  # the j-th neighbour of each point, and how far it is
@@ -324,7 +333,7 @@ def _excess(points: Float[Array, "n d"], near: Int[Array, "n k"], start: Any, ro
         closer = _product((dist < limit).astype(dist.dtype), jnp.ones(n, dist.dtype))
         return jnp.maximum(closer.astype(jnp.int32) + 1 - k, 0)
 
-    return lax.map(excess, (named, reach)).sum(axis=0, dtype=jnp.int32)
+    return lax.map(excess, (near.T, reach))  # not summed: 100,000 points' sums may pass 2^31
 
 
 def _product(a: Array, b: Array) -> Array:

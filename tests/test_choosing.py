@@ -19,6 +19,22 @@ def grid(curve):
     return jaxlle.choose(curve, 2, ks=[12, 7], regs=[1e-2, 1e-3])
 
 
+def preservation(x, y, k):
+    """The formula of `metrics.preservation_error`, point by point."""
+    far_x, far_y = cdist(x, x), cdist(y, y)
+    near, back = (
+        np.argsort(far + np.diag(np.full(len(x), np.inf)), axis=1, kind="stable")[:, :k] for far in (far_x, far_y)
+    )
+    at = lambda far, ids: np.take_along_axis(far, ids, axis=1)  # noqa: E731
+    scale = (at(far_x, near) * at(far_y, near)).sum() / (at(far_y, near) ** 2).sum()
+    total = 0
+    for i in range(len(x)):
+        total += ((far_x[i, near[i]] - scale * far_y[i, near[i]]) ** 2).mean()
+        new = np.setdiff1d(back[i], near[i])
+        total += ((far_x[i, new] - scale * far_y[i, new]) ** 2).mean() if len(new) else 0
+    return total / 2 / len(x) / (at(far_x, near) ** 2).mean()
+
+
 def test_every_measure_is_its_formula_on_the_embedding_of_its_k_and_reg(curve, grid):
     assert grid.ks.tolist() == [7, 12]
     for i, k in enumerate(grid.ks):
@@ -30,13 +46,7 @@ def test_every_measure_is_its_formula_on_the_embedding_of_its_k_and_reg(curve, g
             padded = np.column_stack([y, np.zeros(200)])
             expected = np.mean([procrustes(curve[n], padded[n])[2] for n in near])
             np.testing.assert_allclose(grid.procrustes[i, j], expected, rtol=2e-2)
-            back = np.argsort(cdist(y, y) + np.diag(np.full(200, np.inf)), axis=1)[:, :k]
-            far_x, far_y = cdist(curve, curve), cdist(y, y)
-            at = lambda far, ids: np.take_along_axis(far, ids, axis=1)  # noqa: E731
-            scale = (at(far_x, near) * at(far_y, near)).sum() / (at(far_y, near) ** 2).sum()
-            change = [((at(far_x, ids) - scale * at(far_y, ids)) ** 2).mean() for ids in (near, back)]
-            expected = np.mean(change) / (at(far_x, near) ** 2).mean()
-            np.testing.assert_allclose(grid.preservation[i, j], expected, rtol=3e-2)
+            np.testing.assert_allclose(grid.preservation[i, j], preservation(curve, y, int(k)), rtol=3e-2)
 
 
 def test_the_best_is_the_least_among_connected_graphs(grid):
@@ -63,6 +73,36 @@ def test_the_table_has_a_line_for_every_pair_and_a_picture(grid):
     with pytest.raises(ValueError, match="criterion"):
         jaxlle.plot.grid(grid, "points")
     matplotlib.pyplot.close("all")
+
+
+def test_only_what_is_asked_for_is_measured_and_progress_is_told(curve):
+    seen = []
+    common = {"ks": [7, 12], "progress": lambda *call: seen.append(call)}
+    few = jaxlle.choose(curve, 2, criteria=["procrustes"], **common)
+    assert seen == [(1, 2), (2, 2)]
+    assert np.isnan(few.residual_variance).all()
+    assert few.best()[0] in (7, 12)
+    with pytest.raises(ValueError, match="preservation was not measured"):
+        few.best("preservation")
+    with pytest.raises(ValueError, match="criterion = 'speed' is not known"):
+        jaxlle.choose(curve, 2, ks=[7], criteria=["speed"])
+    with pytest.raises(ValueError, match="ks is empty"):
+        jaxlle.choose(curve, 2, ks=[])
+
+
+def test_k_auto_is_the_best_of_the_usual_grid(curve):
+    ks = [6, 8, 10, 12, 16, 20, 24, 32]
+    k, _ = jaxlle.choose(curve, 2, ks=ks, criteria=["procrustes"]).best()
+    np.testing.assert_array_equal(jaxlle.lle(curve, 2, k="auto").points, jaxlle.lle(curve, 2, k=k).points)
+    graph = jaxlle.knn(curve, 9)
+    given = jaxlle.lle(curve, 2, k="auto", neighbors=graph)
+    np.testing.assert_array_equal(given.points, jaxlle.lle(curve, 2, k=9, neighbors=graph).points)
+    with pytest.raises(ValueError, match=r"k \(n_neighbors\) = 'many' is not known"):
+        jaxlle.lle(curve, 2, k="many")
+    with pytest.raises(ValueError, match="metric = 'cosine'"):
+        jaxlle.lle(curve, 2, k="auto", metric="cosine")
+    with pytest.raises(TypeError, match="outside jit"):
+        jax.jit(lambda x: jaxlle.lle(x, 2, k="auto").points)(curve)
 
 
 def test_bad_requests_are_refused(curve):

@@ -408,7 +408,7 @@ def test_old_files_are_replaced_whole_on_success(capsys, tmp_path):
     assert os.listdir(tmp_path) == ["a.npz"]
 
 
-@pytest.mark.parametrize("place", ["load", "_compute", "_quality"])
+@pytest.mark.parametrize("place", ["load", "compute", "quality"])
 def test_an_interruption_of_any_stage_is_130_and_one_line(capsys, tmp_path, monkeypatch, place):
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -464,9 +464,112 @@ def test_choose_prints_the_grid_and_its_best_and_draws_it(capsys, tmp_path):
     assert "k (n_neighbors) = 200" in refused(capsys, "choose", "s_curve", "--points", 200, "--ks", 200)
 
 
+def classes(path):
+    """Points of five features in two classes, written as a file; points and labels."""
+    x = np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
+    labels = (x[:, 0] > 0).astype(int)
+    np.savez(path, x=x, y=labels)
+    return x, labels
+
+
+MORE = {
+    "npe": lambda x, labels: jaxlle.npe(x, 2, k=8).transform(x),
+    "supervised": lambda x, labels: jaxlle.supervised_lle(x, labels, 2, k=8, rule=jaxlle.Shift(0.1)).points,
+    "lltsa": lambda x, labels: jaxlle.lltsa(x, 2, k=8).transform(x),
+    "onpp": lambda x, labels: jaxlle.onpp(x, 2, k=8).transform(x),
+    "discriminant": lambda x, labels: jaxlle.discriminant_projection(
+        jaxlle.lle_alignment(x, k=8), x, labels, 2
+    ).transform(x),
+    "landmark": lambda x, labels: jaxlle.landmark_lle(x, 2, k=8).embedding.points,
+    "robust": lambda x, labels: jaxlle.robust_lle(x, 2, k=8).points,
+}
+SLOW = ("lltsa", "onpp", "discriminant", "landmark", "robust")
+
+
+@pytest.mark.parametrize("method", [pytest.param(m, marks=pytest.mark.slow) if m in SLOW else m for m in MORE])
+def test_every_other_method_is_its_function_on_the_file(capsys, tmp_path, method):
+    x, labels = classes(tmp_path / "x.npz")
+    command = ("embed", tmp_path / "x.npz", "--method", method, "--k", 8, "--alpha", 0.1, "--out", tmp_path / "a.npz")
+    status, out, _ = run(capsys, *command)
+    assert status == 0
+    expected = MORE[method](x, labels)
+    with np.load(tmp_path / "a.npz") as saved:
+        np.testing.assert_allclose(saved["points"], expected, rtol=1e-3, atol=1e-4)
+        linear = "map_matrix" in saved.files
+        if linear:  # enough to map new points
+            y = (x - saved["map_center"]) / saved["map_unit"] @ saved["map_matrix"] + saved["map_offset"]
+            np.testing.assert_allclose(y, expected, rtol=1e-3, atol=1e-4)
+            b = np.asarray(
+                jaxlle.ltsa_alignment(x, 2, k=8).to_dense()
+                if method == "lltsa"
+                else jaxlle.lle_alignment(x, k=8).to_dense()
+            )
+            unit = y - y.mean(axis=0)
+            cost = np.linalg.norm(b @ (unit / np.linalg.norm(unit, axis=0)), axis=0)
+            np.testing.assert_allclose(saved["singular_values"], cost, rtol=1e-3)
+    assert linear == (method in ("npe", "lltsa", "onpp", "discriminant"))
+    assert ("which saw the labels" in row(out, "label accuracy")) == (method in ("supervised", "discriminant"))
+    assert ("\ngap" in out) != linear
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("swiss_roll", "--method", "supervised"), "needs a class for every point"),
+        (("digits", "--method", "npe", "--metric", "cosine"), "--metric cosine is not for it"),
+        (("digits", "--method", "landmark", "--components", "separate"), "does not embed parts one by one"),
+        (("digits", "--k", "auto", "--metric", "cosine"), "--k auto compares Euclidean neighbourhoods"),
+    ],
+)
+def test_methods_name_what_they_cannot_do(capsys, tmp_path, arguments, message):
+    assert message in refused(capsys, "embed", *arguments, "--out", tmp_path / "a.npz")
+    assert os.listdir(tmp_path) == []
+
+
+def test_k_auto_is_chosen_and_told(capsys, tmp_path):
+    command = ("embed", "s_curve", "--points", 60, "--k", "auto", "--out", tmp_path / "a.npz")
+    status, out, _ = run(capsys, *command)
+    assert status == 0
+    points = datasets.s_curve(jax.random.key(0), 60).points
+    grid = jaxlle.choose(points, 2, ks=[6, 8, 10, 12, 16, 20, 24, 32], criteria=["procrustes"])
+    assert row(out, "k").startswith(f"{grid.best()[0]}, of least Procrustes statistic")
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["points"], jaxlle.lle(points, 2, k=grid.best()[0]).points)
+
+
+def test_report_prints_and_writes_the_diagnosis_and_draws_it(capsys, tmp_path):
+    text, picture = tmp_path / "a.txt", tmp_path / "a.png"
+    status, out, err = run(capsys, "report", "s_curve", "--points", 200, "--k", 10, "--out", text, "--plot", picture)
+    assert (status, err) == (0, "")
+    x = datasets.s_curve(jax.random.key(0), 200).points
+    neighbors = jaxlle.knn(x, 10)
+    alignment = jaxlle.lle_alignment(x, k=10, neighbors=neighbors)
+    made = jaxlle.embed(alignment, 2)
+    facts = jaxlle.diagnose(alignment, made, x=x, neighbors=neighbors)
+    for name, value in facts.rows():
+        assert row(out, name) == value
+    assert row(out, "continuity").startswith(f"{float(jaxlle.metrics.continuity(x, made.points, k=10)):.4f}")
+    assert row(out, "local shape").startswith(f"{float(jaxlle.metrics.local_procrustes(x, made.points, k=10)):.4f}")
+    assert f"{float(jaxlle.dimension.two_nearest(x).value):.2f} by two nearest" in row(out, "dimension")
+    written = text.read_text()
+    assert out.startswith(written)
+    assert "trustworthiness" in written
+    assert matplotlib.image.imread(picture).shape[0] > 500
+
+
+def test_report_refuses_before_the_work_and_leaves_nothing_half_done(capsys, tmp_path, monkeypatch):
+    assert "must end in .txt" in refused(capsys, "report", "helix", "--out", tmp_path / "a.npz")
+    assert "invalid choice: 'robust'" in refused(capsys, "report", "helix", "--method", "robust", status=2)
+    np.save(tmp_path / "nan.npy", np.full((30, 3), np.nan))
+    assert "contains NaN" in refused(capsys, "report", tmp_path / "nan.npy", "--out", tmp_path / "a.txt")
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", failing(OSError(28, "No space left on device")))
+    command = ("report", "helix", "--points", 40, "--k", 5, "--dim", 1, "--out", tmp_path / "a.txt")
+    assert "No space left" in refused(capsys, *command, "--plot", tmp_path / "a.png")
+    assert os.listdir(tmp_path) == ["nan.npy"]
+
+
 def test_help_says_what_there_is(capsys):
     for arguments, words in [
-        (["--help"], ["embed", "doctor"]),
+        (["--help"], ["embed", "report", "choose", "doctor"]),
         (["embed", "--help"], ["--dim", "--k", "--out", "--plot", "--components", "--precision"]),
     ]:
         status, out, err = run(capsys, *arguments)
@@ -480,6 +583,9 @@ def test_doctor_lists_versions_devices_and_precision():
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"jaxlle {jaxlle.__version__}, Python {sys.version.split()[0]}")
     assert f"\njax {jax.__version__}\n" in done.stdout
+    assert all(
+        f"\n{name} " in done.stdout for name in ("orbax-checkpoint", "tensorboardX", "pynndescent", "flatbuffers")
+    )
     assert done.stdout.count("\ndevice: ") == jax.device_count()
     assert f"device: {jax.devices()[0].platform} 0" in done.stdout
     assert "\nfloat64: off" in done.stdout

@@ -1,5 +1,6 @@
 """Co-ranking: against the matrix itself, counted by brute force, and at its two ends."""
 
+import jax
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -62,3 +63,5 @@ def test_progress_is_told_and_bad_input_refused():
         jaxlle.coranking(x, x[1:])
     with pytest.raises(ValueError, match="at least 3"):
         jaxlle.coranking(x[:2], x[:2])
+    with pytest.raises(TypeError, match="outside jit"):
+        jax.jit(lambda x: jaxlle.coranking(x, x).auc)(x)

@@ -59,6 +59,23 @@ def test_the_estimates_are_the_formulas(x64):
     np.testing.assert_array_equal(dimension.local_pca(x, k=9).local, counts)
 
 
+@pytest.mark.slow  # numba compiles
+@pytest.mark.filterwarnings("ignore")
+def test_the_estimates_are_those_of_scikit_dimension(x64):
+    skdim = pytest.importorskip("skdim")
+    for x in (ball(500, 3, 6), np.asarray(jaxlle.datasets.swiss_roll(jax.random.key(0), 500).points, np.float64)):
+        theirs = skdim.id.MLE().fit(x, n_neighbors=12)
+        ours = dimension.maximum_likelihood(x, k=12)
+        np.testing.assert_allclose(ours.value, theirs.dimension_, rtol=1e-9)
+        np.testing.assert_allclose(ours.local, theirs.dimension_pw_, rtol=1e-9)
+        np.testing.assert_allclose(dimension.two_nearest(x).value, skdim.id.TwoNN().fit(x).dimension_, rtol=1e-9)
+        np.testing.assert_allclose(dimension.correlation(x).value, skdim.id.CorrInt().fit(x).dimension_, rtol=1e-9)
+        far = cdist(x, x)
+        for i, found in enumerate(dimension.local_pca(x, k=12).local[:20]):
+            patch = x[np.argsort(far[i], kind="stable")[:13]]  # with the point itself; theirs leaves it out
+            assert int(found) == skdim.id.lPCA(ver="FO").fit(patch).dimension_
+
+
 @EACH
 def test_copies_do_no_harm(name):
     x = ball(1000, 2, 8).astype(np.float32)
@@ -66,10 +83,16 @@ def test_copies_do_no_harm(name):
     assert abs(float(ESTIMATORS[name](x)) - 2) < 0.3
 
 
-def test_estimates_run_under_jit():
-    x = jnp.asarray(ball(200, 2, 4), jnp.float32)
-    found = jax.jit(lambda a: dimension.maximum_likelihood(a, k=9).value)(x)
-    np.testing.assert_allclose(found, dimension.maximum_likelihood(x, k=9).value, rtol=1e-4)
+@EACH
+def test_estimates_run_under_jit_and_vmap_and_keep_the_dtype(name):
+    x = np.stack([ball(150, 2, 4, seed=s) for s in range(2)])
+    many = jax.jit(jax.vmap(ESTIMATORS[name]))(jnp.asarray(x, jnp.float32))
+    assert many.dtype == np.float32
+    np.testing.assert_allclose(many, [ESTIMATORS[name](a) for a in x.astype(np.float32)], rtol=1e-2)
+    with jax.enable_x64(True):
+        wide = ESTIMATORS[name](x[0])
+        assert wide.dtype == np.float64
+        np.testing.assert_allclose(many[0], wide, rtol=1e-2)
 
 
 def test_bad_requests_are_refused(cloud):

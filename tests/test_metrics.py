@@ -118,6 +118,17 @@ def test_sums_of_ranks_are_exact_at_three_thousand_points(x64):
 
 
 @pytest.mark.slow
+def test_a_point_s_sum_of_ranks_may_pass_two_to_the_31():
+    # The point 0 of a line names the 40,000 farthest of 120,000 its neighbours: their ranks are 80,000 to 119,999.
+    n, k = 120_000, 40_000
+    line = jnp.arange(n, dtype=jnp.float32)[:, None]
+    named = jnp.arange(n - k, n, dtype=jnp.int32)[None]
+    ranks = np.asarray(metrics._beyond(line, jnp.zeros(1, jnp.int32), named))
+    np.testing.assert_array_equal(ranks[:, 0], np.arange(n - k, n) - k)
+    assert ranks.sum(dtype=np.int64) > 2**31
+
+
+@pytest.mark.slow
 def test_a_random_permutation_of_fifty_thousand_points_is_trusted_as_chance_says():
     # Neighbours in y are uniform among the others, so a rank r is uniform on 1 .. n - 1 and max(r - k, 0) has
     # the mean (n - k)(n - k - 1) / 2 / (n - 1); about 0.5 in all. The ranks sum to 1.2e10, above 2^31.
@@ -205,6 +216,8 @@ def test_label_accuracy_refuses_labels_that_are_not_one_a_point():
             metrics.label_accuracy(y, labels)
     with pytest.raises(ValueError, match=r"k .* = 30 is not allowed"):
         metrics.label_accuracy(y, np.zeros(30), k=30)
+    with pytest.raises(TypeError, match="outside jit"):
+        jax.jit(lambda y: metrics.label_accuracy(y, np.zeros(30)))(y)
 
 
 def rotation(c, seed, reflect):

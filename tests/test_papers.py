@@ -12,7 +12,6 @@ import pytest
 from scipy.spatial.distance import cdist
 
 import jaxlle
-
 from jaxlle.cli import _shelf
 
 PAPERS = Path(__file__).parent.parent / "papers"

@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
     command.add_argument("--seed", type=int, default=0, help="of built-in manifolds and of the solver's start (0)")
     command.add_argument("--labels", help="column (.csv) or array (.npz) with labels, which are left out")
     command.add_argument("--plot", type=Path, help=f"draw the grid to a {', '.join(PICTURES)} file")
-    command.set_defaults(precision="data", quiet=True)
+    command.set_defaults(precision="data")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,15 +31,15 @@ def run(options: argparse.Namespace) -> int:
     _outputs.check_output(options.plot, PICTURES, "--plot", options.data)
     if options.plot is not None:
         _outputs.require("matplotlib", "plot")
-    with Watch(True) as watch:
+    with Watch(False) as watch:
         data, x64 = load(options, watch)
         import jax
 
         from .._choosing import choose
 
-        with jax.enable_x64(x64):
+        with jax.enable_x64(x64), watch.stage("grid") as progress:
             key = jax.random.key(options.seed)
-            grid = choose(data.points, options.dim, ks=options.ks, regs=options.regs, key=key)
+            grid = choose(data.points, options.dim, ks=options.ks, regs=options.regs, key=key, progress=progress)
     k, reg = grid.best(options.criterion)
     print(f"{grid}\nbest by {options.criterion}: --k {k} --reg {reg:.6g}")
     if options.plot is not None:

@@ -34,7 +34,16 @@ def run(options: argparse.Namespace) -> int:
     cache = config.jax_compilation_cache_dir or "none (JAX_COMPILATION_CACHE_DIR=FOLDER keeps compiled code)"
     print(f"compilation cache: {cache}")
     needed = dict.fromkeys(("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "jaxtyping"), "")
-    extras = {"scikit-learn": "sklearn", "matplotlib": "plot", "mlxtend": "data", "rich": "cli"}
+    extras = {
+        "scikit-learn": "sklearn",
+        "matplotlib": "plot",
+        "mlxtend": "data",
+        "rich": "cli",
+        "pynndescent": "approximate",
+        "orbax-checkpoint": "train",
+        "tensorboardX": "train",
+        "flatbuffers": "serve",
+    }
     for name, extra in {**needed, **extras}.items():
         try:
             print(f"{name} {metadata.version(name)}")

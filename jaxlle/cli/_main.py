@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import NoReturn
 
-from . import _choose, _doctor, _embed, _papers
+from . import _choose, _doctor, _embed, _papers, _report
 
 _EXPECTED = (ValueError, TypeError, ArithmeticError, NotImplementedError, OSError, ImportError, MemoryError)
 
@@ -41,6 +41,6 @@ def _fail(message: str, status: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="jaxlle", description="Locally linear embedding in JAX.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (_embed, _choose, _papers, _doctor):
+    for command in (_embed, _report, _choose, _papers, _doctor):
         command.add(commands)
     return parser

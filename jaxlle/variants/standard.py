@@ -140,7 +140,7 @@ def lle(
     x: Any,
     dim: int,
     *,
-    k: int,
+    k: int | str,
     reg: Real[ArrayLike, ""] = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
     metric: distances.Metric = "euclidean",
@@ -161,7 +161,8 @@ def lle(
     Args:
         x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
         dim: dimensions of the embedding, at most d.
-        k: neighbours a point, at least dim.
+        k: neighbours a point, at least dim; "auto" for the one of 6 to 32 with which neighbourhoods keep their shape best
+            (`choose`, by its Procrustes statistic, at the price of eight embeddings), outside jit.
         reg: strength of the regularizer of the weights, relative to the local Gram matrix's trace.
         solver: one of `jaxlle.solvers`, or "auto".
         metric: "euclidean", "cosine", "manhattan", "chebyshev", "precomputed" or a JAX function of two vectors.
@@ -189,14 +190,41 @@ def lle(
         >>> jaxlle.lle(x, 2, k=8).points.shape
         (100, 2)
     """
+    count = _number(k, x, dim, reg, metric, neighbors, key, block_bytes)
     return in_a_row(
-        lambda points: _alignment(points, k, reg, metric, regularizer, neighbors, block_bytes),
+        lambda points: _alignment(points, count, reg, metric, regularizer, neighbors, block_bytes),
         x,
         dim,
-        k,
+        count,
         metric,
         Finish(solver, scaling, disconnected, dedupe, key),
     )
+
+
+def _number(
+    k: int | str,
+    x: Any,
+    dim: int,
+    reg: Any,
+    metric: distances.Metric,
+    neighbors: Neighbors | None,
+    key: Array | None,
+    block_bytes: int,
+) -> int:
+    """Return k, chosen if it is left to us."""
+    if not isinstance(k, str):
+        return k
+    if k != "auto":
+        raise ValueError(f"k (n_neighbors) = {k!r} is not known: give a whole number, or 'auto'.")
+    if neighbors is not None:
+        return neighbors.indices.shape[1]
+    if _inputs.is_traced(x, reg):
+        raise TypeError("k = 'auto' compares embeddings on the host: choose k outside jit, by jaxlle.choose.")
+    if metric != "euclidean":
+        raise ValueError(f"k = 'auto' compares Euclidean neighbourhoods: give a number with metric = {metric!r}.")
+    from .._choosing import auto_grid  # which embeds by this module
+
+    return auto_grid(x, dim, reg=float(reg), key=key, block_bytes=block_bytes).best()[0]
 
 
 class Finish(NamedTuple):

@@ -206,8 +206,8 @@ def start() -> None:
 SECTIONS = {f.__name__: f for f in (precision, subspace, speed, batch, memory, start)}
 
 
-def main(names: list[str]) -> None:
-    """Run the named sections, or all."""
+def heading() -> None:
+    """Print when, where and with what the figures were measured."""
     import jax
     import scipy
     import sklearn
@@ -216,6 +216,11 @@ def main(names: list[str]) -> None:
         f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"jax {jax.__version__} on {jax.devices()[0].device_kind}, scipy {scipy.__version__}, scikit-learn {sklearn.__version__}"
     )
+
+
+def main(names: list[str]) -> None:
+    """Run the named sections, or all."""
+    heading()
     for name in names or SECTIONS:
         SECTIONS[name]()
     print(f"\npeak resident memory of this run: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
