@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
@@ -169,8 +170,8 @@ def guided_lle(
 
 def _label_features(labels: Any, n: int, dtype: Any) -> Float[Array, "n q"]:
     """Return F with HKH = F F^T of norm 1: centred over the points that have a label, and 0 for the others."""
-    values = labels if hasattr(labels, "ndim") else jnp.asarray(labels) if _inputs.is_traced(labels) else labels
-    if getattr(values, "ndim", 1) == 2:
+    values = labels if isinstance(labels, jax.Array) else np.asarray(labels)
+    if values.ndim == 2:
         values = _inputs.as_points(values, "labels")
         if values.shape[0] != n:
             raise ValueError(f"labels has {values.shape[0]} rows, but there must be one for each of {n} points.")

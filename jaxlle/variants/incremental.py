@@ -19,7 +19,7 @@ from ..embedding import Disconnected, Embedding, Scaling, embed, told
 from ..neighbors import Neighbors, knn, known_distances
 from ..solvers import Solver
 from ..weights import barycentric_weights
-from .standard import check_dim, weights_alignment
+from .standard import check_dim, check_spread, weights_alignment
 
 _SPARE = 10  # singular vectors kept beyond the embedding's own, among which it is seen to turn
 _SMOOTHING = 10
@@ -116,6 +116,7 @@ def incremental_lle(
         raise ValueError("disconnected = 'largest' drops points, to whose places others could join: drop them before.")
     x = _inputs.as_points(x)
     dim = check_dim(dim, k, x.shape, "euclidean")
+    check_spread(_inputs.standardize(x).points)
     options = _Options(reg, float(tolerance), solver, scaling, disconnected, key, block_bytes)
     neighbors = knn(x, k, block_bytes=block_bytes)
     weights = barycentric_weights(x, neighbors, reg=reg, block_bytes=block_bytes)

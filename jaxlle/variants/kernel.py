@@ -13,7 +13,7 @@ from ..neighbors import Neighbors, knn
 from ..regularizers import trace_ridge
 from ..solvers import Solver
 from ..weights import Regularizer
-from .standard import warn_of_copies, weights_alignment
+from .standard import check_spread, warn_of_copies, weights_alignment
 
 
 def kernel_alignment(
@@ -49,6 +49,8 @@ def kernel_alignment(
         >>> jaxlle.kernel_alignment(x, lambda a, b: jnp.exp(-jnp.sum((a - b) ** 2)), k=8).blocks.shape
         (60, 1, 9)
     """
+    x = _inputs.as_points(x)
+    check_spread(_inputs.standardize(x).points)
     if neighbors is None:
         neighbors = knn(x, k, metric=KernelDistance(kernel), block_bytes=block_bytes)
         warn_of_copies(neighbors)
