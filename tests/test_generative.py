@@ -47,6 +47,7 @@ def test_the_noise_is_the_fixed_point_of_expectation_maximisation(x64):
     np.testing.assert_allclose(posterior.factor[i] @ posterior.factor[i].T, square * shape, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_drawn_weights_sum_to_one_and_have_the_posteriors_moments():
     x = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
     posterior = jaxlle.weight_posterior(x, jaxlle.knn(x, 6), noise=0.2)
@@ -57,6 +58,7 @@ def test_drawn_weights_sum_to_one_and_have_the_posteriors_moments():
     np.testing.assert_allclose(draws.std(axis=0), scale, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_the_embedding_as_a_second_view_narrows_the_posterior(x64):
     x = np.random.default_rng(0).normal(size=(40, 3))
     neighbors = jaxlle.knn(x, 6)
@@ -66,6 +68,7 @@ def test_the_embedding_as_a_second_view_narrows_the_posterior(x64):
     assert (sizes[1] < sizes[0]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxlle.GapWarning")
 def test_without_noise_every_sample_is_lle_and_noise_spreads_them():
     x = np.asarray(jaxlle.datasets.s_curve(KEY, 150).points)
@@ -81,6 +84,7 @@ def test_without_noise_every_sample_is_lle_and_noise_spreads_them():
     np.testing.assert_array_equal(*same)
 
 
+@pytest.mark.slow
 def test_it_runs_under_jit_with_the_dense_solver():
     x = jnp.asarray(jaxlle.datasets.s_curve(KEY, 60).points)
     out = jax.jit(lambda a, key: jaxlle.generative_lle(a, 2, k=8, key=key, num_samples=2))(x, KEY)

@@ -45,6 +45,7 @@ def test_with_all_modes_it_is_the_bottom_of_the_guided_matrix(x64, data):
     )
 
 
+@pytest.mark.slow
 def test_guidance_trades_the_cost_for_dependence(data):
     x, labels = data[0].astype(np.float32), data[1]
     outs = [jaxlle.guided_lle(x, labels, 2, k=8, guidance=g) for g in (0.0, 0.5, 0.95)]
@@ -57,6 +58,7 @@ def test_guidance_trades_the_cost_for_dependence(data):
     assert accuracy[2] > accuracy[0]
 
 
+@pytest.mark.slow
 def test_labels_come_as_names_as_features_or_not_at_all(x64, data):
     x, labels = data
     alignment = jaxlle.lle_alignment(x, k=8)
@@ -71,6 +73,7 @@ def test_labels_come_as_names_as_features_or_not_at_all(x64, data):
     assert some.dependence[0] > jaxlle.guided_embed(alignment, labels, 2, guidance=0.0).dependence[0]
 
 
+@pytest.mark.slow
 def test_it_runs_under_jit_and_vmap_and_keeps_float32(data):
     x, labels = jnp.asarray(data[0], jnp.float32), data[1]
 

@@ -37,6 +37,7 @@ def test_older_points_keep_their_place_and_new_ones_solve_the_least_squares_prob
     np.testing.assert_allclose(more.points[300:], expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_few_points_turn_the_span_little_and_a_refit_is_the_full_solve(grown):
     x, start, more = grown
     full = jaxlle.lle(x, 2, k=10)
@@ -52,6 +53,7 @@ def test_a_few_points_turn_the_span_little_and_a_refit_is_the_full_solve(grown):
     assert again.far.shape == (0,)
 
 
+@pytest.mark.slow
 def test_the_embedding_to_start_from_is_lle_with_its_own_gap(grown):
     x, start, _ = grown
     plain = jaxlle.lle(x[:300], 2, k=10)
@@ -60,6 +62,7 @@ def test_the_embedding_to_start_from_is_lle_with_its_own_gap(grown):
     np.testing.assert_allclose(start.fitted.singular_values, plain.singular_values, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_more_points_than_were_fitted_ask_for_a_refit():
     x = swiss_roll(160).astype(np.float32)
     assert jaxlle.add_points(jaxlle.incremental_lle(x[:70], 2, k=8, tolerance=9), x[70:]).refit
@@ -73,6 +76,7 @@ def fitted():
     return x[:300], x[300:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["ltsa", "hessian_lle", "modified_lle", "lle"])
 def test_every_map_gives_training_rows_their_places_and_new_rows_a_near_one(fitted, method):
     x, new = fitted
@@ -101,6 +105,7 @@ def test_tangent_maps_carry_affine_functions_exactly(x64):
     check_grads(lambda y: jaxlle.tangent_transform(x[70:], x[:70], y, k=8), (jnp.asarray(y[:70]),), order=1)
 
 
+@pytest.mark.slow
 def test_the_place_by_tangents_is_where_the_cost_of_ltsa_is_least(x64):
     x = swiss_roll(120)
     y = np.asarray(jaxlle.ltsa(x[:-1], 2, k=9).points)
@@ -129,6 +134,7 @@ def test_eigenfunctions_are_nystroms_formula_on_the_kernel_of_lle(x64):
         jaxlle.eigenfunction_transform(x[60:], x[:60], out, k=8, shift=0.5)
 
 
+@pytest.mark.slow
 def test_kernel_maps_are_the_published_regression(x64):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))

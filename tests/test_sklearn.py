@@ -47,8 +47,11 @@ def test_scikit_learns_estimator_checks_pass_for_the_family(estimator, check):
     check(estimator)
 
 
+QUICK = ("NeighborhoodPreservingEmbedding", "SupervisedLocallyLinearEmbedding")
+
+
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in FAMILY])
 def test_members_of_the_family_keep_dtype_rows_names_and_pickles(data, name):
     x, labels = data.astype(np.float32), np.arange(120) % 2
     made = getattr(jaxlle.sklearn, name)(n_neighbors=10).set_output(transform="pandas")
@@ -79,7 +82,7 @@ def test_members_of_the_family_are_the_functions_of_the_library(data, x64):
     np.testing.assert_allclose(kernel.transform(data[:4] + 0.1), plain.transform(data[:4] + 0.1) * signs, atol=1e-6)
 
 
-def test_points_join_by_partial_fit_and_a_refit_is_counted(data):
+def test_points_join_by_partial_fit_and_a_refit_is_counted(data, x64):
     made = jaxlle.sklearn.IncrementalLocallyLinearEmbedding(n_neighbors=10, tolerance=9)
     made.partial_fit(data[:100])
     first = made.embedding_

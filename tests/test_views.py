@@ -15,16 +15,17 @@ def test_neighbors_by_paths_are_those_of_all_shortest_paths(x64):
     x = np.concatenate([swiss_roll(150), swiss_roll(150)[:6]])  # copies lie at distance 0, and are reached
     graph = jaxlle.knn(x, 5)
     dense = np.full((156, 156), np.inf)
-    dense[np.arange(156)[:, None], graph.indices] = np.maximum(graph.distances, 1e-300)  # 0 would be no edge
+    dense[np.arange(156)[:, None], graph.indices] = np.maximum(graph.distances, 1e-6)  # 0 is no edge
     paths = shortest_path(np.minimum(dense, dense.T), directed=False)
     np.fill_diagonal(paths, np.inf)
     found = jaxlle.geodesic_neighbors(x, 12, graph_k=5, block_bytes=2**17)
-    np.testing.assert_allclose(found.distances, np.sort(paths, axis=1)[:, :12], atol=1e-9)
-    np.testing.assert_allclose(np.take_along_axis(paths, np.asarray(found.indices), 1), found.distances, atol=1e-9)
+    np.testing.assert_allclose(found.distances, np.sort(paths, axis=1)[:, :12], atol=1e-5)
+    np.testing.assert_allclose(np.take_along_axis(paths, np.asarray(found.indices), 1), found.distances, atol=1e-5)
     ready = jaxlle.geodesic_neighbors(x, 12, graph=graph)
     np.testing.assert_array_equal(ready.indices, found.indices)
 
 
+@pytest.mark.slow
 def test_paths_do_not_jump_between_the_sheets_of_a_roll():
     t = np.repeat(np.linspace(5, 14, 90), 4)
     x = np.stack([t * np.cos(t), np.tile(np.arange(4.0), 90), t * np.sin(t)], axis=1).astype(np.float32)
@@ -82,6 +83,7 @@ def test_averaged_and_stacked_alignments_are_their_dense_sums(x64, views):
     assert subspace_angle(*outs) < 1e-6
 
 
+@pytest.mark.slow
 def test_one_view_twice_is_lle(x64, views):
     out = jaxlle.multiview_lle([views[0], views[0]], 2, k=8)
     assert subspace_angle(out.points, jaxlle.lle(views[0], 2, k=8).points) < 1e-8
@@ -107,6 +109,7 @@ def test_views_that_do_not_fit_are_refused(views):
         jaxlle.stack_alignments([jaxlle.lle_alignment(a, k=8), jaxlle.lle_alignment(a[1:], k=8)])
 
 
+@pytest.mark.slow
 def test_without_a_share_of_the_embedding_iterations_stand_still():
     x = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
     out = jaxlle.iterative_lle(x, 2, k=10, share=0.0, steps=4)
@@ -116,6 +119,7 @@ def test_without_a_share_of_the_embedding_iterations_stand_still():
     assert subspace_angle(out.embedding.points, expected.points) < 1e-2
 
 
+@pytest.mark.slow
 def test_iterations_draw_clusters_together():
     rng = np.random.default_rng(0)
     labels = np.arange(120) % 2

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import out_of_sample
@@ -22,7 +22,7 @@ NEIGHBORHOOD: dict = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
 }
 WEIGHTED: dict = {**NEIGHBORHOOD, "reg": [Interval(Real, 0, None, closed="left")]}
-SOLVED: dict = {**WEIGHTED, "solver": [str, callable], "random_state": ["random_state"]}
+SOLVED: dict = {**WEIGHTED, "solver": [StrOptions({"auto"}), callable], "random_state": ["random_state"]}
 
 
 def precision(X: np.ndarray) -> AbstractContextManager:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from sklearn.base import _fit_context
 
@@ -47,7 +48,7 @@ class NeighborhoodPreservingEmbedding(NeighborhoodTransformer):
         return self
 
     def _place(self, X: np.ndarray) -> Any:
-        return self.map_.transform(X)
+        return _apply(self.map_, X)
 
 
 class OrthogonalNeighborhoodPreservingProjection(NeighborhoodTransformer):
@@ -87,7 +88,7 @@ class OrthogonalNeighborhoodPreservingProjection(NeighborhoodTransformer):
         return self
 
     def _place(self, X: np.ndarray) -> Any:
-        return self.map_.transform(X)
+        return _apply(self.map_, X)
 
 
 class LinearLocalTangentSpaceAlignment(NeighborhoodTransformer):
@@ -125,7 +126,7 @@ class LinearLocalTangentSpaceAlignment(NeighborhoodTransformer):
         return self
 
     def _place(self, X: np.ndarray) -> Any:
-        return self.map_.transform(X)
+        return _apply(self.map_, X)
 
 
 def _keep(estimator: Any, made: linear.LinearMap) -> None:
@@ -133,3 +134,8 @@ def _keep(estimator: Any, made: linear.LinearMap) -> None:
     estimator.components_ = np.asarray(estimator.map_.matrix / estimator.map_.unit).T.astype(estimator._fit_X.dtype)
     estimator.costs_ = estimator.map_.values
     estimator.embedding_ = np.asarray(made.transform(estimator._fit_X))
+
+
+def _apply(made: linear.LinearMap, X: np.ndarray) -> jax.Array:
+    # The centre stays on the host, in float64, where it has the digits that data far from 0 need.
+    return made._replace(matrix=jnp.asarray(made.matrix), offset=jnp.asarray(made.offset)).transform(X)

@@ -190,7 +190,7 @@ def _draw(
     alignment: Alignment = weights_alignment(neighbors, posterior.sample(key))
     spectrum: Any = solver(alignment, min(dim + 1, alignment.shape[1] - 1), key, _hints(x))
     y = jnp.asarray(spectrum.vectors[:, :dim], alignment.blocks.dtype)
-    return jnp.asarray(procrustes(y, places).points), jnp.asarray(spectrum.converged)
+    return jnp.asarray(procrustes(y, places).aligned), jnp.asarray(spectrum.converged)
 
 
 def _hints(x: Any) -> Any:
