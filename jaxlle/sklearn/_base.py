@@ -56,7 +56,7 @@ class NeighborhoodTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             Array of shape (n_queries, n_components). A row of the training data gets its row of `embedding_`.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
+        X = np.asarray(validate_data(self, X, dtype=FLOATS, reset=False))
         with precision(self._fit_X):
             return np.asarray(self._place(X.astype(self._fit_X.dtype, copy=False)))
 
@@ -71,8 +71,9 @@ class NeighborhoodTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     def _read(self, X: Any) -> np.ndarray:
         """Check and keep the training data."""
-        self._fit_X: np.ndarray = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
-        return self._fit_X
+        X = np.asarray(validate_data(self, X, dtype=FLOATS, ensure_min_samples=2))
+        self._fit_X: np.ndarray = X
+        return X
 
     def _keep(self, result: Any) -> None:
         """Keep an `Embedding` as NumPy arrays."""

@@ -48,7 +48,7 @@ class NeighborhoodPreservingEmbedding(NeighborhoodTransformer):
         return self
 
     def _place(self, X: np.ndarray) -> Any:
-        return _apply(self.map_, X)
+        return _apply(self, X)
 
 
 class OrthogonalNeighborhoodPreservingProjection(NeighborhoodTransformer):
@@ -88,7 +88,7 @@ class OrthogonalNeighborhoodPreservingProjection(NeighborhoodTransformer):
         return self
 
     def _place(self, X: np.ndarray) -> Any:
-        return _apply(self.map_, X)
+        return _apply(self, X)
 
 
 class LinearLocalTangentSpaceAlignment(NeighborhoodTransformer):
@@ -126,7 +126,7 @@ class LinearLocalTangentSpaceAlignment(NeighborhoodTransformer):
         return self
 
     def _place(self, X: np.ndarray) -> Any:
-        return _apply(self.map_, X)
+        return _apply(self, X)
 
 
 def _keep(estimator: Any, made: linear.LinearMap) -> None:
@@ -136,6 +136,7 @@ def _keep(estimator: Any, made: linear.LinearMap) -> None:
     estimator.embedding_ = np.asarray(made.transform(estimator._fit_X))
 
 
-def _apply(made: linear.LinearMap, X: np.ndarray) -> jax.Array:
+def _apply(estimator: Any, X: np.ndarray) -> jax.Array:
+    made = estimator.map_
     # The centre stays on the host, in float64, where it has the digits that data far from 0 need.
     return made._replace(matrix=jnp.asarray(made.matrix), offset=jnp.asarray(made.offset)).transform(X)

@@ -189,7 +189,7 @@ class KernelLocallyLinearEmbedding(NeighborhoodTransformer):
     def _made_kernel(self) -> Kernel:
         if self.kernel == "linear":
             return jnp.dot
-        if self.kernel != "rbf":
+        if not isinstance(self.kernel, str):
             return self.kernel
         variance = float(self._fit_X.var())
         return _Gaussian(1 / (self._fit_X.shape[1] * (variance or 1)) if self.gamma is None else float(self.gamma))
@@ -369,7 +369,7 @@ class IncrementalLocallyLinearEmbedding(NeighborhoodTransformer):
         if not hasattr(self, "state_"):
             return self.fit(X)
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False).astype(self._fit_X.dtype, copy=False)
+        X = np.asarray(validate_data(self, X, dtype=FLOATS, reset=False), self._fit_X.dtype)
         with precision(X):
             state = incremental.add_points(self.state_, X)
             self._fit_X = np.asarray(state.x)

@@ -120,11 +120,7 @@ def incremental_lle(
     options = _Options(reg, float(tolerance), solver, scaling, disconnected, key, block_bytes)
     neighbors = knn(x, k, block_bytes=block_bytes)
     weights = barycentric_weights(x, neighbors, reg=reg, block_bytes=block_bytes)
-    empty = jnp.ones((), weights.dtype)
-    state = IncrementalEmbedding(
-        x, neighbors, weights, empty, empty, empty, empty, empty, np.zeros(0, bool), False, options
-    )
-    return _solved(state, dim, None)
+    return _solved(x, neighbors, weights, dim, options, None)
 
 
 def add_points(
@@ -195,12 +191,14 @@ def refit(state: IncrementalEmbedding) -> IncrementalEmbedding:
         >>> jaxlle.refit(more).fitted.points.shape
         (320, 2)
     """
-    return _solved(state, state.points.shape[1], state.modes)
+    return _solved(state.x, state.neighbors, state.weights, state.points.shape[1], state.options, state.modes)
 
 
-def _solved(state: IncrementalEmbedding, dim: int, start: Array | None) -> IncrementalEmbedding:
+def _solved(
+    x: Any, neighbors: Neighbors, weights: Float[Array, "n k"], dim: int, options: _Options, start: Array | None
+) -> IncrementalEmbedding:
     """Return the state after a full solve, with a few vectors more than the embedding needs."""
-    alignment, options = weights_alignment(state.neighbors, state.weights), state.options
+    alignment = weights_alignment(neighbors, weights)
     n = alignment.indices.shape[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GapWarning)  # at the cut behind the spare vectors; the other is told below
@@ -211,16 +209,17 @@ def _solved(state: IncrementalEmbedding, dim: int, start: Array | None) -> Incre
             scaling=options.scaling,
             disconnected=options.disconnected,
             key=options.key,
-            points=state.x,
+            points=x,
             start=start,
         )
     values, modes = jnp.asarray(wide.singular_values), jnp.asarray(wide.points)
     gap = (values[dim] - values[dim - 1]) / alignment.norm_bound() if len(values) > dim else wide.gap
     own = {"points": modes[:, :dim], "singular_values": values[:dim], "residuals": wide.residuals[:dim], "gap": gap}
     fitted = told(Embedding(**{**wide.__dict__, **own}))
-    one = jnp.ones((), modes.dtype)
-    fresh = {"points": modes[:, :dim], "fitted": fitted, "modes": modes, "growth": one, "angle": 0 * one}
-    return state._replace(**fresh, far=np.zeros(0, bool), refit=False)
+    one, nobody = jnp.ones((), modes.dtype), np.zeros(0, bool)
+    return IncrementalEmbedding(
+        x, neighbors, weights, modes[:, :dim], fitted, modes, one, 0 * one, nobody, False, options
+    )
 
 
 def _far_from(state: IncrementalEmbedding, x_new: Any, far: str) -> Bool[np.ndarray, " q"]:

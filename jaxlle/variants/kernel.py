@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Real
 
 from .. import _inputs
@@ -51,6 +53,7 @@ def kernel_alignment(
     """
     x = _inputs.as_points(x)
     check_spread(_inputs.standardize(x).points)
+    _check_kernel(kernel, x)
     if neighbors is None:
         neighbors = knn(x, k, metric=KernelDistance(kernel), block_bytes=block_bytes)
         warn_of_copies(neighbors)
@@ -108,3 +111,15 @@ def kernel_lle(
         x, kernel, k=k, reg=reg, regularizer=regularizer, neighbors=neighbors, block_bytes=block_bytes
     )
     return embed(alignment, dim, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=x)
+
+
+def _check_kernel(kernel: Kernel, x: Any) -> None:
+    """Raise at the eager door for a kernel that gives some point a negative square; others show in the weights."""
+    if _inputs.is_traced(x):
+        return
+    square = jax.vmap(lambda a: kernel(a, a))(jnp.asarray(x, _inputs.working_dtype(x)))
+    if not _inputs.is_traced(square) and bool((square < 0).any()):
+        raise ValueError(
+            f"The kernel is not positive definite: K(x, x) = {float(square.min()):.3g} at some x. Check its sign, or pass a metric "
+            f"to metric_weights instead."
+        )
