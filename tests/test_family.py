@@ -58,7 +58,7 @@ DISCONNECTABLE = [name for name in EMBEDDINGS if name != "geodesic"]
 FREE_OF_UNITS = [name for name in FAMILY if name != "kernel"]
 
 
-def members(names, quick=("lle", "guided", "npe")):
+def members(names, quick=("lle",)):
     """Return names as parameters, of which most are for the long run."""
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
@@ -92,7 +92,7 @@ def test_bad_points_are_refused_by_every_member(points, name, bad):
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
-@pytest.mark.parametrize("name", members(FAMILY, quick=("lle", "ltsa", "robust", "npe")))
+@pytest.mark.parametrize("name", members(FAMILY, quick=("ltsa", "npe")))
 def test_bad_requests_are_refused_by_every_member(points, name):
     for k in (0, 60):
         with pytest.raises(ValueError, match=r"k \(n_neighbors\) = |num_landmarks = "):
@@ -200,7 +200,7 @@ def test_a_graph_with_parts_too_small_for_paths_is_refused(points):
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.GapWarning")
-@pytest.mark.parametrize("name", ["modified", "hessian", "ltsa", "lltsa"])
+@pytest.mark.parametrize("name", members(["modified", "hessian", "ltsa", "lltsa"], quick=("ltsa",)))
 def test_neighborhoods_of_too_low_a_rank_are_warned_of(name):
     line = np.outer(np.arange(60.0), [1.0, 2.0, 3.0, 4.0]).astype(np.float32)
     line[::10, 1] += 0.5
@@ -244,6 +244,7 @@ def test_kernels_that_are_not_positive_are_refused(points):
         jaxlle.kernel_lle(points, 2, lambda a, b: jnp.log(jnp.dot(a, b)), k=K)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxlle.GapWarning")
 def test_an_increment_far_from_the_data_is_named(points):
     state = jaxlle.incremental_lle(points, 2, k=K)

@@ -120,6 +120,6 @@ def _check_kernel(kernel: Kernel, x: Any) -> None:
     square = jax.vmap(lambda a: kernel(a, a))(jnp.asarray(x, _inputs.working_dtype(x)))
     if not _inputs.is_traced(square) and bool((square < 0).any()):
         raise ValueError(
-            f"The kernel is not positive definite: K(x, x) = {float(square.min()):.3g} at some x. Check its sign, or pass a metric "
-            f"to metric_weights instead."
+            f"The kernel is not positive definite: K(x, x) = {float(square.min()):.3g} at some x. Check its sign; for "
+            f"a metric use metric_weights."
         )
