@@ -50,6 +50,10 @@ if TYPE_CHECKING:
     from .embedding import Embedding as Embedding
     from .embedding import embed as embed
     from .embedding import embed_components as embed_components
+    from .extension import KernelMap as KernelMap
+    from .extension import eigenfunction_transform as eigenfunction_transform
+    from .extension import kernel_map as kernel_map
+    from .extension import tangent_transform as tangent_transform
     from .feature_space import KernelDistance as KernelDistance
     from .feature_space import kernel_weights as kernel_weights
     from .feature_space import metric_weights as metric_weights
@@ -69,8 +73,27 @@ if TYPE_CHECKING:
     from .projection import drift as drift
     from .projection import project as project
     from .projection import training_residuals as training_residuals
+    from .variants.fusion import average_alignments as average_alignments
+    from .variants.fusion import fuse_views as fuse_views
+    from .variants.fusion import multiview_lle as multiview_lle
+    from .variants.fusion import stack_alignments as stack_alignments
+    from .variants.generative import GenerativeEmbedding as GenerativeEmbedding
+    from .variants.generative import WeightPosterior as WeightPosterior
+    from .variants.generative import generative_lle as generative_lle
+    from .variants.generative import weight_posterior as weight_posterior
+    from .variants.geodesic import geodesic_neighbors as geodesic_neighbors
+    from .variants.geodesic import isolle as isolle
+    from .variants.guided import GuidedEmbedding as GuidedEmbedding
+    from .variants.guided import guided_embed as guided_embed
+    from .variants.guided import guided_lle as guided_lle
     from .variants.hessian import hessian_alignment as hessian_alignment
     from .variants.hessian import hessian_lle as hessian_lle
+    from .variants.incremental import IncrementalEmbedding as IncrementalEmbedding
+    from .variants.incremental import add_points as add_points
+    from .variants.incremental import incremental_lle as incremental_lle
+    from .variants.incremental import refit as refit
+    from .variants.iterative import IterativeEmbedding as IterativeEmbedding
+    from .variants.iterative import iterative_lle as iterative_lle
     from .variants.kernel import kernel_alignment as kernel_alignment
     from .variants.kernel import kernel_lle as kernel_lle
     from .variants.landmarks import LandmarkEmbedding as LandmarkEmbedding
@@ -144,8 +167,15 @@ _NAMES = {
     "neighbors": ("Neighbors", "knn", "radius_neighbors"),
     "out_of_sample": ("inverse_transform", "transform"),
     "variants.landmarks": ("LandmarkEmbedding", "landmark_embed", "landmark_lle", "nystrom_lle"),
+    "extension": ("KernelMap", "eigenfunction_transform", "kernel_map", "tangent_transform"),
     "feature_space": ("KernelDistance", "kernel_weights", "metric_weights"),
+    "variants.fusion": ("average_alignments", "fuse_views", "multiview_lle", "stack_alignments"),
+    "variants.generative": ("GenerativeEmbedding", "WeightPosterior", "generative_lle", "weight_posterior"),
+    "variants.geodesic": ("geodesic_neighbors", "isolle"),
+    "variants.guided": ("GuidedEmbedding", "guided_embed", "guided_lle"),
     "variants.hessian": ("hessian_alignment", "hessian_lle"),
+    "variants.incremental": ("IncrementalEmbedding", "add_points", "incremental_lle", "refit"),
+    "variants.iterative": ("IterativeEmbedding", "iterative_lle"),
     "variants.kernel": ("kernel_alignment", "kernel_lle"),
     "variants.linear": (
         "LinearMap",

@@ -128,7 +128,7 @@ def embed(
         if disconnected == "largest" and len(components.sizes) > 1:
             return _embed_rows(alignment, np.flatnonzero(components.labels == 0), dim, solver, scaling, key, hints)
         _report(components, disconnected)
-    return _told(solve(alignment, dim, solver, scaling, key, hints))
+    return told(solve(alignment, dim, solver, scaling, key, hints))
 
 
 def embed_components(
@@ -192,7 +192,7 @@ def _embed_rows(
     if len(inner.closed) > 1:
         _report(inner, "warn")
     own = Hints(*(None if values is None else values[rows] for values in hints))
-    out = _told(solve(part, dim, solver, scaling, key, own))
+    out = told(solve(part, dim, solver, scaling, key, own))
     return Embedding(**{**out.__dict__, "rows": jnp.asarray(rows, jnp.int32)})
 
 
@@ -262,7 +262,7 @@ def _report(components: Components, disconnected: Disconnected) -> None:
     warnings.warn(text, DisconnectedGraphWarning, stacklevel=4)
 
 
-def _told(embedding: Embedding) -> Embedding:
+def told(embedding: Embedding) -> Embedding:
     """Warn of what the numbers say, outside jit."""
     if not bool(embedding.converged):
         warnings.warn(

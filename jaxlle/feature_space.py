@@ -52,6 +52,7 @@ def kernel_weights(
     *,
     reg: Real[ArrayLike, ""] = 1e-3,
     regularizer: Regularizer = trace_ridge,
+    query: Any = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "n k"]:
     """Compute barycentric weights in the feature space of a kernel (DeCoste 2001; Zhao and Zhang 2012).
@@ -64,6 +65,7 @@ def kernel_weights(
         kernel: positive semi-definite JAX function of two vectors; may close over traced parameters inside jit.
         reg: strength of the regularizer.
         regularizer: one of `jaxlle.regularizers`.
+        query: points to reconstruct, shape (q, d), if not the points themselves.
         block_bytes: memory that one block of points may take.
 
     Returns:
@@ -80,9 +82,11 @@ def kernel_weights(
     """
     x = _inputs.as_points(x)
     check_reg(reg, regularizer, neighbors.indices.shape[1], x.shape[1])
-    check_indices(neighbors, x.shape[0], x)
+    query = x if query is None else _inputs.as_points(query, "query")
+    check_indices(neighbors, x.shape[0], query)
     points = jnp.asarray(x, _inputs.working_dtype(x))
-    return checked(_solve_kernel(points, neighbors, reg, kernel, regularizer, block_bytes), reg)
+    source = jnp.asarray(query, points.dtype)
+    return checked(_solve_kernel(points, source, neighbors, reg, kernel, regularizer, block_bytes), reg)
 
 
 def metric_weights(
@@ -130,12 +134,18 @@ def metric_weights(
 
 @partial(jax.jit, static_argnames=("kernel", "regularizer", "block_bytes"))
 def _solve_kernel(
-    points: Array, neighbors: Neighbors, reg: Any, kernel: Kernel, regularizer: Regularizer, block_bytes: int
+    points: Array,
+    source: Array,
+    neighbors: Neighbors,
+    reg: Any,
+    kernel: Kernel,
+    regularizer: Regularizer,
+    block_bytes: int,
 ) -> Float[Array, "n k"]:
     one = jnp.ones((), points.dtype)
 
     def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
-        around, here = points[ids], points[i]
+        around, here = points[ids], source[i]
         cross = jax.vmap(lambda a: kernel(here, a))(around)
         inner = jax.vmap(lambda a: jax.vmap(lambda b: kernel(a, b))(around))(around)
         return kernel(here, here) - cross[:, None] - cross[None, :] + inner, jnp.ones(ids.shape, points.dtype), one

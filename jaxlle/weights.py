@@ -242,10 +242,10 @@ def check_reg(reg: Any, regularizer: Regularizer, k: int, d: int) -> None:
         )
 
 
-def checked(weights: Float[Array, "n k"], reg: Any) -> Float[Array, "n k"]:
+def checked(weights: Float[Array, "n *k"], reg: Any) -> Float[Array, "n *k"]:
     """Return the weights, raising at the eager door if some are not finite."""
     if not _inputs.is_traced(weights) and not _inputs.all_finite(weights):
-        bad = int((~jnp.isfinite(weights)).any(axis=1).sum())
+        bad = int((~jnp.isfinite(weights.reshape(weights.shape[0], -1))).any(axis=1).sum())
         raise ValueError(
             f"The weights of {bad} points are not finite in {weights.dtype} at reg = {reg}: their local Gram matrix is not "
             f"positive definite. Raise reg, use float64, or check that the kernel or the distances are valid."

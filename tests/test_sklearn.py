@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import jaxlle.sklearn
 from jaxlle.sklearn import LocallyLinearEmbedding
 from jaxlle.solvers import DenseQR
 
@@ -32,6 +33,67 @@ def data():
 )
 def test_scikit_learns_estimator_checks_pass_for_every_method(estimator, check):
     check(estimator)
+
+
+FAMILY = [name for name in jaxlle.sklearn.__all__ if name != "LocallyLinearEmbedding"]
+
+
+@pytest.mark.slow  # a minute for each
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks(
+    [getattr(jaxlle.sklearn, name)() for name in FAMILY], expected_failed_checks=lambda estimator: {}
+)
+def test_scikit_learns_estimator_checks_pass_for_the_family(estimator, check):
+    check(estimator)
+
+
+QUICK = ("NeighborhoodPreservingEmbedding", "SupervisedLocallyLinearEmbedding")
+
+
+@pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in FAMILY])
+def test_members_of_the_family_keep_dtype_rows_names_and_pickles(data, name):
+    x, labels = data.astype(np.float32), np.arange(120) % 2
+    made = getattr(jaxlle.sklearn, name)(n_neighbors=10).set_output(transform="pandas")
+    frame = made.fit(x, labels).transform(x[:9])
+    assert list(frame.columns) == [f"{name.lower()}{c}" for c in range(2)]
+    assert made.embedding_.dtype == frame.to_numpy().dtype == np.float32
+    np.testing.assert_allclose(frame, made.embedding_[:9], atol=1e-5)
+    again = pickle.loads(pickle.dumps(made))
+    np.testing.assert_array_equal(again.transform(x[:3] + 0.1), made.transform(x[:3] + 0.1))
+    wide = clone(made).set_output(transform="default").fit(data, labels)
+    assert wide.embedding_.dtype == wide.transform(data[:3]).dtype == np.float64
+    np.testing.assert_allclose(wide.transform(data[:9]), wide.embedding_[:9], atol=1e-12)
+
+
+def test_members_of_the_family_are_the_functions_of_the_library(data, x64):
+    labels = np.arange(120) % 2
+    made = jaxlle.sklearn.SupervisedLocallyLinearEmbedding(n_neighbors=10, alpha=0.05).fit(data, labels)
+    expected = jaxlle.supervised_lle(data, labels, 2, k=10, rule=jaxlle.Shift(0.05)).points
+    assert jaxlle.metrics.subspace_angle(made.embedding_, expected) < 1e-6
+    linear = jaxlle.sklearn.OrthogonalNeighborhoodPreservingProjection(n_neighbors=10).fit(data)
+    np.testing.assert_allclose(linear.components_ @ linear.components_.T, np.eye(2), atol=1e-12)
+    moved = (data[:5] - data.mean(axis=0)) @ linear.components_.T
+    np.testing.assert_allclose(linear.transform(data[:5]), moved, atol=1e-10)
+    kernel = jaxlle.sklearn.KernelLocallyLinearEmbedding(n_neighbors=10, kernel="linear").fit(data)
+    plain = LocallyLinearEmbedding(n_neighbors=10).fit(data)
+    assert jaxlle.metrics.subspace_angle(kernel.embedding_, plain.embedding_) < 1e-6
+    signs = np.sign((kernel.embedding_ * plain.embedding_).sum(axis=0))
+    np.testing.assert_allclose(kernel.transform(data[:4] + 0.1), plain.transform(data[:4] + 0.1) * signs, atol=1e-6)
+
+
+def test_points_join_by_partial_fit_and_a_refit_is_counted(data, x64):
+    made = jaxlle.sklearn.IncrementalLocallyLinearEmbedding(n_neighbors=10, tolerance=9)
+    made.partial_fit(data[:100])
+    first = made.embedding_
+    made.partial_fit(data[100:])
+    assert made.n_refits_ == 0
+    np.testing.assert_array_equal(made.embedding_[:100], first)
+    np.testing.assert_array_equal(made.transform(data[100:]), made.embedding_[100:])
+    eager = jaxlle.sklearn.IncrementalLocallyLinearEmbedding(n_neighbors=10, tolerance=0).fit(data[:100])
+    assert eager.partial_fit(data[100:]).n_refits_ == 1
+    plain = LocallyLinearEmbedding(n_neighbors=10).fit(data)
+    assert jaxlle.metrics.subspace_angle(eager.embedding_, plain.embedding_) < 1e-2
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Real
 
 from .. import _inputs
@@ -13,7 +15,7 @@ from ..neighbors import Neighbors, knn
 from ..regularizers import trace_ridge
 from ..solvers import Solver
 from ..weights import Regularizer
-from .standard import warn_of_copies, weights_alignment
+from .standard import check_spread, warn_of_copies, weights_alignment
 
 
 def kernel_alignment(
@@ -49,6 +51,9 @@ def kernel_alignment(
         >>> jaxlle.kernel_alignment(x, lambda a, b: jnp.exp(-jnp.sum((a - b) ** 2)), k=8).blocks.shape
         (60, 1, 9)
     """
+    x = _inputs.as_points(x)
+    check_spread(_inputs.standardize(x).points)
+    _check_kernel(kernel, x)
     if neighbors is None:
         neighbors = knn(x, k, metric=KernelDistance(kernel), block_bytes=block_bytes)
         warn_of_copies(neighbors)
@@ -106,3 +111,15 @@ def kernel_lle(
         x, kernel, k=k, reg=reg, regularizer=regularizer, neighbors=neighbors, block_bytes=block_bytes
     )
     return embed(alignment, dim, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=x)
+
+
+def _check_kernel(kernel: Kernel, x: Any) -> None:
+    """Raise at the eager door for a kernel that gives some point a negative square; others show in the weights."""
+    if _inputs.is_traced(x):
+        return
+    square = jax.vmap(lambda a: kernel(a, a))(jnp.asarray(x, _inputs.working_dtype(x)))
+    if not _inputs.is_traced(square) and bool((square < 0).any()):
+        raise ValueError(
+            f"The kernel is not positive definite: K(x, x) = {float(square.min()):.3g} at some x. Check its sign; for "
+            f"a metric use metric_weights."
+        )

@@ -20,7 +20,7 @@ from ..solvers._coarse import Choice, Interpolation, block_rows, interpolate
 from ..solvers._dense import bottom
 from ..solvers._rows import Rows, product
 from ..solvers._spectrum import NO_HINTS
-from .standard import lle, lle_alignment
+from .standard import check_dim, lle, lle_alignment
 
 
 class LandmarkEmbedding(NamedTuple):
@@ -135,6 +135,7 @@ def landmark_lle(
         (3, 2)
     """
     x = _inputs.as_points(x)
+    dim = check_dim(dim, k, x.shape, "euclidean")
     alignment = lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes)
     return landmark_embed(
         alignment,

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Real
@@ -20,6 +19,7 @@ from ..alignment import Alignment, check_alignment
 from ..neighbors import Neighbors
 from .ltsa import ltsa_alignment
 from .standard import lle_alignment
+from .supervised import read_classes
 
 
 class LinearMap(NamedTuple):
@@ -258,7 +258,7 @@ def discriminant_projection(
     Args:
         alignment: of the n points, by any variant.
         x: the points, shape (n, d).
-        labels: one a point, of any kind that NumPy can sort, shape (n,).
+        labels: as for `supervised_neighbors`; a point without a label takes part in the cost alone.
         dim: outputs, at most one fewer than the classes.
         reg: ridge of the within-class cost, relative to its mean.
 
@@ -278,12 +278,11 @@ def discriminant_projection(
     """
     standard = _checked(alignment, x)
     n, d = standard.points.shape
-    names, members = np.unique(np.asarray(labels), return_inverse=True)
-    if members.shape != (n,):
-        raise ValueError(f"labels has shape {np.shape(labels)}, but there must be one for each of {n} points.")
-    most = min(len(names) - 1, d)
-    _inputs.check_count(dim, "dim (n_components)", 1, most, f"there are {len(names)} classes and {d} features")
-    shares = jax.nn.one_hot(members, len(names), dtype=standard.points.dtype)
+    classes = read_classes(labels, n)
+    shares = jnp.where(classes.known[:, None], classes.probabilities, 0).astype(standard.points.dtype)
+    count = int((shares.sum(axis=0) > 0).sum())
+    most = min(count - 1, d)
+    _inputs.check_count(dim, "dim (n_components)", 1, most, f"there are {count} classes and {d} features")
     matrix, mean, values = _discriminate(alignment, standard.points, shares, reg, dim)
     return LinearMap(matrix, standard.center, standard.unit, -_product(mean, matrix), values)
 
@@ -342,7 +341,8 @@ def _discriminate(
     """Return the matrix, the mean of the points, and the roots of the ratios."""
     mean = points.mean(axis=0)
     counts = shares.sum(axis=0)
-    means = _product(shares.T, points - mean) / jnp.sqrt(counts)[:, None]  # S is the Gram matrix of these rows
+    sizes = jnp.sqrt(jnp.where(counts > 0, counts, 1))
+    means = _product(shares.T, points - mean) / sizes[:, None]  # S is the Gram matrix of these rows
     tall = alignment.matvec(points - mean)
     ridge = jnp.sqrt(reg * jnp.sum(tall**2) / points.shape[1])
     triangle = jnp.linalg.qr(jnp.concatenate([tall, ridge * jnp.eye(points.shape[1], dtype=tall.dtype)]), mode="r")

@@ -29,7 +29,9 @@ def reliability(
     In every neighbourhood, the point included, a weighted PCA of dim components is fitted by iteratively reweighted least
     squares: members at distance e from the fitted plane get Huber's weight, 1 up to c and c / e beyond, with c half the mean
     distance in the unweighted fit. A point's score is the sum over its neighbourhoods of its weight, normalised to sum to one in
-    each (Chang and Yeung 2006, Pattern Recognition 39:1053), divided here by their number, and by the largest score.
+    each (Chang and Yeung 2006, Pattern Recognition 39:1053), divided here by their number, and by the largest score. Public code
+    after that paper also takes half the mean as c, but renews it in every step and measures squared distances; held fixed, it
+    gives the weights of one convex Huber cost.
 
     Args:
         x: points, shape (n, d).

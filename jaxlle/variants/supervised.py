@@ -45,8 +45,9 @@ class Shift:
 class Warp:
     """Bound distances within a class by 1 and let those across grow: enhanced supervised LLE (Zhang 2009).
 
-    ``sqrt(1 - exp(-D^2 / beta))`` within a class and ``sqrt(exp(D^2 / beta)) - alpha`` across. With class probabilities the two
-    are mixed in the share of Delta.
+    ``sqrt(1 - exp(-D^2 / beta))`` within a class and ``sqrt(exp(D^2 / beta)) - alpha`` across (Zhang 2009, Pattern Recognition
+    Letters 30:1208). With class probabilities the two are mixed in the share of Delta. Published code takes the mean distance as
+    beta, which then changes with the units of the data; the mean squared distance does not.
 
     Attributes:
         alpha: lets points of different classes that lie close be neighbours: in [0, 1].
@@ -68,7 +69,7 @@ class Warp:
 Rule = Callable[[Array, Array, Array, Array], Array]
 
 
-class _Classes(NamedTuple):
+class Classes(NamedTuple):
     """Class probabilities of n points, and which of them have a label at all."""
 
     probabilities: Float[Array, "n c"]
@@ -106,7 +107,7 @@ def supervised_neighbors(
     x = _inputs.as_points(x)
     n = x.shape[0]
     _inputs.check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points less itself")
-    classes = _classes(labels, n, k)
+    classes = read_classes(labels, n, k)
     standard = _inputs.standardize(x)
     found = _nearest(standard.points, standard.unit, classes, k, rule, block_bytes)
     return Neighbors(found[1], found[0])
@@ -174,7 +175,7 @@ def supervised_lle(
 
 @partial(jax.jit, static_argnames=("k", "rule", "block_bytes"))
 def _nearest(
-    points: Float[Array, "n d"], unit: Any, classes: _Classes, k: int, rule: Rule, block_bytes: int
+    points: Float[Array, "n d"], unit: Any, classes: Classes, k: int, rule: Rule, block_bytes: int
 ) -> tuple[Array, Array]:
     n, d = points.shape
 
@@ -194,7 +195,8 @@ def _nearest(
     return map_rows(nearest, jnp.arange(n), block_bytes, cost)
 
 
-def _classes(labels: Any, n: int, k: int) -> _Classes:
+def read_classes(labels: Any, n: int, k: int = 0) -> Classes:
+    """Return the classes of n points from labels or class probabilities; warn of classes of no more than k members."""
     values = labels if isinstance(labels, jax.Array) else np.asarray(labels)
     if values.ndim not in (1, 2) or values.shape[0] != n:
         raise ValueError(
@@ -202,14 +204,14 @@ def _classes(labels: Any, n: int, k: int) -> _Classes:
             f"each of {n} points."
         )
     if values.ndim == 2:
-        return _Classes(_probabilities(values), jnp.ones(n, bool))
+        return Classes(_probabilities(values), jnp.ones(n, bool))
     host = np.asarray(values)
     if any(v is None or v != v for v in host.tolist()):
         raise ValueError("labels has missing values: give points without a label the label -1.")
     names, members = np.unique(host, return_inverse=True)
     known = np.ones(n, bool) if host.dtype.kind not in "if" else host != -1
     _tell_small(names, members[known], k)
-    return _Classes(jax.nn.one_hot(members, len(names)), jnp.asarray(known))
+    return Classes(jax.nn.one_hot(members, len(names)), jnp.asarray(known))
 
 
 def _probabilities(values: Any) -> Float[Array, "n c"]:

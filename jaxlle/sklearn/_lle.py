@@ -1,30 +1,28 @@
-"""The scikit-learn face: estimators that drop in for scikit-learn's own."""
+"""Locally linear embedding with scikit-learn's own parameters, and a metric."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from . import distances, out_of_sample
-from .neighbors import Algorithm, knn
-from .solvers import DenseQR, SparseLU
-from .variants import hessian, ltsa, modified, standard
+from .. import distances, out_of_sample
+from ..neighbors import Algorithm, knn
+from ..solvers import DenseQR, SparseLU
+from ..variants import hessian, ltsa, modified, standard
+from ._base import NeighborhoodTransformer, precision, random_key
 
 _METHODS = ("standard", "hessian", "modified", "ltsa")
 _ALGORITHMS: dict[str, Algorithm] = {"auto": "auto", "brute": "brute", "kd_tree": "kd_tree", "ball_tree": "auto"}
 
 
-class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class LocallyLinearEmbedding(NeighborhoodTransformer):
     """Locally linear embedding as a scikit-learn estimator, with a metric.
 
     Takes what `sklearn.manifold.LocallyLinearEmbedding` takes, and `metric`. float32 and float64 input give float32
@@ -116,9 +114,8 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> "LocallyLinearEmbedding":
         """Embed X, array-like of shape (n_samples, n_features); y is ignored. Returns self."""
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        key_seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        with _precision(X):
+        X = self._read(X)
+        with precision(X):
             algorithm = _ALGORITHMS[self.neighbors_algorithm]
             neighbors = (
                 None if algorithm == "auto" else knn(X, self.n_neighbors, metric=self.metric, algorithm=algorithm)
@@ -130,46 +127,17 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 solver=self._solver(),
                 metric=self.metric,
                 neighbors=neighbors,
-                key=jax.random.key(key_seed),
+                key=random_key(self.random_state),
             )
-            self.result_ = jax.tree.map(np.asarray, out)
-        self.embedding_ = self.result_.points
-        self.reconstruction_error_ = float(np.sum(self.result_.singular_values.astype(np.float64) ** 2))
-        self._fit_X = X
+            self._keep(out)
         return self
-
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
-        """Embed X, array-like of shape (n_samples, n_features), and return the embedding; y is ignored."""
-        return self.fit(X, y, **fit_params).embedding_
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Embed new points by the barycentric weights of their neighbours in the training data.
-
-        Args:
-            X: array-like of shape (n_queries, n_features); distances to the training data if precomputed.
-
-        Returns:
-            Array of shape (n_queries, n_components). A row of the training data gets its row of `embedding_`.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        with _precision(self._fit_X):
-            out = out_of_sample.transform(
-                X.astype(self._fit_X.dtype, copy=False),
-                self._fit_X,
-                jnp.asarray(self.embedding_),
-                k=self.n_neighbors,
-                reg=self.reg,
-                metric=self.metric,
-            )
-            return np.asarray(out)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Map points of the embedding space, shape (n_queries, n_components), back to data space."""
         check_is_fitted(self)
         if self.metric == distances.PRECOMPUTED:
             raise ValueError("inverse_transform needs the data, but the estimator was fitted on precomputed distances.")
-        with _precision(self._fit_X):
+        with precision(self._fit_X):
             X = np.asarray(X, self._fit_X.dtype)
             out = out_of_sample.inverse_transform(X, self.embedding_, self._fit_X, k=self.n_neighbors, reg=self.reg)
             return np.asarray(out)
@@ -177,7 +145,6 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.pairwise = self.metric == distances.PRECOMPUTED
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     @property
@@ -187,9 +154,9 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         metric: Any = self.metric if isinstance(self.metric, str) else (lambda a, b: float(self.metric(a, b)))
         return NearestNeighbors(n_neighbors=self.n_neighbors, algorithm="brute", metric=metric).fit(self._fit_X)
 
-    @property
-    def _n_features_out(self) -> int:
-        return self.embedding_.shape[1]
+    def _place(self, X: np.ndarray) -> Any:
+        y = jnp.asarray(self.embedding_)
+        return out_of_sample.transform(X, self._fit_X, y, k=self.n_neighbors, reg=self.reg, metric=self.metric)
 
     def _pipeline(self) -> Callable:
         weighted = {"standard": standard.lle, "modified": modified.modified_lle}
@@ -203,8 +170,3 @@ class LocallyLinearEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if self.eigen_solver == "dense":
             return DenseQR(max_iterations=self.max_iter)
         return self.eigen_solver
-
-
-def _precision(X: np.ndarray) -> AbstractContextManager:
-    """Compute in X's own precision, whatever JAX's global switch says."""
-    return jax.enable_x64(X.dtype == np.float64)

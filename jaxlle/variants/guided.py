@@ -1,0 +1,227 @@
+"""Guided LLE: an embedding that shall depend on labels, or on any side information, as well as fit the data."""
+
+import warnings
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, ArrayLike, Float, Real
+
+from .. import _inputs
+from .._search import BLOCK_BYTES
+from .._warnings import GapWarning
+from ..alignment import Alignment
+from ..embedding import Disconnected, Embedding, Scaling, embed
+from ..neighbors import Neighbors
+from ..solvers import Solver
+from .standard import check_dim, lle_alignment
+from .supervised import read_classes
+
+
+class GuidedEmbedding(NamedTuple):
+    """An embedding between the data's and the labels'.
+
+    Attributes:
+        embedding: its singular values are ``|B y|``, its residuals those of the guided problem, and so what the modes left out.
+        dependence: HSIC of each column with the labels, as a share of the largest that any column can have, shape (dim,).
+    """
+
+    embedding: Embedding
+    dependence: Float[Array, " dim"]
+
+
+def guided_embed(
+    alignment: Alignment,
+    labels: Any,
+    dim: int,
+    *,
+    guidance: Real[ArrayLike, ""] = 0.5,
+    modes: int | None = None,
+    solver: Solver | Literal["auto"] = "auto",
+    scaling: Scaling = "unit",
+    disconnected: Disconnected = "warn",
+    key: Array | None = None,
+    points: Any = None,
+) -> GuidedEmbedding:
+    """Embed by the bottom of an alignment, less the dependence on labels.
+
+    Minimises ``tr(Y^T ((1 - g) M - g s^2 H K H) Y)`` over centred orthonormal Y: the cost of the alignment, M = B^T B, against
+    the Hilbert-Schmidt independence criterion between Y and the labels, ``tr(Y^T H K H Y)`` up to a factor, with K the labels'
+    kernel and H the centring (after Alipanahi and Ghodsi 2011, guided LLE, Pattern Recognition Letters 32:1029; how that paper
+    weighs the two terms was not at hand). HKH is scaled to norm 1, and s is the dim-th singular value of B, so that g = 1/2
+    trades one column of the plain embedding for full dependence, whatever the data. g = 0 is the plain embedding.
+
+    Y is sought among the bottom singular vectors of B, the smoothest functions on the manifold, by a small dense problem: exact
+    with all n - 1 of them, and the residuals say what a few leave out. No derivative.
+
+    Args:
+        alignment: of the n points, by any variant.
+        labels: one class a point, of any kind that NumPy can sort, shape (n,), -1 for none: K is 1 within a class and 0 across;
+            or features of the side information, shape (n, q), for their linear kernel: targets of a regression, class
+            probabilities.
+        dim: number of columns.
+        guidance: g, in [0, 1).
+        modes: singular vectors to seek among. None: 32, or 4 for each column and class if that is more.
+        solver: as for `embed`.
+        scaling: as for `embed`.
+        disconnected: as for `embed`.
+        key: as for `embed`.
+        points: as for `embed`.
+
+    Returns:
+        GuidedEmbedding.
+
+    Raises:
+        ValueError: as `embed`; also for guidance out of range, and labels that are missing, of the wrong length or all equal.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 3))
+        >>> alignment = jaxlle.lle_alignment(x, k=8)
+        >>> out = jaxlle.guided_embed(alignment, x[:, 0] > 0, 2, guidance=0.9)
+        >>> bool(out.dependence[0] > jaxlle.guided_embed(alignment, x[:, 0] > 0, 2, guidance=0.0).dependence.max())
+        True
+    """
+    if not _inputs.is_traced(guidance) and not 0 <= float(jnp.asarray(guidance)) < 1:
+        raise ValueError(
+            f"guidance = {guidance} is not allowed: it must be in [0, 1), 0 for an embedding without labels."
+        )
+    n = alignment.indices.shape[0]
+    dim = _inputs.check_count(dim, "dim (n_components)", 1, n - 1, "fewer than the points")
+    features = _label_features(labels, n, alignment.blocks.dtype)
+    if modes is None:
+        modes = min(n - 1, max(32, 4 * (dim + features.shape[1])))
+    modes = _inputs.check_count(modes, "modes", dim, n - 1, "at least dim, and fewer than the points")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GapWarning)  # at the cut behind the modes, where nothing hangs on it
+        plain = embed(alignment, modes, solver=solver, disconnected=disconnected, key=key, points=points)
+    part = _rows_of(alignment, plain)
+    fixed = lax.stop_gradient((part, plain.singular_values, plain.points))
+    parts = _turn(*fixed, features[plain.rows], jnp.asarray(guidance, features.dtype), dim, scaling == "covariance")
+    found, dependence = parts[:-1], parts[-1]
+    names = ("points", "singular_values", "residuals", "gap")
+    return GuidedEmbedding(Embedding(**{**plain.__dict__, **dict(zip(names, found, strict=True))}), dependence)
+
+
+def guided_lle(
+    x: Any,
+    labels: Any,
+    dim: int,
+    *,
+    k: int,
+    guidance: Real[ArrayLike, ""] = 0.5,
+    modes: int | None = None,
+    reg: Real[ArrayLike, ""] = 1e-3,
+    solver: Solver | Literal["auto"] = "auto",
+    neighbors: Neighbors | None = None,
+    scaling: Scaling = "unit",
+    disconnected: Disconnected = "warn",
+    key: Array | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> GuidedEmbedding:
+    """Embed points by LLE guided by labels: see `guided_embed`.
+
+    Args:
+        x: points, shape (n, d).
+        labels: as for `guided_embed`.
+        dim: number of columns, at most d.
+        k: neighbours a point.
+        guidance: as for `guided_embed`.
+        modes: as for `guided_embed`.
+        reg: strength of the regularizer of the weights.
+        solver: one of `jaxlle.solvers`, or "auto".
+        neighbors: a ready graph to use in place of `knn`.
+        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
+        disconnected: "warn", "error" or "largest": see `embed`.
+        key: seeds the solver's start; None: key(0).
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        GuidedEmbedding.
+
+    Raises:
+        ValueError: as `lle` and `guided_embed`.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 3))
+        >>> jaxlle.guided_lle(x, x[:, 0] > 0, 2, k=8).embedding.points.shape
+        (100, 2)
+    """
+    x = _inputs.as_points(x)
+    dim = check_dim(dim, k, x.shape, "euclidean")
+    alignment = lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes)
+    return guided_embed(
+        alignment,
+        labels,
+        dim,
+        guidance=guidance,
+        modes=modes,
+        solver=solver,
+        scaling=scaling,
+        disconnected=disconnected,
+        key=key,
+        points=x,
+    )
+
+
+def _label_features(labels: Any, n: int, dtype: Any) -> Float[Array, "n q"]:
+    """Return F with HKH = F F^T of norm 1: centred over the points that have a label, and 0 for the others."""
+    values = labels if isinstance(labels, jax.Array) else np.asarray(labels)
+    if values.ndim == 2:
+        values = _inputs.as_points(values, "labels")
+        if values.shape[0] != n:
+            raise ValueError(f"labels has {values.shape[0]} rows, but there must be one for each of {n} points.")
+        features, known = _inputs.standardize(values).points.astype(dtype), jnp.ones(n, bool)
+    else:
+        classes = read_classes(values, n)
+        features, known = classes.probabilities.astype(dtype), classes.known
+    kept = jnp.where(known[:, None], features, 0)
+    centered = jnp.where(known[:, None], kept - kept.sum(axis=0) / jnp.maximum(known.sum(), 1), 0)
+    size = jnp.linalg.svd(_product(centered.T, centered), compute_uv=False)[0]
+    if not _inputs.is_traced(size) and not bool(size > 4 * n * jnp.finfo(dtype).eps ** 2):
+        raise ValueError("All labels are equal, or none is known: there is nothing to guide the embedding by.")
+    return centered / jnp.sqrt(jnp.where(size > 0, size, 1))
+
+
+def _rows_of(alignment: Alignment, plain: Embedding) -> Alignment:
+    """Return the alignment of the rows that were embedded, if they were not all."""
+    n = alignment.indices.shape[0]
+    if plain.points.shape[0] == n:
+        return alignment
+    place = jnp.zeros(n, jnp.int32).at[plain.rows].set(jnp.arange(plain.points.shape[0], dtype=jnp.int32))
+    return Alignment(place[alignment.indices[plain.rows]], alignment.blocks[plain.rows])
+
+
+@partial(jax.jit, static_argnames=("dim", "covariance"))
+def _turn(
+    alignment: Alignment,
+    values: Float[Array, " p"],
+    vectors: Float[Array, "n p"],
+    features: Float[Array, "n q"],
+    guidance: Float[Array, ""],
+    dim: int,
+    covariance: bool,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Return the points, their costs' roots, the residuals, the gap, and the dependence."""
+    square = jnp.where(values[dim - 1] > 0, values[dim - 1] ** 2, 1)
+    inside = _product(vectors.T, features)
+    small = (1 - guidance) * jnp.diag(values**2 / square) - guidance * _product(inside, inside.T)
+    levels, turn = jnp.linalg.eigh(small)
+    y = _product(vectors, turn[:, :dim])
+    cost, seen = alignment.matvec(y), _product(features.T, y)
+    applied = (1 - guidance) * alignment.rmatvec(cost) - guidance * square * _product(features, seen)
+    residuals = jnp.linalg.norm(applied - square * levels[:dim] * y, axis=0)
+    left = levels[dim] - levels[dim - 1] if len(levels) > dim else jnp.array(jnp.inf, levels.dtype)
+    gap = left / jnp.maximum(jnp.abs(levels).max(), jnp.finfo(levels.dtype).tiny)
+    top = jnp.take_along_axis(y, jnp.argmax(jnp.abs(y), axis=0)[None], axis=0)
+    size = jnp.sqrt(jnp.asarray(y.shape[0], y.dtype)) if covariance else 1
+    roots = jnp.linalg.norm(cost, axis=0)
+    return y * jnp.where(top < 0, -1, 1) * size, roots, residuals, gap, jnp.sum(seen**2, axis=0)
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.dot(a, b, precision=lax.Precision.HIGHEST)

@@ -1,0 +1,116 @@
+"""Iterative LLE: weights from the data and the embedding together, in turns with the embedding."""
+
+import warnings
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Real
+
+from .. import _inputs
+from .._search import BLOCK_BYTES
+from ..embedding import Disconnected, Embedding, Scaling, embed
+from ..neighbors import Neighbors, knn
+from ..solvers import Solver
+from .fusion import fuse_views
+from .robust import simplex_weights
+from .standard import check_dim, check_spread, weights_alignment
+
+
+class IterativeEmbedding(NamedTuple):
+    """The last of several embeddings, each of which chose the neighbours of the next.
+
+    Attributes:
+        embedding: the last.
+        neighbors: its graph.
+        changes: share of the neighbours that each step replaced, shape (steps,); 0 in the last: a fixed point was reached.
+    """
+
+    embedding: Embedding
+    neighbors: Neighbors
+    changes: Float[Array, " steps"]
+
+
+def iterative_lle(
+    x: Any,
+    dim: int,
+    *,
+    k: int,
+    share: Real[ArrayLike, ""] = 0.5,
+    steps: int = 5,
+    reg: Real[ArrayLike, ""] = 1e-3,
+    solver: Solver | Literal["auto"] = "auto",
+    scaling: Scaling = "unit",
+    disconnected: Disconnected = "warn",
+    key: Array | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> IterativeEmbedding:
+    """Embed points by LLE on neighbours and convex weights in the data and the last embedding together.
+
+    Starting from the data alone, neighbours and weights w >= 0 are found in the kernel ``(1 - share) K_x + share K_y``, K_x and
+    K_y the linear kernels of the data and of the embedding, both of mean 1 (`fuse_views`), and the points embedded by those
+    weights, until the graph stays as it is (after Kong, Ding, Huang and Nie 2012, ICML). Clusters draw together: it is for
+    clustering and semi-supervised learning, as in that paper. Theirs is a sparse w >= 0 over all points and a normalised cut as
+    the embedding; here w lives on k neighbours and the embedding is LLE's own.
+
+    Args:
+        x: points, shape (n, d).
+        dim: dimensions of the embedding, at most d.
+        k: neighbours a point.
+        share: of the embedding in the kernel, in [0, 1).
+        steps: embeddings after the first, at most; outside jit it stops at a fixed point.
+        reg: strength of the ridge of the weights.
+        solver: one of `jaxlle.solvers`, or "auto".
+        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
+        disconnected: "warn" or "error": see `embed`.
+        key: seeds the solver's start; None: key(0).
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        IterativeEmbedding. Warnings are those of the last embedding.
+
+    Raises:
+        ValueError: as `lle`; also for share or steps out of range.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 200).points
+        >>> jaxlle.iterative_lle(x, 2, k=10, steps=2).changes.shape
+        (2,)
+    """
+    x = _inputs.as_points(x)
+    dim = check_dim(dim, k, x.shape, "euclidean")
+    steps = _inputs.check_count(steps, "steps", 1, None, "embeddings after the first")
+    if not _inputs.is_traced(share) and not 0 <= float(jnp.asarray(share)) < 1:
+        raise ValueError(f"share = {share} is not allowed: it must be in [0, 1), 0 for the data alone.")
+    if disconnected == "largest":
+        raise ValueError("disconnected = 'largest' drops points, which the next step needs: drop them before.")
+    check_spread(_inputs.standardize(x).points)
+
+    def step(points: Any) -> tuple[Embedding, Neighbors, list]:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            neighbors = knn(points, k, block_bytes=block_bytes)
+            alignment = weights_alignment(
+                neighbors, simplex_weights(points, neighbors, reg=reg, block_bytes=block_bytes)
+            )
+            out = embed(
+                alignment, dim, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=points
+            )
+        return out, neighbors, told
+
+    (out, neighbors, told), changes = step(x), []
+    for _ in range(steps):
+        old = neighbors
+        out, neighbors, told = step(fuse_views([x, out.points], shares=jnp.stack([1 - jnp.asarray(share), share])))
+        changes.append(_replaced(old, neighbors))
+        if not _inputs.is_traced(changes[-1]) and float(changes[-1]) == 0:
+            break
+    for warning in told:
+        warnings.warn(warning.message, stacklevel=2)
+    return IterativeEmbedding(out, neighbors, jnp.stack(changes))
+
+
+def _replaced(old: Neighbors, new: Neighbors) -> Float[Array, ""]:
+    """Return the share of the new neighbours that are not among the old."""
+    kept = (new.indices[:, :, None] == old.indices[:, None, :]).any(axis=2)
+    return 1 - kept.mean()
