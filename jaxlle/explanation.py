@@ -88,9 +88,9 @@ def influence(function: Map, x: Any, row: int) -> Float[Array, "c n d"]:
     """Return how one row of the outputs changes with every feature of every point: ``dy_row / dx``.
 
     For maps that all points decide together, such as ``lambda x: jaxlle.lle(x, 2, k=12).points``: which points, and which
-    of their pixels, hold this one in its place. The axes of an embedding are a gauge, which `jaxlle.derivatives` holds still; the norm
-    over outputs does not depend on it. An embedding stays as it is when all points move alike, so its influences sum to zero
-    over the points.
+    of their pixels, hold this one in its place. The axes of an embedding are a gauge, which `jaxlle.derivatives` holds still;
+    the norm over outputs does not depend on it. An embedding stays as it is when all points move alike, so its influences
+    sum to zero over the points.
 
     Args:
         function: from points (n, d) to outputs (n, c).
