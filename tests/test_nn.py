@@ -1,6 +1,7 @@
 """The Flax NNX face: the head, the training loop, checkpoints; and the same losses in other frameworks."""
 
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -121,6 +122,24 @@ def test_damaged_and_foreign_checkpoints_are_refused(ring, tmp_path):
         linear().fit(ring, epochs=2, **options)
 
 
+def test_a_checkpoint_cut_short_is_refused_and_the_one_before_it_goes_on(ring, tmp_path):
+    options = {"batch_size": 32, "progress": False, "checkpoint_dir": tmp_path / "steps"}
+    whole = linear()
+    whole.fit(ring, epochs=3, batch_size=32, progress=False)
+    linear().fit(ring, epochs=2, metrics_path=tmp_path / "metrics.jsonl", **options)
+    written = (tmp_path / "metrics.jsonl").read_text()
+    for file in (tmp_path / "steps" / "2" / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"it is damaged.*remove its folder to resume from the one before"):
+        linear().fit(ring, epochs=3, metrics_path=tmp_path / "metrics.jsonl", **options)
+    assert (tmp_path / "metrics.jsonl").read_text() == written
+    shutil.rmtree(tmp_path / "steps" / "2")
+    resumed = linear()
+    assert [m["epoch"] for m in resumed.fit(ring, epochs=3, **options)] == [1, 2]
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(whole, nnx.Param), nnx.state(resumed, nnx.Param))
+
+
 def test_a_decoder_a_schedule_a_refresh_and_a_half_precision_encoder(ring):
     encoder = nnx.Linear(3, 2, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
     decoder = nnx.Linear(2, 3, rngs=nnx.Rngs(1))
@@ -159,6 +178,14 @@ def test_bad_requests_are_refused(ring):
         linear().fit(ring, epochs=1, batch_size=1)
     with pytest.raises(ValueError, match="k \\(n_neighbors\\) = 64"):
         linear(k=64).fit(ring, epochs=1)
+    with pytest.raises(ValueError, match="k \\(n_neighbors\\) = 6"):
+        linear().partial_fit(ring[:6])
+    neighbors, weights = linear().graph(ring)
+    with pytest.raises(ValueError, match="do not sum to one"):
+        linear().fit(ring, epochs=1, graph=lambda epoch: (neighbors, 2 * weights))
+    outside = neighbors._replace(indices=neighbors.indices.at[0, 0].set(N))
+    with pytest.raises(ValueError, match="indices from"):
+        linear().partial_fit(ring, graph=(outside, weights))
     with pytest.raises(ValueError, match="NaN"):
         linear().fit(np.where(np.arange(3) == 1, np.nan, ring), epochs=1)
     with pytest.raises(ValueError, match="no decoder"):
@@ -169,6 +196,30 @@ def test_bad_requests_are_refused(ring):
         OrthonormalHead(3)(jnp.ones((9, 2)))
     with pytest.raises(FloatingPointError, match="lower the learning rate"):
         linear(optimizer=optax.sgd(float("nan"))).fit(ring, epochs=2, batch_size=32, progress=False)
+
+
+def test_a_loss_that_is_no_number_costs_no_checkpoint(ring, tmp_path):
+    options = {"batch_size": 32, "progress": False, "checkpoint_dir": tmp_path}
+    linear().fit(ring, epochs=2, **options)
+    with pytest.raises(FloatingPointError, match="in epoch 2"):
+        linear(optimizer=optax.adam(float("nan"))).fit(ring, epochs=9, **options)
+    assert [m["epoch"] for m in linear().fit(ring, epochs=3, **options)] == [2]
+
+
+def test_a_batch_with_nan_shows_in_the_step_s_metrics(ring):
+    model = linear()
+    batch = jaxlle.neighborhood_batches(ring, *model.graph(ring), batch_size=N).batch(0)
+    assert np.isnan(train_step(model, batch._replace(points=batch.points.at[3].set(jnp.nan)))["loss"])
+
+
+def test_a_step_on_repeated_points_and_a_rank_deficient_batch_is_finite():
+    x = np.repeat(np.random.default_rng(0).normal(size=(8, 3)), 4, axis=0).astype(np.float32)
+    x[:, 2] = x[:, 0]
+    model = linear(k=4)
+    with jax.debug_nans(True):
+        metrics = model.partial_fit(x)
+    assert np.isfinite(list(metrics.values())).all()
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 
 def test_the_step_is_public_and_compiles_once(ring):

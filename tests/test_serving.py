@@ -140,7 +140,7 @@ def test_truncated_foreign_and_misfitting_files_are_refused_and_change_nothing(k
     whole = file.read_bytes()
     for spoilt in (whole[: len(whole) // 2], b"", b"neither"):
         file.write_bytes(spoilt)
-        with pytest.raises(ValueError, match="truncated, malformed"):
+        with pytest.raises(ValueError, match=r"truncated, malformed|or no array"):
             load_model(file, model)
     np.savez(file, weights=np.ones(3))
     with pytest.raises(ValueError, match="holds no model: it holds weights"):
