@@ -1,7 +1,9 @@
 """The Flax NNX face: the head, the training loop, checkpoints; and the same losses in other frameworks."""
 
+import io
 import json
 import shutil
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -102,6 +104,9 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(ring, tmp_path):
     assert [m["epoch"] for m in resumed.fit(ring, epochs=4, **options)] == [2, 3]
     lines = [[json.loads(a) for a in (tmp_path / f).read_text().splitlines()] for f in ("whole.jsonl", "parts.jsonl")]
     assert lines[0] == lines[1]
+    events = [file.read_bytes() for file in tmp_path.glob("events*")]  # TensorBoard's, one file a run
+    assert len(events) == 3
+    assert all(name in data for data in events for name in (b"cost", b"directions"))
     jax.tree.map(np.testing.assert_array_equal, nnx.state(whole, nnx.Param), nnx.state(resumed, nnx.Param))
     assert resumed.fit(ring, epochs=4, **options) == []
 
@@ -163,6 +168,33 @@ def test_a_decoder_a_schedule_a_refresh_and_a_half_precision_encoder(ring):
     before = float(model.step[...])
     assert model.partial_fit(ring[:20])["cost"] > 0
     assert model.step[...] == before + 1
+
+
+def test_a_new_graph_takes_effect_from_its_epoch_on_and_the_same_one_changes_nothing(ring):
+    neighbors, weights = linear().graph(ring)
+    graphs = {"none": None, "same": (neighbors, weights), "other": (neighbors, jnp.full_like(weights, 1 / 6))}
+
+    def costs(name):
+        history = linear().fit(ring, epochs=3, batch_size=N, graph=lambda e: graphs[name] if e == 1 else None)
+        return [metrics["cost"] for metrics in history]
+
+    none, same, other = map(costs, graphs)
+    assert none == same
+    assert none[0] == other[0]
+    assert other[1] > 2 * none[1]
+
+
+def test_progress_is_drawn_on_a_terminal_alone(ring, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for kind, expected in ((Terminal, ["epoch 1/2", "epoch 2/2"]), (io.StringIO, [])):
+        monkeypatch.setattr("sys.stderr", kind())
+        linear().fit(ring, epochs=2, batch_size=N)
+        drawn = sys.stderr.getvalue()
+        assert [line.split("  ")[0] for line in drawn.split("\r")[1:]] == expected
+        assert drawn.endswith("\n") == bool(expected)
 
 
 def test_training_stops_where_nothing_is_gained(ring):
