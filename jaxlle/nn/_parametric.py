@@ -64,7 +64,8 @@ class ParametricLLE(nnx.Module):
             reg: strength of the weights' regularizer.
             decoder: any NNX module from (b, dim) to (b, D).
             penalty: weight of the decoder's error, or an Optax schedule of the step.
-            optimizer: from Optax; None: adam(1e-3).
+            optimizer: from Optax; None: adam(1e-3). On a densely sampled manifold the cost is 1e-7 and less; give Adam an eps
+                below its gradient then, such as 1e-16.
             momentum: of the head's running statistics.
         """
         self.encoder, self.decoder = nnx.data(encoder), nnx.data(decoder)
