@@ -1,8 +1,8 @@
 """Maps of new points as files: arrays to restore, or a program to run where there is no jaxlle. Neither holds a pickle.
 
 `save_map` and `restore_map` keep the arrays of an out-of-sample map with a versioned header, which this and every later
-jaxlle reads (a network's: `nn.save_model`). `export_map` and `load_map` keep any map as StableHLO for CPU, GPU and TPU, which needs
-nothing but JAX.
+jaxlle reads (a network's: `nn.save_model`). `export_map` and `load_map` keep any map as StableHLO for CPU, GPU and TPU, which
+needs nothing but JAX.
 """
 
 import importlib.util
