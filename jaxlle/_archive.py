@@ -73,12 +73,13 @@ def read(path: str | Path, kind: str, version: int) -> tuple[dict[str, Any], dic
 
 
 def _header(entry: Any) -> dict[str, Any]:
+    """Return the header, or nothing if there is none of ours."""
+    kinds = {"kind": str, "version": int, "readable_from": int, "dtypes": dict}
     try:
         found = json.loads(bytes(entry))
-        complete = {"kind", "version", "readable_from", "dtypes"} <= set(found)
-    except (TypeError, ValueError):
+        return found if all(isinstance(found[name], kind) for name, kind in kinds.items()) else {}
+    except (TypeError, ValueError, KeyError, IndexError):
         return {}
-    return found if complete else {}
 
 
 def _restored(a: np.ndarray, dtype: str | None) -> np.ndarray:

@@ -130,6 +130,9 @@ def facts(known: OutOfSampleMap) -> dict[str, Any]:
 def unpack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> OutOfSampleMap:
     """Return the map that `pack` and `facts` took apart."""
     found = {name.removeprefix("map/"): a for name, a in arrays.items()}
+    missing = {"points", "embedding"} - found.keys() | {"k", "reg"} - header.keys()
+    if missing:
+        raise ValueError(f"The file lacks {', '.join(sorted(missing))}: it was not written by save_map or save_model.")
     graph = {name: jnp.asarray(found[name]) for name in Neighbors._fields if name in found}
     neighbors = Neighbors(**{"distances": None, **graph}) if "indices" in graph else None
     return OutOfSampleMap(found["points"], found["embedding"], header["k"], header["reg"], neighbors)

@@ -128,6 +128,12 @@ def test_a_file_of_a_later_version_is_read_if_it_only_adds_and_refused_if_it_mus
         restore_map(rewritten(readable_from=5))
     with pytest.raises(ValueError, match="holds no out-of-sample map: it holds model"):
         restore_map(rewritten(kind="model"))
+    for spoilt in ({"version": "two"}, {"dtypes": None}):
+        with pytest.raises(ValueError, match="holds no out-of-sample map"):
+            restore_map(rewritten(**spoilt))
+    del arrays["map/embedding"]
+    with pytest.raises(ValueError, match="The file lacks embedding"):
+        restore_map(rewritten())
 
 
 def test_truncated_foreign_and_misfitting_files_are_refused_and_change_nothing(known, tmp_path):
