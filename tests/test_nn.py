@@ -307,3 +307,12 @@ def test_equinox_uses_the_same_losses(ring):
 def test_bare_arrays_use_the_same_losses(ring):
     values = descend(cost_of(ring, lambda p, x: x @ p["w"]), {"w": 0.1 * jax.random.normal(jax.random.key(0), (3, 2))})
     assert values[-1] < 0.5 * values[0]
+
+
+@pytest.mark.slow
+def test_an_encoder_reaches_the_exact_embedding_of_a_swiss_roll_and_maps_held_out_points_as_well_as_its_own():
+    from benchmarks.learning import encoder
+
+    (row,) = encoder(n=1500, held_out=300, seeds=1, graphs=("LLE, k = 20, reg 0.1",))
+    assert row["cosine"] > 0.99
+    assert row["encoder"] < 1.5 * row["encoder own"] < 0.005
