@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from . import derivatives as derivatives
     from . import dimension as dimension
     from . import distances as distances
+    from . import explanation as explanation
     from . import losses as losses
     from . import metrics as metrics
     from . import nn as nn
@@ -134,6 +135,7 @@ _MODULES = (
     "derivatives",
     "dimension",
     "distances",
+    "explanation",
     "losses",
     "metrics",
     "nn",

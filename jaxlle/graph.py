@@ -1,6 +1,5 @@
 """Neighbour graphs: taking one from another index, and finding the parts that it falls into."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from ._archive import replacing
 from ._files import opened
 from ._inputs import is_traced
 from .neighbors import Neighbors
@@ -200,13 +200,8 @@ def save_neighbors(path: str | Path, neighbors: Neighbors) -> None:
     if path.suffix != ".npz":
         raise ValueError(f"{path} has the suffix {path.suffix!r}: a graph is saved as .npz.")
     arrays = {name: np.asarray(a) for name, a in neighbors._asdict().items() if a is not None}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez(file, **{"format": np.int64(_FORMAT), **arrays})  # pyright: ignore[reportArgumentType]
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez(file, **{"format": np.int64(_FORMAT), **arrays})  # pyright: ignore[reportArgumentType]
 
 
 def load_neighbors(path: str | Path) -> Neighbors:

@@ -13,6 +13,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from ._choosing import Grid
 from ._diagnostics import Diagnosis
 from .embedding import Embedding
+from .explanation import Explanation
 from .neighbors import Neighbors
 
 _MAX_CLASSES = 20  # labels beyond this many are drawn as a scale, not as classes
@@ -208,6 +209,81 @@ def diagnosis(facts: Diagnosis, y: Any) -> Figure:
     axes[1, 0].set(title="condition of the local problems", xlabel="power of ten", ylabel="points")
     spectrum(facts.singular_values, ax=axes[1, 1]).set_title("singular values")
     return figure
+
+
+def explanation(
+    found: Explanation,
+    z: Any,
+    bank: Any,
+    image_shape: tuple[int, int],
+    *,
+    sensitivity: Any = None,
+    output: int | None = None,
+    count: int = 4,
+) -> Figure:
+    """Draw how images' outputs are accounted for: the image, what moves its output, and the neighbours that stand for it.
+
+    A row an image: itself with f(z); the pixels that raise (red) and lower (blue) the output, by the slopes along the data and,
+    if given, by the map's own derivative; then the neighbours of the largest contributions, with those.
+
+    Args:
+        found: from `jaxlle.explanation.explain`.
+        z: the images that were explained, shape (q, d).
+        bank: the known ones, shape (n, d).
+        image_shape: height and width, with product d.
+        sensitivity: from `jaxlle.explanation.sensitivity`, shape (q, c, d).
+        output: which output; None takes each image's largest.
+        count: neighbours to show.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: if the images do not match, or there is no such output.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (50, 6))
+        >>> out = jaxlle.explanation.explain(lambda x: x[:, :2], x[:3], x[3:], 5)
+        >>> len(jaxlle.plot.explanation(out, x[:3], x[3:], (2, 3)).axes)
+        18
+    """
+    z, bank = _points(z), _points(bank)
+    f = np.asarray(found.outputs)
+    if z.shape != (len(f), bank.shape[1]) or image_shape[0] * image_shape[1] != z.shape[1]:
+        raise ValueError(
+            f"{len(f)} explained images of shape {image_shape} do not match z of shape {z.shape} and a bank of {bank.shape}."
+        )
+    if output is not None and not 0 <= output < f.shape[1]:
+        raise ValueError(f"output = {output} is not allowed: the map has {f.shape[1]}, counted from 0.")
+    chosen = f.argmax(axis=1) if output is None else np.full(len(f), output)
+    maps = [np.asarray(a) for a in (found.slopes, sensitivity) if a is not None]
+    count = min(count, found.weights.shape[1])
+    columns = 1 + len(maps) + count
+    figure, axes = plt.subplots(
+        len(f), columns, figsize=(1.5 * columns, 1.8 * len(f)), squeeze=False, layout="constrained"
+    )
+    for row, (place, c) in enumerate(zip(axes, chosen, strict=True)):
+        _explained_row(place, found, row, int(c), z, bank, [a[row, c] for a in maps], image_shape)
+    return figure
+
+
+def _explained_row(
+    axes: Any, found: Explanation, row: int, c: int, z: Any, bank: Any, maps: list, shape: tuple[int, int]
+) -> None:
+    axes[0].imshow(z[row].reshape(shape), cmap="gray_r")
+    axes[0].set_title(f"f{c} = {float(found.outputs[row, c]):.3g}", fontsize="small")
+    for ax, values, name in zip(axes[1:], maps, ("slopes", "sensitivity"), strict=False):
+        reach = float(np.abs(values).max()) or 1.0
+        ax.imshow(values.reshape(shape), cmap="RdBu_r", vmin=-reach, vmax=reach)
+        ax.set_title(name, fontsize="small")
+    shares = np.asarray(found.contributions)[row, :, c]
+    near = axes[1 + len(maps) :]
+    for ax, j in zip(near, np.argsort(-np.abs(shares), kind="stable")[: len(near)], strict=True):
+        ax.imshow(bank[int(found.neighbors.indices[row, j])].reshape(shape), cmap="gray_r")
+        ax.set_title(f"{shares[j]:+.3g}", fontsize="small")
+    for ax in axes:
+        ax.set(xticks=[], yticks=[])
 
 
 def _points(y: Any) -> np.ndarray:

@@ -321,6 +321,17 @@ def test_bad_batches_are_refused(batch):
     assert np.isnan(jax.jit(losses.lle_loss)(y.at[0].set(jnp.nan), near, w))
 
 
+def test_a_neighbor_out_of_range_is_refused_and_shows_inside_jit(batch):
+    y = jnp.asarray(batch[0], jnp.float32)
+    neighbors = jaxlle.knn(y, 2)
+    bad = neighbors._replace(indices=neighbors.indices.at[0, 0].set(6))
+    with pytest.raises(ValueError, match="indices from 0 to 6, but x has 6 rows"):
+        losses.batch_lle_loss(y, y, k=2, neighbors=bad)
+    loss = jax.jit(lambda graph: losses.batch_lle_loss(y, y, k=2, neighbors=graph))
+    assert np.isnan(loss(bad))
+    assert np.isfinite(loss(neighbors))
+
+
 def test_shapes_that_do_not_fit_are_named(batch):
     y, near, w, _, _ = batch
     with pytest.raises(ValueError, match=r"\(6, 3\).*\(5, 4, 3\) do not fit"):

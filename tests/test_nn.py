@@ -1,6 +1,9 @@
 """The Flax NNX face: the head, the training loop, checkpoints; and the same losses in other frameworks."""
 
+import io
 import json
+import shutil
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -101,6 +104,9 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(ring, tmp_path):
     assert [m["epoch"] for m in resumed.fit(ring, epochs=4, **options)] == [2, 3]
     lines = [[json.loads(a) for a in (tmp_path / f).read_text().splitlines()] for f in ("whole.jsonl", "parts.jsonl")]
     assert lines[0] == lines[1]
+    events = [file.read_bytes() for file in tmp_path.glob("events*")]  # TensorBoard's, one file a run
+    assert len(events) == 3
+    assert all(name in data for data in events for name in (b"cost", b"directions"))
     jax.tree.map(np.testing.assert_array_equal, nnx.state(whole, nnx.Param), nnx.state(resumed, nnx.Param))
     assert resumed.fit(ring, epochs=4, **options) == []
 
@@ -119,6 +125,24 @@ def test_damaged_and_foreign_checkpoints_are_refused(ring, tmp_path):
     meta.write_text("{")
     with pytest.raises(ValueError, match="cannot be restored"):
         linear().fit(ring, epochs=2, **options)
+
+
+def test_a_checkpoint_cut_short_is_refused_and_the_one_before_it_goes_on(ring, tmp_path):
+    options = {"batch_size": 32, "progress": False, "checkpoint_dir": tmp_path / "steps"}
+    whole = linear()
+    whole.fit(ring, epochs=3, batch_size=32, progress=False)
+    linear().fit(ring, epochs=2, metrics_path=tmp_path / "metrics.jsonl", **options)
+    written = (tmp_path / "metrics.jsonl").read_text()
+    for file in (tmp_path / "steps" / "2" / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"it is damaged.*remove its folder to resume from the one before"):
+        linear().fit(ring, epochs=3, metrics_path=tmp_path / "metrics.jsonl", **options)
+    assert (tmp_path / "metrics.jsonl").read_text() == written
+    shutil.rmtree(tmp_path / "steps" / "2")
+    resumed = linear()
+    assert [m["epoch"] for m in resumed.fit(ring, epochs=3, **options)] == [1, 2]
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(whole, nnx.Param), nnx.state(resumed, nnx.Param))
 
 
 def test_a_decoder_a_schedule_a_refresh_and_a_half_precision_encoder(ring):
@@ -146,6 +170,33 @@ def test_a_decoder_a_schedule_a_refresh_and_a_half_precision_encoder(ring):
     assert model.step[...] == before + 1
 
 
+def test_a_new_graph_takes_effect_from_its_epoch_on_and_the_same_one_changes_nothing(ring):
+    neighbors, weights = linear().graph(ring)
+    graphs = {"none": None, "same": (neighbors, weights), "other": (neighbors, jnp.full_like(weights, 1 / 6))}
+
+    def costs(name):
+        history = linear().fit(ring, epochs=3, batch_size=N, graph=lambda e: graphs[name] if e == 1 else None)
+        return [metrics["cost"] for metrics in history]
+
+    none, same, other = map(costs, graphs)
+    assert none == same
+    assert none[0] == other[0]
+    assert other[1] > 2 * none[1]
+
+
+def test_progress_is_drawn_on_a_terminal_alone(ring, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for kind, expected in ((Terminal, ["epoch 1/2", "epoch 2/2"]), (io.StringIO, [])):
+        monkeypatch.setattr("sys.stderr", kind())
+        linear().fit(ring, epochs=2, batch_size=N)
+        drawn = sys.stderr.getvalue()
+        assert [line.split("  ")[0] for line in drawn.split("\r")[1:]] == expected
+        assert drawn.endswith("\n") == bool(expected)
+
+
 def test_training_stops_where_nothing_is_gained(ring):
     model = linear(optimizer=optax.sgd(0.0))
     history = model.fit(ring, epochs=50, batch_size=N, patience=2, progress=False)
@@ -159,6 +210,14 @@ def test_bad_requests_are_refused(ring):
         linear().fit(ring, epochs=1, batch_size=1)
     with pytest.raises(ValueError, match="k \\(n_neighbors\\) = 64"):
         linear(k=64).fit(ring, epochs=1)
+    with pytest.raises(ValueError, match="k \\(n_neighbors\\) = 6"):
+        linear().partial_fit(ring[:6])
+    neighbors, weights = linear().graph(ring)
+    with pytest.raises(ValueError, match="do not sum to one"):
+        linear().fit(ring, epochs=1, graph=lambda epoch: (neighbors, 2 * weights))
+    outside = neighbors._replace(indices=neighbors.indices.at[0, 0].set(N))
+    with pytest.raises(ValueError, match="indices from"):
+        linear().partial_fit(ring, graph=(outside, weights))
     with pytest.raises(ValueError, match="NaN"):
         linear().fit(np.where(np.arange(3) == 1, np.nan, ring), epochs=1)
     with pytest.raises(ValueError, match="no decoder"):
@@ -169,6 +228,30 @@ def test_bad_requests_are_refused(ring):
         OrthonormalHead(3)(jnp.ones((9, 2)))
     with pytest.raises(FloatingPointError, match="lower the learning rate"):
         linear(optimizer=optax.sgd(float("nan"))).fit(ring, epochs=2, batch_size=32, progress=False)
+
+
+def test_a_loss_that_is_no_number_costs_no_checkpoint(ring, tmp_path):
+    options = {"batch_size": 32, "progress": False, "checkpoint_dir": tmp_path}
+    linear().fit(ring, epochs=2, **options)
+    with pytest.raises(FloatingPointError, match="in epoch 2"):
+        linear(optimizer=optax.adam(float("nan"))).fit(ring, epochs=9, **options)
+    assert [m["epoch"] for m in linear().fit(ring, epochs=3, **options)] == [2]
+
+
+def test_a_batch_with_nan_shows_in_the_step_s_metrics(ring):
+    model = linear()
+    batch = jaxlle.neighborhood_batches(ring, *model.graph(ring), batch_size=N).batch(0)
+    assert np.isnan(train_step(model, batch._replace(points=batch.points.at[3].set(jnp.nan)))["loss"])
+
+
+def test_a_step_on_repeated_points_and_a_rank_deficient_batch_is_finite():
+    x = np.repeat(np.random.default_rng(0).normal(size=(8, 3)), 4, axis=0).astype(np.float32)
+    x[:, 2] = x[:, 0]
+    model = linear(k=4)
+    with jax.debug_nans(True):
+        metrics = model.partial_fit(x)
+    assert np.isfinite(list(metrics.values())).all()
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 
 def test_the_step_is_public_and_compiles_once(ring):
@@ -224,3 +307,12 @@ def test_equinox_uses_the_same_losses(ring):
 def test_bare_arrays_use_the_same_losses(ring):
     values = descend(cost_of(ring, lambda p, x: x @ p["w"]), {"w": 0.1 * jax.random.normal(jax.random.key(0), (3, 2))})
     assert values[-1] < 0.5 * values[0]
+
+
+@pytest.mark.slow
+def test_an_encoder_reaches_the_exact_embedding_of_a_swiss_roll_and_maps_held_out_points_as_well_as_its_own():
+    from benchmarks.learning import encoder
+
+    (row,) = encoder(n=1500, held_out=300, seeds=1, graphs=("LLE, k = 20, reg 0.1",))
+    assert row["cosine"] > 0.99
+    assert row["encoder"] < 1.5 * row["encoder own"] < 0.005

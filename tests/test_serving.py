@@ -1,5 +1,7 @@
 """Exported maps: the same numbers in a process that has no jaxlle, and files that are refused."""
 
+import dataclasses
+import json
 import subprocess
 import sys
 
@@ -10,8 +12,9 @@ import pytest
 from flax import nnx
 
 import jaxlle
-from jaxlle.nn import ParametricLLE
-from jaxlle.serving import export_map, load_map
+from jaxlle import _archive
+from jaxlle.nn import ParametricLLE, load_model, save_model
+from jaxlle.serving import OutOfSampleMap, export_map, load_map, restore_map, save_map
 
 pytest.importorskip("flatbuffers")
 
@@ -31,7 +34,7 @@ def test_an_encoder_and_the_out_of_sample_map_run_where_there_is_no_jaxlle(tmp_p
     bank = jnp.asarray(x)
     model = ParametricLLE(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), 2, k=6)
     model.fit(x, epochs=1, batch_size=20, progress=False)
-    maps = {"encoder": (model, None), "transform": (lambda z: jaxlle.transform(z, bank, bank[:, :2], k=6), 1)}
+    maps = {"encoder": (model, None), "transform": (OutOfSampleMap(bank, bank[:, :2], k=6), 1)}
     np.save(tmp_path / "x.npy", new)
     for name, (function, rows) in maps.items():
         (tmp_path / f"{name}.bin").write_bytes(export_map(function, 3, rows=rows))
@@ -57,3 +60,124 @@ def test_a_function_that_needs_its_number_of_rows_says_so():
     bank = jax.random.normal(jax.random.key(0), (20, 3))
     with pytest.raises(ValueError, match="pass rows=1"):
         export_map(lambda z: z if z.shape[0] > 5 else jaxlle.project(z, bank, 3).points, 3)
+
+
+def test_a_program_of_a_newer_jax_and_one_for_other_platforms_are_refused(tmp_path):
+    file = tmp_path / "map.bin"
+    call = jax.export.deserialize(bytearray(export_map(lambda x: 2 * x, 1)))
+    newer = dataclasses.replace(call, calling_convention_version=99)
+    broken = dataclasses.replace(call, mlir_module_serialized=b"ML\xefR newer")
+    for data in (newer.serialize(), broken.serialize(), export_map(lambda x: 2 * x, 1, platforms=("tpu",))):
+        file.write_bytes(data)
+        with pytest.raises(ValueError, match="for other platforms, or from a newer JAX"):
+            load_map(file)
+
+
+@pytest.fixture
+def known():
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    return OutOfSampleMap(x, x[:, :2] * 3, k=6, reg=1e-2, neighbors=jaxlle.knn(x, 6))
+
+
+def encoder(width=2, seed=0, dtype=jnp.float32):
+    return ParametricLLE(nnx.Linear(3, width, param_dtype=dtype, rngs=nnx.Rngs(seed)), width, k=6)
+
+
+def test_a_saved_map_computes_the_same(known, tmp_path):
+    save_map(tmp_path / "map.npz", known)
+    again = restore_map(tmp_path / "map.npz")
+    new = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
+    np.testing.assert_array_equal(again(new), known(new))
+    np.testing.assert_array_equal(known(new), jaxlle.transform(new, known.points, known.embedding, k=6, reg=1e-2))
+    jax.tree.map(np.testing.assert_array_equal, again.neighbors, known.neighbors)
+    assert list(tmp_path.iterdir()) == [tmp_path / "map.npz"]
+    bare = dataclasses.replace(known, neighbors=None)
+    save_map(tmp_path / "map.npz", bare)
+    assert restore_map(tmp_path / "map.npz").neighbors is None
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_saved_model_computes_the_same_and_brings_its_data_along(known, tmp_path, dtype):
+    model, file = encoder(dtype=dtype), tmp_path / "model.npz"
+    model.fit(known.points, epochs=2, batch_size=20, progress=False)
+    save_model(file, model, known)
+    other = encoder(seed=1, dtype=dtype)
+    found = load_model(file, other)
+    assert other.encoder.kernel[...].dtype == dtype
+    np.testing.assert_array_equal(other(jnp.asarray(known.points)), model(jnp.asarray(known.points)))
+    np.testing.assert_array_equal(found(known.points[:3] + 0.1), known(known.points[:3] + 0.1))
+    assert int(other.step[...]) == 4
+    with np.load(file, allow_pickle=False) as archive:
+        assert not [name for name in archive.files if "opt" in name]
+
+
+def test_a_file_of_a_later_version_is_read_if_it_only_adds_and_refused_if_it_must_be(known, tmp_path):
+    file = tmp_path / "map.npz"
+    save_map(file, known)
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    header = json.loads(bytes(arrays["header"]))
+
+    def rewritten(**changes):
+        text = json.dumps({**header, "version": 7, "unheard of": [1], **changes}).encode()
+        np.savez(file, **{**arrays, "header": np.frombuffer(text, np.uint8), "map/unheard": np.ones(2)})
+        return file
+
+    np.testing.assert_array_equal(restore_map(rewritten()).points, known.points)
+    with pytest.raises(ValueError, match="version 7 of its format and needs 5 or later; this jaxlle reads up to 1"):
+        restore_map(rewritten(readable_from=5))
+    with pytest.raises(ValueError, match="holds no out-of-sample map: it holds model"):
+        restore_map(rewritten(kind="model"))
+    for spoilt in ({"version": "two"}, {"dtypes": None}):
+        with pytest.raises(ValueError, match="holds no out-of-sample map"):
+            restore_map(rewritten(**spoilt))
+    del arrays["map/embedding"]
+    with pytest.raises(ValueError, match="The file lacks embedding"):
+        restore_map(rewritten())
+
+
+def test_truncated_foreign_and_misfitting_files_are_refused_and_change_nothing(known, tmp_path):
+    file = tmp_path / "model.npz"
+    save_model(file, encoder(), known)
+    model = encoder(width=3)
+    before = jax.tree.map(jnp.copy, nnx.state(model))
+    with pytest.raises(ValueError, match=r"encoder/bias is float32\[2\] there and float32\[3\] here"):
+        load_model(file, model)
+    whole = file.read_bytes()
+    for spoilt in (whole[: len(whole) // 2], b"", b"neither"):
+        file.write_bytes(spoilt)
+        with pytest.raises(ValueError, match=r"truncated, malformed|or no array"):
+            load_model(file, model)
+    np.savez(file, weights=np.ones(3))
+    with pytest.raises(ValueError, match="holds no model: it holds weights"):
+        load_model(file, model)
+    np.savez(file, weights=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="pickled objects"):
+        load_model(file, model)
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        load_model(tmp_path / "none.npz", model)
+    with pytest.raises(ValueError, match=r"suffix '.bin': a model is saved as .npz"):
+        save_model(tmp_path / "model.bin", model)
+    jax.tree.map(np.testing.assert_array_equal, before, nnx.state(model))
+
+
+def test_parts_that_do_not_belong_together_are_refused(known):
+    with pytest.raises(ValueError, match="do not belong together"):
+        OutOfSampleMap(known.points, known.embedding[1:], k=6)
+    with pytest.raises(ValueError, match="neighbors has 40 rows"):
+        OutOfSampleMap(known.points[1:], known.embedding[1:], k=6, neighbors=known.neighbors)
+
+
+def test_a_save_that_fails_leaves_the_file_as_it_was(tmp_path):
+    file = tmp_path / "a.npz"
+    _archive.write(file, "thing", 1, 1, {"a": np.ones(2)})
+
+    def spoil():
+        with _archive.replacing(file) as part:
+            part.write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        spoil()
+    assert _archive.read(file, "thing", 1)[1]["a"].tolist() == [1, 1]
+    assert list(tmp_path.iterdir()) == [file]

@@ -16,6 +16,34 @@ Conventions. Half precisions are computed in float32. `where[b]` says which anch
 what is masked may be anything, NaN too. `reduction` is "mean" or "sum" over anchors, or "none". `axis_name` sums over the
 devices of a `jax.shard_map` (or a named `vmap`) before dividing, so the value is that of the whole batch. Everything runs
 under jit, vmap and grad, with finite gradients where points coincide.
+
+In any framework. A loss of arrays goes wherever outputs are; neighbours and weights are found once:
+
+    >>> import jax, jax.numpy as jnp, jaxlle
+    >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 60).points
+    >>> neighbors = jaxlle.knn(x, 8)
+    >>> weights = jaxlle.barycentric_weights(x, neighbors)
+    >>> def loss(y):
+    ...     return jaxlle.losses.lle_loss(y, y[neighbors.indices], weights) + jaxlle.losses.log_det_penalty(y)
+
+Bare arrays:
+
+    >>> jax.grad(lambda a: loss(x @ a["w"]))({"w": jnp.eye(3)[:, :2]})["w"].shape
+    (3, 2)
+
+Flax Linen (Flax NNX: `jaxlle.nn`):
+
+    >>> from flax import linen
+    >>> model = linen.Dense(2)
+    >>> jax.grad(lambda p: loss(model.apply(p, x)))(model.init(jax.random.key(0), x))["params"]["kernel"].shape
+    (3, 2)
+
+Equinox:
+
+    >>> import equinox
+    >>> model = equinox.nn.Linear(3, 2, key=jax.random.key(0))
+    >>> equinox.filter_grad(lambda m: loss(jax.vmap(m)(x)))(model).weight.shape
+    (2, 3)
 """
 
 from ._guards import covariance_penalty, log_det_penalty, participation_ratio, relative_cost, variance_hinge

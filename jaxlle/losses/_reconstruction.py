@@ -162,7 +162,7 @@ def batch_lle_loss(
     weights = barycentric_weights(x, neighbors, reg=reg, regularizer=regularizer)
     return lle_loss(
         y,
-        y[neighbors.indices],
+        y.at[neighbors.indices].get(mode="fill", fill_value=jnp.nan),  # inside jit an index out of range shows
         weights,
         mask=neighbors.mask,
         weight_gradient=weight_gradient,

@@ -2,10 +2,11 @@
 
 The losses need none of this: they take arrays, and a training step of one's own with them is three lines. Here are a layer
 that makes collapse impossible, and `ParametricLLE`, an encoder whose `fit` is a plain loop over `train_step` to copy
-and change.
+and change; `save_model` and `load_model` keep what was learned.
 """
 
 from ._head import OrthonormalHead
 from ._parametric import ParametricLLE, train_step
+from ._saving import load_model, save_model
 
-__all__ = ["OrthonormalHead", "ParametricLLE", "train_step"]
+__all__ = ["OrthonormalHead", "ParametricLLE", "load_model", "save_model", "train_step"]

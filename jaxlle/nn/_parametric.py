@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from .. import _inputs
 from ..batches import NeighborhoodBatch, NeighborhoodBatches, neighborhood_batches
 from ..losses import lle_loss, participation_ratio
+from ..losses._reduce import check_weights
 from ..neighbors import Neighbors, knn
 from ..weights import barycentric_weights
 from ._head import OrthonormalHead
@@ -63,7 +64,8 @@ class ParametricLLE(nnx.Module):
             reg: strength of the weights' regularizer.
             decoder: any NNX module from (b, dim) to (b, D).
             penalty: weight of the decoder's error, or an Optax schedule of the step.
-            optimizer: from Optax; None: adam(1e-3).
+            optimizer: from Optax; None: adam(1e-3). On a densely sampled manifold the cost is 1e-7 and less; give Adam an eps
+                below its gradient then, such as 1e-16.
             momentum: of the head's running statistics.
         """
         self.encoder, self.decoder = nnx.data(encoder), nnx.data(decoder)
@@ -206,8 +208,7 @@ class ParametricLLE(nnx.Module):
             raise ValueError(
                 f"batch_size = {batch_size} is smaller than dim = {self.dim}: a batch must span the embedding."
             )
-        neighbors, weights = self.graph(x) if graph is None else graph
-        return neighborhood_batches(x, neighbors, weights, batch_size=min(batch_size, x.shape[0]), key=key)
+        return _of_graph(x, self.graph(x) if graph is None else graph, min(batch_size, x.shape[0]), key)
 
     def _epoch(self, batches: NeighborhoodBatches, epoch: int) -> Metrics:
         steps = range(epoch * len(batches), (epoch + 1) * len(batches))
@@ -273,4 +274,10 @@ def _decode(model: ParametricLLE, z: Array) -> Array:
 
 
 def _refreshed(batches: NeighborhoodBatches, graph: Graph | None, key: Array | None) -> NeighborhoodBatches:
-    return batches if graph is None else neighborhood_batches(batches.x, *graph, batch_size=batches.batch_size, key=key)
+    return batches if graph is None else _of_graph(batches.x, graph, batches.batch_size, key)
+
+
+def _of_graph(x: Any, graph: Graph, batch_size: int, key: Array | None) -> NeighborhoodBatches:
+    neighbors, weights = graph
+    check_weights(weights, neighbors.mask)  # here, for inside the jitted step nobody would say so
+    return neighborhood_batches(x, neighbors, weights, batch_size=batch_size, key=key)

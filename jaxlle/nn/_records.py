@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from flax import nnx
 
-_FORMAT = 1
+from ._saving import by_name, check_layout, layout
+
+_FORMAT = 2  # 1 named arrays in another way
 
 
 class MetricsLog:
@@ -89,7 +89,7 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         state = nnx.to_pure_dict(nnx.state(module))
-        meta = {"format": _FORMAT, "arrays": _layout(state), **progress}
+        meta = {"format": _FORMAT, "arrays": layout(by_name(nnx.state(module))), **progress}
         self._manager.save(
             epoch, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
         )
@@ -110,12 +110,7 @@ class Checkpoints:
             raise ValueError(f"Checkpoint {epoch} is of format {meta['format']}; this jaxlle reads format {_FORMAT}.")
         state = nnx.state(module)
         pure = nnx.to_pure_dict(state)
-        differs = sorted(meta["arrays"].items() ^ _layout(pure).items())
-        if differs:
-            raise ValueError(
-                f"Checkpoint {epoch} in {self._manager.directory} cannot be restored into this model: {differs[0][0]} differs "
-                f"({differs[0][1]}). Build the model as it was, or name another directory."
-            )
+        check_layout(meta["arrays"], layout(by_name(state)), f"Checkpoint {epoch} in {self._manager.directory}")
         target = ocp.args.StandardRestore(pure)
         try:
             pure = self._manager.restore(epoch, args=ocp.args.Composite(state=target))["state"]
@@ -124,12 +119,6 @@ class Checkpoints:
         nnx.replace_by_pure_dict(state, pure)
         nnx.update(module, state)
         return meta
-
-
-def _layout(state: Any) -> dict[str, str]:
-    """Return the shape and dtype of every array of a state, by its path."""
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path): f"{jnp.asarray(leaf).dtype}{list(leaf.shape)}" for path, leaf in leaves}
 
 
 def _unreadable(directory: Any, epoch: int, error: Exception) -> str:
