@@ -9,8 +9,8 @@ The same network is trained three times: on the cross-entropy of the labels alon
 |p_i - sum_j w_ij p_j|^2 on all digits' probabilities p, and with the graph Laplacian's sum_j |p_i - p_j|^2 / k in its place, on
 the same graph. Aimed at: 40 % less error with the MLP 784-256-10, p < 0.01, and less than with the Laplacian.
 
-Fair play: each arm tries five settings (of weight decay for the cross-entropy alone, of the term's weight for the others)
-on three splits, and the one with the least mean error on the labels of 500 of the unlabelled digits is taken; no arm trains
+Fair play: each arm tries four settings (of weight decay for the cross-entropy alone, of the term's weight for the others)
+on two splits, and the one with the least mean error on the labels of 500 of the unlabelled digits is taken; no arm trains
 on those labels, and the 1,000 test digits are in no graph and decide nothing. All settings are in the results. Those 500 labels
 choose one number an arm; whoever has no more than 100 can read from the table how much hangs on it. Each seed draws
 split, labels (10 a class) and initial weights, the same for all arms. The p values are those of the paired t-test with Nadeau and
@@ -86,12 +86,12 @@ def main(
     labelled: int = 100,
     unlabelled: int = 3900,
     seeds: int = 10,
-    tuning_seeds: int = 3,
+    tuning_seeds: int = 2,
     k: int = 10,
     steps: int = 200,
     rate: float = 1e-2,
-    decays: tuple[float, ...] = (0.0, 1e-3, 1e-2, 1e-1, 1.0),
-    penalties: tuple[float, ...] = (10.0, 30.0, 100.0, 300.0, 1000.0),
+    decays: tuple[float, ...] = (0.0, 1e-2, 1e-1, 1.0),
+    penalties: tuple[float, ...] = (3.0, 10.0, 30.0, 100.0),
     *,
     report: Callable[[str, dict[str, float]], None] = print,
     figure: str | None = None,
@@ -108,8 +108,8 @@ def main(
     for network in networks:
         run = partial(train, NETWORKS[network], labelled=labelled, steps=steps, rate=rate)
         for arm in ARMS:
-            told, best = choose(run, splits[:tuning_seeds], settings[arm], f"{network}.{arm}", report)
-            errors = [run(s, seed, best)[1] for seed, s in enumerate(splits)]
+            told, best, errors = choose(run, splits[:tuning_seeds], settings[arm], f"{network}.{arm}", report)
+            errors += [run(splits[seed], seed, best)[1] for seed in range(tuning_seeds, seeds)]
             told |= {f"{network}.{arm}.setting": max(best), f"{network}.{arm}.error": float(np.mean(errors))}
             told |= {f"{network}.{arm}.error.seed {seed}": error for seed, error in enumerate(errors)}
             results |= told
@@ -189,8 +189,9 @@ def perceptron(params: list, x: Float[Array, "n pixels"]) -> Float[Array, "n cla
 def convolutional(params: list, x: Float[Array, "n 16 4 25"]) -> Float[Array, "n classes"]:
     """Return the logits of two convolutions, 5 x 5 at every third pixel and 2 x 2 at every second, and a dense layer."""
     (w1, b1), (w2, b2), last = params
-    x = jax.nn.relu(x @ w1 + b1).reshape(len(x), 16, -1)
-    x = jax.nn.relu(x @ w2 + b2).reshape(len(x), -1)
+    n = len(x)
+    x = jax.nn.relu(x.reshape(-1, 25) @ w1 + b1).reshape(16 * n, -1)
+    x = jax.nn.relu(x @ w2 + b2).reshape(n, -1)
     return x @ last[0] + last[1]
 
 
@@ -207,7 +208,7 @@ def windows(x: Float[Array, "n 784"]) -> Float[Array, "n 16 4 25"]:
 
 NETWORKS = {
     "mlp": Network(((784, 256), (256, CLASSES)), lambda x: x, perceptron),
-    "cnn": Network(((25, 16), (64, 32), (512, CLASSES)), windows, convolutional),
+    "cnn": Network(((25, 8), (32, 16), (256, CLASSES)), windows, convolutional),
 }
 
 
@@ -217,16 +218,19 @@ def choose(
     settings: list[Setting],
     arm: str,
     report: Callable[[str, dict[str, float]], None],
-) -> tuple[dict[str, float], Setting]:
-    """Try every setting on some splits; return what they gave, and the one with the least validation error."""
+) -> tuple[dict[str, float], Setting, list[float]]:
+    """Try every setting on some splits; return what they gave, the one with the least validation error, and its test errors."""
     told: dict[str, float] = {}
+    tests: dict[Setting, list[float]] = {}
     for setting in settings:
-        validation, test = np.mean([run(s, seed, setting) for seed, s in enumerate(splits)], axis=0)
+        errors = [run(s, seed, setting) for seed, s in enumerate(splits)]
+        tests[setting] = [test for _, test in errors]
+        validation, test = np.mean(errors, axis=0)
         name = f"{arm}.tried {max(setting):g}"
         told |= {f"{name}.validation": float(validation), f"{name}.test": float(test)}
         report(f"{arm}, setting {max(setting):g}", {f"{name}.validation": float(validation)})
     best = min(settings, key=lambda s: told[f"{arm}.tried {max(s):g}.validation"])
-    return told, best
+    return told, best, tests[best]
 
 
 def compare(results: dict[str, float], network: str, seeds: int, share: float) -> dict[str, float]:
@@ -240,8 +244,8 @@ def compare(results: dict[str, float], network: str, seeds: int, share: float) -
     ):
         gain, low, high, p = paired(errors[base] - errors[arm], share)
         scale = errors[base].mean()
-        told[f"{network}.{name}.reduction"] = gain / scale
-        told[f"{network}.{name}.reduction low"], told[f"{network}.{name}.reduction high"] = low / scale, high / scale
+        told[f"{network}.{name}.reduction"] = float(gain / scale)
+        told[f"{network}.{name}.low"], told[f"{network}.{name}.high"] = float(low / scale), float(high / scale)
         told[f"{network}.{name}.p"] = p
     return told
 
