@@ -97,7 +97,8 @@ def main(
     figure: str | None = None,
 ) -> dict[str, float]:
     """Tune each arm on a few seeds, run it on all, compare; and draw the errors if a file is named."""
-    splits = [split(seed, labelled, unlabelled, k) for seed in range(seeds)]
+    digits = jaxlle.datasets.mnist()
+    splits = [split(digits, seed, labelled, unlabelled, k) for seed in range(seeds)]
     report(f"{seeds} splits and their graphs", {})
     settings = {
         "cross-entropy": [Setting(decay=v) for v in decays],
@@ -105,13 +106,18 @@ def main(
         "lle": [Setting(lle=v) for v in penalties],
     }
     results: dict[str, float] = {}
+    found: dict[str, Setting] = {}
     for network in networks:
         run = partial(train, NETWORKS[network], labelled=labelled, steps=steps, rate=rate)
         for arm in ARMS:
-            told, best, errors = choose(run, splits[:tuning_seeds], settings[arm], f"{network}.{arm}", report)
-            errors += [run(splits[seed], seed, best)[1] for seed in range(tuning_seeds, seeds)]
+            tried = [found[arm]] if arm in found else settings[arm]  # what the first network chose holds for the others
+            told, best, errors = choose(run, splits[:tuning_seeds], tried, f"{network}.{arm}", report)
+            found[arm] = best
+            for seed in range(seeds):
+                errors += [run(splits[seed], seed, best)[1]] if seed >= tuning_seeds else []
+                told[f"{network}.{arm}.error.seed {seed}"] = errors[seed]
+                report(f"{network}, {arm}, seed {seed}", {f"{network}.{arm}.error.seed {seed}": errors[seed]})
             told |= {f"{network}.{arm}.setting": max(best), f"{network}.{arm}.error": float(np.mean(errors))}
-            told |= {f"{network}.{arm}.error.seed {seed}": error for seed, error in enumerate(errors)}
             results |= told
             report(f"{network}, {arm}: {seeds} seeds", told)
         told = compare(results, network, seeds, TEST / (labelled + unlabelled))
@@ -122,9 +128,8 @@ def main(
     return results
 
 
-def split(seed: int, labelled: int, unlabelled: int, k: int) -> Split:
+def split(digits: jaxlle.datasets.Data, seed: int, labelled: int, unlabelled: int, k: int) -> Split:
     """Draw test digits, labelled ones (equally many of each class) and the rest; neighbours and weights of the last two."""
-    digits = jaxlle.datasets.mnist()
     x, labels = jnp.asarray(digits.points), np.asarray(digits.labels)
     order = np.random.default_rng(seed).permutation(len(labels))
     test, pool = order[:TEST], order[TEST:]
