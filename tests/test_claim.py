@@ -1,0 +1,119 @@
+import importlib.util
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax import lax
+from scipy import stats
+
+PAPERS = Path(__file__).parent.parent / "papers"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, PAPERS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+few, claim = load("few_labels"), load("lle_improves_deep_models")
+
+
+def quiet(done, results):
+    pass
+
+
+@pytest.mark.parametrize("rows", [10, 4])
+def test_without_overlap_the_test_of_pairs_is_students(rows):
+    plain, lle = np.random.default_rng(rows).normal((0.25, 0.2), 0.02, (rows, 2)).T
+    known = stats.ttest_rel(plain, lle)
+    interval = known.confidence_interval()
+    gain, low, high, p = few.paired(plain - lle, 0.0)
+    assert (gain, low, high, p) == pytest.approx(
+        (np.mean(plain - lle), interval.low, interval.high, known.pvalue), rel=1e-9
+    )
+    told = claim.effect("a", plain, lle, 0.0)
+    assert told["a.p"] == pytest.approx(known.pvalue, rel=1e-9)
+    assert told["a.low"] * plain.mean() == pytest.approx(interval.low, rel=1e-9)
+    assert told["a.reduction"] == pytest.approx(1 - lle.mean() / plain.mean(), rel=1e-9)
+
+
+def test_training_sets_that_overlap_widen_the_interval_by_nadeau_and_bengios_factor():
+    gains = np.random.default_rng(0).normal(0.05, 0.02, 10)
+    plain, overlapping = few.paired(gains, 0.0), few.paired(gains, 0.25)
+    assert (overlapping[2] - overlapping[1]) / (plain[2] - plain[1]) == pytest.approx(np.sqrt((0.1 + 0.25) / 0.1))
+    assert overlapping[3] > plain[3]
+
+
+def convolved(x, kernel, stride):
+    """Convolve by XLA: images (n, h, w, c), kernel (size * size * c, outputs)."""
+    size = int(np.sqrt(len(kernel) / x.shape[-1]))
+    shaped = kernel.reshape(size, size, x.shape[-1], -1)
+    return lax.conv_general_dilated(x, shaped, (stride,) * 2, "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@pytest.mark.parametrize(
+    ("windows", "size", "stride", "side"), [(few.windows, 5, 3, 8), (claim._windows, 4, 2, 6)], ids=("few", "claim")
+)
+def test_products_of_windows_are_the_convolutions(windows, size, stride, side):
+    pixels = 28 if size == 5 else 14
+    keys = jax.random.split(jax.random.key(0), 3)
+    images = jax.random.normal(keys[0], (3, pixels, pixels, 1))
+    first, second = jax.random.normal(keys[1], (size**2, 2)), jax.random.normal(keys[2], (4 * 2, 3))
+    expected = convolved(convolved(images, first, stride)[:, :side, :side], second, 2)
+    ours = (windows(images.reshape(3, -1)) @ first).reshape(3, (side // 2) ** 2, -1) @ second
+    np.testing.assert_allclose(ours, expected.reshape(ours.shape), rtol=1e-4, atol=1e-4)
+
+
+def test_folds_part_the_data_and_classes_take_turns():
+    folds = [claim.fold("digits", "", False, 300, 3, 5, f) for f in range(3)]
+    tests = np.concatenate([f.test[0] for f in folds])
+    assert len(np.unique(tests, axis=0)) == len(np.unique(claim.SOURCES["digits"](300).inputs, axis=0))
+    for f in folds:
+        parts = np.concatenate([f.x, f.validation[0], f.test[0]])
+        assert len(parts) == 300
+        assert len(np.unique(parts, axis=0)) == len(np.unique(tests, axis=0))
+        assert set(np.asarray(f.targets[:10]).tolist()) == set(range(10))
+
+
+def test_wrong_neighbours_keep_the_shape_of_the_graph():
+    right, wrong = (claim.fold("diabetes", "", shuffled, 0, 4, 5, 0) for shuffled in (False, True))
+    assert not np.array_equal(right.neighbors, wrong.neighbors)
+    counts = [np.sort(np.bincount(np.ravel(f.neighbors), minlength=len(f.x))) for f in (right, wrong)]
+    np.testing.assert_array_equal(*counts)
+    np.testing.assert_allclose(np.sort(right.weights, axis=None), np.sort(wrong.weights, axis=None))
+    assert (wrong.neighbors != np.arange(len(wrong.x))[:, None]).all()
+
+
+def test_syllables_are_vowels_of_the_pronunciation_and_names_have_one_sex():
+    words = claim.SOURCES["syllables"](200)
+    assert words.targets.std() == pytest.approx(1, abs=1e-5)
+    assert len(np.unique(words.targets)) <= 7  # counts, standardised
+    names = claim.SOURCES["names"](200)
+    assert np.bincount(names.targets).tolist() == [100, 100]
+    assert (names.inputs[:, -1] > 0).all()  # ends of words stand in one column
+
+
+@pytest.mark.slow
+def test_few_labels_at_its_small_size(tmp_path):
+    out = few.main(**few.SMALL, report=quiet, figure=str(tmp_path / "few.png"))
+    assert out["mlp.lle.error"] < out["mlp.cross-entropy.error"]
+    assert out["mlp.lle.error"] < out["mlp.laplacian.error"]
+    errors = [out[f"mlp.lle.error.seed {seed}"] for seed in range(2)]
+    assert np.mean(errors) == pytest.approx(out["mlp.lle.error"])
+    assert set(few.HEADLINE) <= set(out)
+    assert (tmp_path / "few.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_founding_claim_at_its_small_size(tmp_path):
+    out = claim.main(**claim.SMALL, report=quiet, figure=str(tmp_path / "claim.png"))
+    for name in claim.SMALL["rows"]:
+        assert len([key for key in out if key.startswith(f"{name}.tried.plain")]) == 4
+        assert len([key for key in out if key.startswith(f"{name}.tried.lle")]) == 4
+        assert out[f"{name}.low"] < out[f"{name}.reduction"] < out[f"{name}.high"]
+        assert out[f"{name}.reduction"] == pytest.approx(1 - out[f"{name}.with"] / out[f"{name}.without"])
+    assert out["digits, CNN, 100 labels, attacked.without"] >= out["digits, CNN, 100 labels.without"]
+    assert out["rows"] == out["rows helped"] + out["rows hurt"] + out["rows undecided"]
+    assert (tmp_path / "claim.png").stat().st_size > 10_000
