@@ -1,0 +1,156 @@
+"""The notebooks: their form, and (slow) that each runs from top to bottom without an error or a warning.
+
+`python tests/test_notebooks.py [NAME ...]` executes notebooks and writes them back with their outputs, without what differs
+from one run to the next.
+"""
+
+import base64
+import io
+import json
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+MACHINE = re.compile(r"(/home|/root|/tmp|/Users|/work|/var|site-packages|ipykernel)[/_]|[A-Z]:\\")
+each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def execute(path):
+    """Return the notebook with fresh outputs, run in an empty folder and compiled as users compile."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(
+            notebook,
+            kernel_name="python3",
+            extra_arguments=["--log-level=ERROR"],
+            timeout=1200,
+            startup_timeout=300,
+            resources={"metadata": {"path": folder}},
+        )
+        client.execute(env={**environment, "JAX_PLATFORMS": "cpu"})
+    return notebook
+
+
+def write(notebook, path):
+    """Write a notebook without times, versions and empty fields, so that another run changes little."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for cell in notebook.cells:
+        cell.metadata = {}
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
+    path.write_text(json.dumps(in_lines(notebook), indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def joined(outputs):
+    """Return the outputs with what was printed in one piece: in how many pieces it came is chance."""
+    kept = []
+    for output in outputs:
+        if "metadata" in output:
+            output.metadata = {}
+        if "image/png" in output.get("data", {}):
+            output.data["image/png"] = compact(output.data["image/png"])
+        if kept and output.output_type == kept[-1].output_type == "stream" and output.name == kept[-1].name:
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept
+
+
+def compact(picture):
+    """Return a picture with a palette of 256 colours, which looks the same and is a third of the size."""
+    from PIL import Image
+
+    packed = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+def in_lines(value):
+    """Return the notebook's texts as lists of lines, as Jupyter writes them: a change then shows in its line alone."""
+    if isinstance(value, list):
+        return [in_lines(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    texts = ("source", "text", "text/plain")
+    return {
+        name: item.splitlines(True) if name in texts and isinstance(item, str) else in_lines(item)
+        for name, item in value.items()
+    }
+
+
+def read(path):
+    """Return the code cells' outputs beside the cells."""
+    cells = json.loads(path.read_text())["cells"]
+    return cells, [output for cell in cells for output in cell.get("outputs", [])]
+
+
+def words(cells, outputs):
+    """Return all text of a notebook, pictures left out."""
+    printed = [output.get("text", []) for output in outputs]
+    shown = [text for output in outputs for kind, text in output.get("data", {}).items() if kind.startswith("text/")]
+    return "".join("".join(lines) for lines in [*(cell["source"] for cell in cells), *printed, *shown])
+
+
+def test_notebooks_are_numbered_without_gaps_and_listed():
+    assert [path.stem[:3] for path in PATHS] == [f"{i:02d}_" for i in range(1, len(PATHS) + 1)]
+    listed = re.findall(r"\((\d\d_\w+\.ipynb)\)", (NOTEBOOKS / "README.md").read_text())
+    assert listed == [path.name for path in PATHS]
+
+
+@each_notebook
+def test_a_notebook_is_short_and_says_first_what_you_will_learn(path):
+    cells, _ = read(path)
+    assert len(cells) <= 15
+    assert path.stat().st_size <= 300_000
+    assert cells[0]["cell_type"] == "markdown"
+    assert "".join(cells[0]["source"]).startswith(f"# {path.stem[:2]} ")
+    assert "**What you will learn**" in "".join(cells[0]["source"])
+
+
+@each_notebook
+def test_a_notebook_keeps_the_outputs_of_one_clean_run(path):
+    cells, outputs = read(path)
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert outputs
+    assert {output["output_type"] for output in outputs} <= {"stream", "display_data", "execute_result"}
+    assert all(output.get("name", "stdout") == "stdout" for output in outputs)
+    pictures = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
+
+
+@each_notebook
+def test_a_notebook_names_no_machine_and_its_links_lead_somewhere(path):
+    cells, outputs = read(path)
+    text = words(cells, outputs)
+    assert MACHINE.search(text) is None
+    assert not any(cell["metadata"] for cell in cells)
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (NOTEBOOKS / link).exists(), link
+
+
+@pytest.mark.slow
+@each_notebook
+def test_a_notebook_runs_without_errors_or_warnings(path):
+    outputs = [output for cell in execute(path).cells for output in cell.get("outputs", [])]
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+
+
+if __name__ == "__main__":
+    for stem in sys.argv[1:] or [path.stem for path in PATHS]:
+        chosen = NOTEBOOKS / f"{stem}.ipynb"
+        write(execute(chosen), chosen)
