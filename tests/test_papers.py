@@ -109,9 +109,10 @@ def test_the_growth_exponent_is_the_slope_of_the_logarithms():
 @pytest.mark.slow
 def test_the_study_of_scaling_compares_both_systems_and_says_what_was_stopped(tmp_path):
     out = load("scaling").main({"swiss_roll": (500,), "no such data": (10,)}, limit=120, out=str(tmp_path))
-    assert out["swiss_roll 500: smallest cosine"] > 0.9999
+    assert out["swiss_roll 500: smallest cosine with scikit-learn"] > 0.9999
     rows = json.loads((tmp_path / "scaling.json").read_text())["rows"]
-    assert [r["system"] for r in rows if "total" in r] == ["jaxlle", "scikit-learn"]
+    assert [r["system"] for r in rows if "total" in r][:2] == ["jaxlle", "scikit-learn"]  # tapkee where it is installed
+    assert all("is not one of" in r["stopped"] for r in rows if r["data"] == "no such data")
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
 
 
