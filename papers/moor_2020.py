@@ -68,8 +68,8 @@ HEADLINE = (
     "PCA: Trust",
     "LLE: KL.01",
     "LLE: Trust",
-    "LLE autoencoder: KL.01",
-    "LLE autoencoder: Trust",
+    "LLE autoencoder in a disc: KL.01",
+    "LLE autoencoder in a disc: Trust",
 )
 SMALL = {"n": 60, "draws": 1, "epochs": 3, "k": 15}
 
@@ -94,14 +94,14 @@ class Strengths(NamedTuple):
 AUTOENCODERS = {
     "autoencoder": Strengths(),
     "LLE autoencoder": Strengths(1.0, 1.0, 10.0),
-    "LLE autoencoder in a disc": Strengths(1.0, 1.0, 1.0, bounded=True),
+    "LLE autoencoder in a disc": Strengths(3.0, 10.0, 1.0, bounded=True),
 }
 
 
 def main(
     n: int = 500,
     draws: int = 3,
-    epochs: int = 60,
+    epochs: int = 40,
     k: int = 60,
     *,
     report: Callable[[str, dict[str, float]], None] = print,

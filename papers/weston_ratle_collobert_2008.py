@@ -43,6 +43,7 @@ HEADLINE = (
     "best rule: error, %",
     "SVM: error, %",
     "network: error, %",
+    "push alone: error, %",
     "EmbedNN: error, %",
     "LLE network: error, %",
 )
@@ -70,8 +71,9 @@ class Sample(NamedTuple):
 
 METHODS = {
     "network": Strengths(),
-    "EmbedNN": Strengths(pull=1.0, push=10.0, margin=6.0, decay=3.0),
-    "LLE network": Strengths(lle=10.0, push=10.0, margin=6.0, decay=3.0),
+    "push alone": Strengths(push=100.0, margin=6.0, decay=30.0),
+    "EmbedNN": Strengths(pull=10.0, push=100.0, margin=6.0, decay=30.0),
+    "LLE network": Strengths(lle=30.0, push=100.0, margin=6.0, decay=30.0),
 }
 SHIFT = 1.6448536  # where the normal distribution's upper tail is 5 %
 
@@ -83,7 +85,7 @@ def main(
     k: int = 100,
     reg: float = 1.0,
     steps: int = 250,
-    seeds: int = 30,
+    seeds: int = 50,
     *,
     report: Callable[[str, dict[str, float]], None] = print,
     figure: str | None = None,
