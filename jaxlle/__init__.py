@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ._coranking import coranking as coranking
     from ._diagnostics import Diagnosis as Diagnosis
     from ._diagnostics import diagnose as diagnose
+    from ._isometry import isometric_map as isometric_map
     from ._warnings import ConvergenceWarning as ConvergenceWarning
     from ._warnings import DisconnectedGraphWarning as DisconnectedGraphWarning
     from ._warnings import DuplicateWarning as DuplicateWarning
@@ -121,6 +122,7 @@ _MODULES = (
 )
 _NAMES = {
     "_diagnostics": ("Diagnosis", "diagnose"),
+    "_isometry": ("isometric_map",),
     "_warnings": (
         "ConvergenceWarning",
         "DisconnectedGraphWarning",

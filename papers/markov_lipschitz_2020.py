@@ -1,0 +1,253 @@
+"""Li, Zang and Wu (2020), Markov-Lipschitz deep learning. arXiv 2006.08256.
+
+DOI: 10.48550/arXiv.2006.08256. The table of the Swiss roll of 800 points, as the README of its code has it, averages
+over ten seeds.
+
+Claim: the table's LLE, MLLE, HLLE and LTSA by this library's own solvers, and an encoder trained with its losses that
+beats the table's best row, ML-Enc. Every published number of the four rows is reached to 2 %, except K-max, which hangs
+on the worst of 800 points and on the eigensolver's last digits.
+
+Differs from the paper: success is not defined there; an affine residual to (arc length, height) below 0.05 reproduces
+the counts (but for one MLLE sample near it). k is not stated; 10 reproduces the numbers. Their HLLE row is
+scikit-learn's "hessian", which is LTSA for this k (see papers/scikit_learn_digits.py), and both rows leave the point
+itself out of its neighbourhood; the row "hessian" is the method of Donoho and Grimes. The averages hide two modes: in
+four of the ten samples neighbourhoods reach across the gap of the roll, and all methods on the graph of k nearest fail
+there. LGD and K depend on the scale of the output, for which unit columns mean nothing. L-KL of the true parameters is
+0.0184, that of ML-Enc's row: less is not better.
+
+The row "ball" is LTSA where neighbours farther than 0.23 are dropped, the ball that ML-Enc's losses use too, followed
+by the linear map that keeps the neighbours' distances (`isometric_map`): no network. The row "encoder" is a network
+trained for the same graph: 3-200-2 with tanh, hidden layer random at first, output layer the exact minimiser of LTSA's
+cost over its hidden features (`linear_projection`), then all weights by Adam on `isometry_loss` + 10 `alignment_loss`,
+full batch, ten seeds in one vmapped scan. The paper's own 3-100-100-100-3-2 with LeakyReLU 0.1, trained from scratch by
+`alignment_loss` + `log_det_penalty` and then `isometry_loss`, unrolled 2 of 4 samples in 2,000 steps (the authors take
+10,000), with K-max about 2 where it did: it is not in the table.
+
+Run: jaxlle papers run markov_lipschitz_2020 --full
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+from sklearn.datasets import make_swiss_roll
+
+import jaxlle
+from jaxlle import losses, metrics
+
+PUBLISHED = {
+    "lle.success": (0, "S"),
+    "lle.l-kl": (0.1775, "S"),
+    "lle.rre": (0.014249, "S"),
+    "lle.trust": (0.9753, "S"),
+    "lle.cont": (0.9895, "S"),
+    "lle.lgd": (0.04671, "S"),
+    "lle.k-min": (6.17, "S"),
+    "lle.k-max": (451.58, "S"),
+    "mlle.success": (6, "S"),
+    "mlle.l-kl": (0.1251, "S"),
+    "mlle.rre": (0.030702, "S"),
+    "mlle.trust": (0.9455, "S"),
+    "mlle.cont": (0.9844, "S"),
+    "mlle.lgd": (0.04534, "S"),
+    "mlle.k-min": (7.37, "S"),
+    "mlle.k-max": (238.74, "S"),
+    "hlle.success": (6, "S"),
+    "hlle.l-kl": (0.1297, "S"),
+    "hlle.rre": (0.034619, "S"),
+    "hlle.trust": (0.9388, "S"),
+    "hlle.cont": (0.9859, "S"),
+    "hlle.lgd": (0.04542, "S"),
+    "hlle.k-min": (7.44, "S"),
+    "hlle.k-max": (218.38, "S"),
+    "ltsa.success": (6, "S"),
+    "ltsa.l-kl": (0.1296, "S"),
+    "ltsa.rre": (0.034933, "S"),
+    "ltsa.trust": (0.9385, "S"),
+    "ltsa.cont": (0.9859, "S"),
+    "ltsa.lgd": (0.04542, "S"),
+    "ltsa.k-min": (7.44, "S"),
+    "ltsa.k-max": (215.93, "S"),
+    # ML-Enc's row, beside our encoder's.
+    "encoder.success": (10, "S"),
+    "encoder.l-kl": (0.0184, "S"),
+    "encoder.rre": (0.000414, "S"),
+    "encoder.trust": (0.9999, "S"),
+    "encoder.cont": (0.9985, "S"),
+    "encoder.lgd": (0.00385, "S"),
+    "encoder.k-min": (1.00, "S"),
+    "encoder.k-max": (2.14, "S"),
+}
+HEADLINE = ("lle.trust", "mlle.l-kl", "ltsa.rre", "encoder.success", "encoder.rre", "encoder.trust", "encoder.k-max")
+SMALL = {"seeds": 1, "steps": 100}
+
+UNIT = np.sqrt(2 / 3)  # the table's distances are divided by the root of the dimension: K is 1 at this scale
+
+
+def main(
+    n: int = 800,
+    k: int = 10,
+    radius: float = 0.23,
+    seeds: int = 10,
+    width: int = 200,
+    steps: int = 1000,
+    learning_rate: float = 1e-3,
+    *,
+    report: Callable[[str, dict[str, float]], None] = print,
+    figure: str | None = None,
+) -> dict[str, float]:
+    """Measure every row of the table, in float64; the network is trained in float32."""
+    results: dict[str, float] = {}
+    shown: dict[str, list[np.ndarray]] = {}
+    rolls = [_roll(seed, n) for seed in range(seeds)]
+
+    def row(name: str, embeddings: list[np.ndarray]) -> None:
+        with jax.enable_x64(True):
+            rows = [measures(roll.points, y, roll.parameters) for roll, y in zip(rolls, embeddings, strict=True)]
+        found = {f"{name}.{measure}": float(np.mean([r[measure] for r in rows])) for measure in rows[0]}
+        found[f"{name}.success"] *= seeds
+        shown[name] = embeddings
+        results.update(found)
+        report(name, found)
+
+    row("truth", [roll.parameters * UNIT for roll in rolls])
+    for name, variant in VARIANTS.items():
+        with jax.enable_x64(True):
+            row(name, [np.asarray(variant(roll.points, 2, k=k).points) for roll in rolls])
+    with jax.enable_x64(True):
+        row("ball", [_in_a_ball(roll.points, k, radius) for roll in rolls])
+    row(
+        "encoder",
+        list(_encoders([roll.points.astype(np.float32) for roll in rolls], k, radius, width, steps, learning_rate)),
+    )
+    if figure is not None:
+        draw(rolls, shown, figure)
+    return results
+
+
+VARIANTS: dict[str, Callable[..., jaxlle.Embedding]] = {
+    "lle": jaxlle.lle,
+    "mlle": jaxlle.modified_lle,
+    "hlle": partial(jaxlle.ltsa, include_self=False),
+    "ltsa": partial(jaxlle.ltsa, include_self=False),
+    "hessian": jaxlle.hessian_lle,
+}
+
+
+class Roll(NamedTuple):
+    """A sample with its arc length and height, in the units of the paper: a twentieth of the roll's."""
+
+    points: np.ndarray
+    parameters: np.ndarray
+
+
+def _roll(seed: int, n: int) -> Roll:
+    x, t = make_swiss_roll(n, random_state=seed)
+    arc = (t * np.sqrt(1 + t**2) + np.arcsinh(t)) / 2
+    return Roll(x / 20, np.stack([arc, x[:, 1]], axis=1) / 20)
+
+
+def measures(x: np.ndarray, y: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Return the table's measures of one embedding, as its utils.py defines them: means over k = 10, 20 and k = 4, ..., 9."""
+    y = np.asarray(y, np.float64)
+    near = np.asarray(jaxlle.knn(x, 9).indices)
+    old, new = (np.linalg.norm(a[:, None] - a[near], axis=2) / np.sqrt(a.shape[1]) for a in (x, y))
+    ratio = new[:, :5] / old[:, :5]
+    lipschitz = np.maximum(ratio.max(axis=1), 1 / ratio.min(axis=1))
+    return {
+        "success": float(metrics.affine_residual(truth, y) < 0.05),
+        "l-kl": metrics.density_divergence(x, y, sigma=0.01),
+        "rre": float(np.mean([metrics.relative_rank_errors(x, y, k=k) for k in (10, 20)])),
+        "trust": float(np.mean([metrics.trustworthiness(x, y, k=k) for k in (10, 20)])),
+        "cont": float(np.mean([metrics.continuity(x, y, k=k) for k in (10, 20)])),
+        "lgd": float(np.mean([np.sqrt(np.mean((old - new)[:, :k] ** 2)) for k in range(4, 10)])),
+        "k-min": float(lipschitz.min()),
+        "k-max": float(lipschitz.max()),
+    }
+
+
+def _ball(x: np.ndarray, k: int, radius: float) -> jaxlle.Neighbors:
+    """Return the k nearest neighbours, without those farther than the radius; distances in the table's scale."""
+    found = jaxlle.knn(x, k)
+    assert found.distances is not None
+    return found._replace(mask=found.distances <= radius, distances=found.distances * UNIT)
+
+
+def _in_a_ball(x: np.ndarray, k: int, radius: float) -> np.ndarray:
+    neighbors = _ball(x, k, radius)
+    y = jaxlle.ltsa(x, 2, k=k, neighbors=neighbors).points
+    return np.asarray(y @ jaxlle.isometric_map(y, neighbors))
+
+
+class Layers(NamedTuple):
+    """Weights of the encoder: tanh(x hidden + shift) output + offset."""
+
+    hidden: Array
+    shift: Array
+    output: Array
+    offset: Array
+
+
+def encode(layers: Layers, x: Array) -> Array:
+    """Map points of shape (n, 3) to the plane."""
+    return jnp.tanh(x @ layers.hidden + layers.shift) @ layers.output + layers.offset
+
+
+def _start(key: Array, x: np.ndarray, alignment: jaxlle.Alignment, neighbors: jaxlle.Neighbors, width: int) -> Layers:
+    """Return a random hidden layer, and the output layer that is best for the alignment and keeps distances."""
+    weights, shifts = jax.random.split(key)
+    hidden = jax.random.normal(weights, (3, width)) / np.std(x)
+    shift = jax.random.normal(shifts, (width,))
+    features = jnp.tanh(x @ hidden + shift)
+    best = jaxlle.linear_projection(alignment, features, 2)
+    output = best.matrix / best.unit
+    output = output @ jaxlle.isometric_map(features @ output, neighbors)
+    return Layers(hidden, shift, output, -features.mean(axis=0) @ output)
+
+
+def _encoders(
+    points: list[np.ndarray], k: int, radius: float, width: int, steps: int, learning_rate: float
+) -> np.ndarray:
+    """Train an encoder for each sample, all in one scan, and return what they make of their samples."""
+    graphs = [_ball(x, k, radius) for x in points]
+    alignments = [jaxlle.ltsa_alignment(x, 2, k=k, neighbors=g) for x, g in zip(points, graphs, strict=True)]
+    keys = jax.random.split(jax.random.key(0), len(points))
+    starts = [_start(*each, width) for each in zip(keys, points, alignments, graphs, strict=True)]
+    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+
+    def loss(layers: Layers, x: Array, neighbors: jaxlle.Neighbors, alignment: jaxlle.Alignment) -> Array:
+        y = encode(layers, x)
+        assert neighbors.distances is not None
+        kept = losses.isometry_loss(y, y[neighbors.indices], neighbors.distances, mask=neighbors.mask)
+        return kept + 10 * losses.alignment_loss(y[alignment.indices], alignment.blocks)
+
+    def train(layers: Layers, *data: Array) -> Array:
+        def step(state: tuple, _: None) -> tuple[tuple, None]:
+            layers, memory = state
+            updates, memory = optimizer.update(jax.grad(loss)(layers, *data), memory)
+            return (optax.apply_updates(layers, updates), memory), None
+
+        (layers, _), _ = jax.lax.scan(step, (layers, optimizer.init(layers)), length=steps)
+        return encode(layers, data[0])
+
+    stacked = (jax.tree.map(lambda *a: jnp.stack(a), *parts) for parts in (starts, points, graphs, alignments))
+    return np.asarray(jax.jit(jax.vmap(train))(*stacked))
+
+
+def draw(rolls: list[Roll], shown: dict[str, list[np.ndarray]], figure: str) -> None:
+    """Draw the embeddings of the first and of the last sample, coloured by arc length."""
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(16, 6.5), layout="constrained")
+    samples = sorted({0, min(2, len(rolls) - 1)})
+    axes = picture.subplots(len(samples), len(shown) - 1, squeeze=False)
+    for line, sample in zip(axes, samples, strict=True):
+        for ax, name in zip(line, [name for name in shown if name != "hlle"], strict=True):
+            ax.scatter(*shown[name][sample].T, c=rolls[sample].parameters[:, 0], s=4)
+            ax.set(xticks=[], yticks=[], title=f"{name}, sample {sample}")
+    picture.savefig(figure, dpi=80)
