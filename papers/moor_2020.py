@@ -126,10 +126,10 @@ def draw(embeddings: dict[str, np.ndarray], labels: np.ndarray, figure: str) -> 
     """Draw all embeddings of the points kept out, the outer sphere in grey."""
     import matplotlib.pyplot as plt
 
-    picture, planes = plt.subplots(3, 3, figsize=(10, 10), layout="constrained")
+    picture, planes = plt.subplots(2, 5, figsize=(15, 6.5), layout="constrained")
     for plane in planes.flat:
         plane.set_axis_off()
-    for plane, (name, y) in zip(planes.flat, embeddings.items(), strict=False):
+    for plane, (name, y) in zip(planes.flat, embeddings.items(), strict=True):
         outer = labels == 10
         plane.scatter(*y[outer].T, s=3, color="0.75")
         plane.scatter(*y[~outer].T, s=4, c=labels[~outer], cmap="tab10")
