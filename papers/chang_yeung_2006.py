@@ -6,6 +6,9 @@ Claim: outliers that spoil the embedding of LLE leave that of robust LLE as it w
 outliers are nobody's neighbours and count little in the cost. The paper shows pictures; here the clean points are measured:
 trustworthiness against the true coordinates (a sheet that is folded over loses it) and the affine residual.
 
+Found: with 5 % of outliers in the Swiss roll it holds. With 10 % only in part: two outliers in five look reliable, being near a
+sheet, and those are enough for short cuts between sheets. On the S-curve LLE itself suffers less, and gains less.
+
 Differs from the paper: its samples are not published; ours are the library's surfaces, with outliers uniform in their bounding
 box. The threshold on the scores is half their median. k = 15 for all. What LLE gives for the clean points alone stands
 beside, as the best that robust LLE can hope for.

@@ -6,7 +6,7 @@ Claim: a linear map fitted to LLE's cost recognises better than PCA. It also map
 not. In the paper's supervised use the neighbours are those of the same class.
 
 Found: only in part. NPE errs less than PCA at 4 and 6 dimensions, by less than a point, and more from 15 on, supervised or not.
-With 30 dimensions it errs twice as often as with PCA's: its outputs are white, so that directions of little variance count as much
+With 30 dimensions it errs twice as often as PCA: its outputs are white, so that directions of little variance count as much
 as the first. The orthogonal map fitted to the same cost, whose outputs are not white, is better there, but takes the
 directions of least variance first and is far worse from few.
 

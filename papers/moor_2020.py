@@ -68,8 +68,8 @@ HEADLINE = (
     "PCA: Trust",
     "LLE: KL.01",
     "LLE: Trust",
-    "LLE autoencoder: KL.01",
-    "LLE autoencoder: Trust",
+    "LLE autoencoder in a disc: KL.01",
+    "LLE autoencoder in a disc: Trust",
 )
 SMALL = {"n": 60, "draws": 1, "epochs": 3, "k": 15}
 
@@ -94,14 +94,14 @@ class Strengths(NamedTuple):
 AUTOENCODERS = {
     "autoencoder": Strengths(),
     "LLE autoencoder": Strengths(1.0, 1.0, 10.0),
-    "LLE autoencoder in a disc": Strengths(1.0, 1.0, 1.0, bounded=True),
+    "LLE autoencoder in a disc": Strengths(3.0, 10.0, 1.0, bounded=True),
 }
 
 
 def main(
     n: int = 500,
     draws: int = 3,
-    epochs: int = 60,
+    epochs: int = 40,
     k: int = 60,
     *,
     report: Callable[[str, dict[str, float]], None] = print,
@@ -126,10 +126,10 @@ def draw(embeddings: dict[str, np.ndarray], labels: np.ndarray, figure: str) -> 
     """Draw all embeddings of the points kept out, the outer sphere in grey."""
     import matplotlib.pyplot as plt
 
-    picture, planes = plt.subplots(3, 3, figsize=(10, 10), layout="constrained")
+    picture, planes = plt.subplots(2, 5, figsize=(15, 6.5), layout="constrained")
     for plane in planes.flat:
         plane.set_axis_off()
-    for plane, (name, y) in zip(planes.flat, embeddings.items(), strict=False):
+    for plane, (name, y) in zip(planes.flat, embeddings.items(), strict=True):
         outer = labels == 10
         plane.scatter(*y[outer].T, s=3, color="0.75")
         plane.scatter(*y[~outer].T, s=4, c=labels[~outer], cmap="tab10")

@@ -7,6 +7,8 @@ On two moons k-means fails.
 
 Ours beside it: the same network trained on the cost of LLE in place of the graph Laplacian's.
 
+Found: it holds. The cost of LLE does not part the moons: it is as good as 0 for outputs that are linear along each of them.
+
 Differs from the paper: its network orthonormalises each batch by Cholesky and is trained by alternating steps on batches; ours
 ends in `jaxlle.nn.OrthonormalHead`, trained on all points at once, with a decaying rate. Affinities are equal over the k
 nearest neighbours. The paper reports no number for its toy data. Accuracy is over the better matching of two clusters.

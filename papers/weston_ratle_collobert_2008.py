@@ -7,8 +7,12 @@ neighbours' outputs together and pushes others to a margin, beside the supervise
 
 Ours beside it: the same network with the cost of LLE in place of the pull.
 
-What the numbers can be: the best rule errs on 5 % of all points, and on a little more or less of the 500 that are measured here,
-so that rule's error on the same points stands beside the methods'.
+What the numbers can be: the best rule errs on 5 % of all points, and on 3 to 8 % of the 500 that are measured in a sample, so
+that rule's error on the same points stands beside the methods'.
+
+Found: the claim holds, and 5.66 % is not quite reached. All three ways of using the unlabelled points come within 1.2 points of
+the best rule, and the differences between them are near their standard errors. With a penalty on the weights, pushing all
+outputs apart already finds the direction in which the points differ most: the row of the push alone says so.
 
 Differs from the paper: its ten splits of one sample are not published; ours are fresh samples, with the means 3.29 standard
 deviations apart, for which the best rule errs on 5 %. The network is one unit on centred inputs, without a bias, and the push is
@@ -43,6 +47,7 @@ HEADLINE = (
     "best rule: error, %",
     "SVM: error, %",
     "network: error, %",
+    "push alone: error, %",
     "EmbedNN: error, %",
     "LLE network: error, %",
 )
@@ -70,8 +75,9 @@ class Sample(NamedTuple):
 
 METHODS = {
     "network": Strengths(),
-    "EmbedNN": Strengths(pull=1.0, push=10.0, margin=6.0, decay=3.0),
-    "LLE network": Strengths(lle=10.0, push=10.0, margin=6.0, decay=3.0),
+    "push alone": Strengths(push=100.0, margin=6.0, decay=30.0),
+    "EmbedNN": Strengths(pull=10.0, push=100.0, margin=6.0, decay=30.0),
+    "LLE network": Strengths(lle=30.0, push=100.0, margin=6.0, decay=30.0),
 }
 SHIFT = 1.6448536  # where the normal distribution's upper tail is 5 %
 
@@ -83,7 +89,7 @@ def main(
     k: int = 100,
     reg: float = 1.0,
     steps: int = 250,
-    seeds: int = 30,
+    seeds: int = 50,
     *,
     report: Callable[[str, dict[str, float]], None] = print,
     figure: str | None = None,

@@ -68,9 +68,31 @@ def test_a_paper_runs_at_its_small_size(name, tmp_path):
     CHECKS.get(name, lambda out: None)(out)
 
 
+def check_belkin_niyogi_sindhwani_2006(out):
+    assert out["Laplacian, gamma_I = 1: error, %"] < 0.6 * out["no graph: error, %"]
+
+
+def check_chang_yeung_2006(out):
+    # Without outliers robust LLE is LLE but for the weights of the cost; of uniform outliers it finds most.
+    assert out["Swiss roll, 5% outliers: outliers found reliable, %"] < 60
+    assert out["Swiss roll, 5% outliers: clean points found unreliable, %"] < 20
+    assert out["S-curve, 0% outliers: LLE, trustworthiness"] > 0.95
+
+
 def check_donoho_grimes_2003(out):
     assert out["hessian: median"] < 0.03 < out["lle: median"]
     assert out["ltsa: median"] < 0.03
+
+
+def check_he_cai_yan_zhang_2005(out):
+    assert out["all pixels: error, %"] < 3
+    assert out["NPE, 6 dimensions: error, %"] < 12  # a guess errs on 90 %
+    assert out["NPE, 6 dimensions: error, %"] < out["NPE, 2 dimensions: error, %"]
+
+
+def check_kouropteva_okun_pietikainen_2002(out):
+    least = out["twin peaks, least affine residual"]
+    assert out["twin peaks, residual variance: affine residual at its k"] < 3 * least + 0.05
 
 
 def check_markov_lipschitz_2020(out):
@@ -79,6 +101,13 @@ def check_markov_lipschitz_2020(out):
     assert out["ball.k-max"] < 1.2
     assert out["encoder.k-max"] < 2.14
     assert out["encoder.trust"] > 0.9998
+
+
+def check_moor_2020(out):
+    for name in ("PCA", "t-SNE", "Isomap", "LLE", "modified LLE", "LTSA", "Hessian LLE", "LLE autoencoder"):
+        assert 0.4 < out[f"{name}: Trust"] < 1
+        assert 0 < out[f"{name}: KL.01"] < 5
+    assert 0.5 < out["PCA: MSE"] < 1.2  # of standardised features
 
 
 def check_roweis_saul_2000(out):
@@ -91,11 +120,37 @@ def check_scikit_learn_digits(out):
     assert out["modified: label accuracy"] > 0.9
 
 
+def check_shaham_2018(out):
+    assert out["spectral clustering: accuracy"] == 1
+    assert out["SpectralNet: accuracy"] > out["k-means: accuracy"]
+
+
+def check_vladymyrov_carreira_perpinan_2013(out):
+    assert out["LLL, L = 400: error"] < 1
+    assert out["Nystrom, L = 400: error"] < out["Nystrom, L = 100: error"] < 1
+
+
+def check_weston_ratle_collobert_2008(out):
+    assert 3 < out["best rule: error, %"] < 7
+    assert out["EmbedNN: error, %"] < out["network: error, %"]
+    assert out["LLE network: error, %"] < out["network: error, %"]
+
+
 def check_wu_wu_2018(out):
     assert out["error against the circulant"] < 1e-9
     for m in (2, 3, 4):
         assert out[f"none: m = {m}"] == pytest.approx(m**4 - m**2, rel=0.06)
         assert out[f"heavy: m = {m}"] == pytest.approx(m**2, rel=0.12)
+
+
+def check_zhang_wang_2006(out):
+    for surface in ("S-curve",):
+        assert out[f"{surface}, modified LLE: worst k"] < 0.02 < out[f"{surface}, LLE: worst k"]
+
+
+def check_zhang_zha_2004(out):
+    assert out["six members: difference of the alignment matrices"] < 1e-12
+    assert out["n = 800, noise 0: LTSA"] < out["n = 800, noise 0: LLE"]
 
 
 CHECKS = {name.removeprefix("check_"): value for name, value in list(globals().items()) if name.startswith("check_")}
@@ -114,60 +169,6 @@ def test_the_study_of_scaling_compares_both_systems_and_says_what_was_stopped(tm
     assert [r["system"] for r in rows if "total" in r][:2] == ["jaxlle", "scikit-learn"]  # tapkee where it is installed
     assert all("is not one of" in r["stopped"] for r in rows if r["data"] == "no such data")
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
-
-
-def check_belkin_niyogi_sindhwani_2006(out):
-    assert out["Laplacian, gamma_I = 1: error, %"] < 0.6 * out["no graph: error, %"]
-
-
-def check_chang_yeung_2006(out):
-    # Without outliers robust LLE is LLE but for the weights of the cost; of uniform outliers it finds most.
-    assert out["Swiss roll, 5% outliers: outliers found reliable, %"] < 60
-    assert out["Swiss roll, 5% outliers: clean points found unreliable, %"] < 20
-    assert out["S-curve, 0% outliers: LLE, trustworthiness"] > 0.95
-
-
-def check_he_cai_yan_zhang_2005(out):
-    assert out["all pixels: error, %"] < 3
-    assert out["NPE, 6 dimensions: error, %"] < 12  # a guess errs on 90 %
-    assert out["NPE, 6 dimensions: error, %"] < out["NPE, 2 dimensions: error, %"]
-
-
-def check_kouropteva_okun_pietikainen_2002(out):
-    least = out["twin peaks, least affine residual"]
-    assert out["twin peaks, residual variance: affine residual at its k"] < 3 * least + 0.05
-
-
-def check_moor_2020(out):
-    for name in ("PCA", "t-SNE", "Isomap", "LLE", "modified LLE", "LTSA", "Hessian LLE", "LLE autoencoder"):
-        assert 0.4 < out[f"{name}: Trust"] < 1
-        assert 0 < out[f"{name}: KL.01"] < 5
-    assert 0.5 < out["PCA: MSE"] < 1.2  # of standardised features
-
-
-def check_shaham_2018(out):
-    assert out["spectral clustering: accuracy"] == 1
-    assert out["SpectralNet: accuracy"] > out["k-means: accuracy"]
-
-
-def check_vladymyrov_carreira_perpinan_2013(out):
-    assert out["digits, LLL, L = 400: error"] < out["digits, LLL, L = 100: error"] < 1
-
-
-def check_weston_ratle_collobert_2008(out):
-    assert 3 < out["best rule: error, %"] < 7
-    assert out["EmbedNN: error, %"] < out["network: error, %"]
-    assert out["LLE network: error, %"] < out["network: error, %"]
-
-
-def check_zhang_wang_2006(out):
-    for surface in ("S-curve",):
-        assert out[f"{surface}, modified LLE: worst k"] < 0.02 < out[f"{surface}, LLE: worst k"]
-
-
-def check_zhang_zha_2004(out):
-    assert out["six members: difference of the alignment matrices"] < 1e-12
-    assert out["n = 800, noise 0: LTSA"] < out["n = 800, noise 0: LLE"]
 
 
 def test_measures_by_one_ranking_are_those_of_the_library():
