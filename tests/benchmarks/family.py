@@ -110,13 +110,14 @@ def hole(seeds: int = 12) -> None:
             )
 
 
-def digits(*methods: str) -> None:
+def digits(*asked: str) -> None:
     """Print the seconds and residuals of the variants with tangent spaces on deformed digits by the landmark solver."""
     import jax
 
     import jaxlle
 
-    n, start = 70_000, time.perf_counter()
+    methods = [name for name in asked if not name.isdecimal()]
+    n, start = int(next((size for size in asked if size.isdecimal()), 70_000)), time.perf_counter()
     x = jax.block_until_ready(jaxlle.datasets.deformed_digits(jax.random.key(0), n).points)
     print(
         f"\n{n:,} deformed digits x {x.shape[1]}, float32, k = {K}, Landmark: made in {time.perf_counter() - start:.0f} s"
@@ -145,5 +146,5 @@ SECTIONS = {f.__name__: f for f in (variants, grid, hole, digits)}
 if __name__ == "__main__":
     heading()
     for section in sys.argv[1:] or SECTIONS:
-        name, _, methods = section.partition("=")  # digits=ltsa for one of the variants
-        SECTIONS[name](*filter(None, methods.split(",")))
+        name, _, asked = section.partition("=")  # digits=hessian,ltsa,20000 for some variants, or fewer points
+        SECTIONS[name](*filter(None, asked.split(",")))
