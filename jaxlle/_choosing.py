@@ -156,8 +156,9 @@ def auto_grid(
     """Return the grid that k="auto" takes its best from: usual numbers of neighbours, judged within neighbourhoods alone."""
     x = _inputs.as_points(x)
     ks = [k for k in _AUTO if dim < k < x.shape[0]] or [min(dim + 1, x.shape[0] - 1)]
-    common = {"key": key, "block_bytes": block_bytes, "progress": progress}
-    return choose(x, dim, ks=ks, regs=[reg], criteria=("procrustes",), **common)
+    return choose(
+        x, dim, ks=ks, regs=[reg], criteria=("procrustes",), key=key, block_bytes=block_bytes, progress=progress
+    )
 
 
 def _check_grid(

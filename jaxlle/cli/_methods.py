@@ -116,7 +116,7 @@ def _robust(asked: Asked) -> Any:
 
     options = asked.options
     key, apart = jax.random.key(options.seed), options.components
-    how = {"reg": options.reg, "solver": solver_of(options), "disconnected": apart, "key": key}
+    how: dict[str, Any] = {"reg": options.reg, "solver": solver_of(options), "disconnected": apart, "key": key}
     return robust_lle(asked.x, options.dim, k=asked.k, **how)
 
 

@@ -143,7 +143,7 @@ def _bottom(asked: Asked) -> tuple:
     from ..embedding import embed, embed_components
 
     options = asked.options
-    common = {
+    common: dict[str, Any] = {
         "solver": solver_of(options),
         "key": jax.random.key(options.seed),
         "points": None if options.metric == "precomputed" else asked.x,
