@@ -197,7 +197,10 @@ def nystrom_lle(
     num_landmarks = _inputs.check_count(num_landmarks, "num_landmarks", k + 1, n, f"at most the {n} points")
     key = jax.random.key(0) if key is None else key
     landmarks = choice(_inputs.standardize(x).points, num_landmarks, key)
-    chosen = x[np.asarray(landmarks)] if isinstance(x, np.ndarray) else x[landmarks]  # on the host, with all its digits
+    on_host = isinstance(x, np.ndarray) and not _inputs.is_traced(landmarks)
+    chosen = (
+        x[np.asarray(landmarks)] if on_host else jnp.asarray(x)[landmarks]
+    )  # on the host a point keeps all its digits
     inner = lle(chosen, dim, k=k, reg=reg, key=key, block_bytes=block_bytes)
     y = transform(x, chosen, inner.points * (num_landmarks / n) ** 0.5, k=k, reg=reg, block_bytes=block_bytes)
     fields = {"points": y, "rows": jnp.arange(n, dtype=jnp.int32)}
