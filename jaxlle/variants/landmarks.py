@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Int, Real
@@ -191,13 +192,17 @@ def nystrom_lle(
         >>> jaxlle.nystrom_lle(x, 2, k=10, num_landmarks=200).embedding.points.shape
         (600, 2)
     """
-    x = jnp.asarray(_inputs.as_points(x))
+    x = _inputs.as_points(x)
     n = x.shape[0]
     num_landmarks = _inputs.check_count(num_landmarks, "num_landmarks", k + 1, n, f"at most the {n} points")
     key = jax.random.key(0) if key is None else key
-    landmarks = choice(x, num_landmarks, key)
-    inner = lle(x[landmarks], dim, k=k, reg=reg, key=key, block_bytes=block_bytes)
-    y = transform(x, x[landmarks], inner.points * (num_landmarks / n) ** 0.5, k=k, reg=reg, block_bytes=block_bytes)
+    landmarks = choice(_inputs.standardize(x).points, num_landmarks, key)
+    on_host = isinstance(x, np.ndarray) and not _inputs.is_traced(landmarks)
+    chosen = (
+        x[np.asarray(landmarks)] if on_host else jnp.asarray(x)[landmarks]
+    )  # on the host a point keeps all its digits
+    inner = lle(chosen, dim, k=k, reg=reg, key=key, block_bytes=block_bytes)
+    y = transform(x, chosen, inner.points * (num_landmarks / n) ** 0.5, k=k, reg=reg, block_bytes=block_bytes)
     fields = {"points": y, "rows": jnp.arange(n, dtype=jnp.int32)}
     return LandmarkEmbedding(Embedding(**{**inner.__dict__, **fields}), landmarks)
 
