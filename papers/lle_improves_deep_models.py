@@ -19,8 +19,8 @@ all labels for the term alone. The attack is the fast gradient sign method at 0.
 
 Differs from the article: it gives no figures to compare with. Small networks and few steps, so that the study takes minutes on
 one core: digits averaged over 2 x 2 pixels, one hidden layer of 64, a recurrent network of 32 units, full batches. The part that
-tunes is larger than the labelled part where labels are few, for both arms alike; who has fewer can read from the results
-what each setting gave. Runs go one after the other, because the products of one fill a CPU core and `vmap` over them was a third as fast.
+tunes is larger than the labelled part where labels are few, for both arms alike; the results hold what each setting gave.
+Runs go one after the other: the products of one fill a CPU core, and `vmap` over ten of them was a third as fast.
 
 Run: jaxlle papers run lle_improves_deep_models --full
 """
