@@ -247,7 +247,7 @@ def train(row: Row, data: Fold, seed: int, setting: Setting, steps: int) -> Outc
 
 @partial(jax.jit, static_argnames="plan")
 def _train(
-    plan: Plan, data: Fold, labels: Array, key: Array, setting: Setting, rates: Array
+    plan: Plan, data: Fold, labels: int | Array, key: Array, setting: Setting, rates: Array
 ) -> tuple[Array, Array, Array]:
     network = NETWORKS[plan.network]
     optimizer = {"adam": optax.scale_by_adam(), "sgd": optax.trace(0.9)}[plan.optimizer]
@@ -449,7 +449,8 @@ def _spelled(words: list[str], targets: np.ndarray) -> Data:
 
 
 def _diabetes(_: int) -> Data:
-    x, y = load_diabetes(return_X_y=True)
+    loaded: Any = load_diabetes()
+    x, y = loaded.data, loaded.target
     x = (x / x.std(axis=0)).astype(np.float32)
     return Data(x, x, ((y - y.mean()) / y.std()).astype(np.float32))
 
