@@ -3,9 +3,9 @@
 DOI: 10.48550/arXiv.2006.08256. The table of the Swiss roll of 800 points, as the README of its code has it, averages
 over ten seeds.
 
-Claim: the table's LLE, MLLE, HLLE and LTSA by this library's own solvers, and an encoder trained with its losses that
-beats the table's best row, ML-Enc. Every published number of the four rows is reached to 2 %, except K-max, which hangs
-on the worst of 800 points and on the eigensolver's last digits.
+Claim: the table's LLE, MLLE, HLLE and LTSA by this library's own solvers. Every published number of the four rows is to
+be reached to 2 %, except K-max, which hangs on the worst of 800 points and on the eigensolver's last digits. The
+ambition: an encoder trained with this library's losses beats the table's best row, ML-Enc, which stands beside ours.
 
 Differs from the paper: success is not defined there; an affine residual to (arc length, height) below 0.05 reproduces
 the counts (but for one MLLE sample near it). k is not stated; 10 reproduces the numbers. Their HLLE row is
