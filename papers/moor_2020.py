@@ -10,8 +10,12 @@ points that is kept out.
 
 The rows of LLE, modified LLE, LTSA and Hessian LLE are the first for this table.
 
-Differs from the paper: the points are drawn by our own generator from its description, three draws and not its one. The
-autoencoders' penalties were chosen on other draws. Methods without a map of new points are fitted to the kept-out points
+Found: PCA, t-SNE and the plain autoencoder come out as published. The LLE family is no better than PCA: few of the points' 60
+neighbours lie on a common surface of two dimensions. An autoencoder with the cost of LLE and a push in a disc has a sixth of the
+plain one's KL.01 and more trust, but does not reach the topological autoencoder's .085 and .658.
+
+Differs from the paper: the points are drawn by our own generator from its description, one draw as there. The
+autoencoders' penalties were chosen on another draw. Methods without a map of new points are fitted to the kept-out points
 themselves, as the paper does with t-SNE; Isomap too. Published values are from memory; the definitions of the measures and
 the network were read in the paper's repository. UMAP and the topological autoencoder are not run again.
 
@@ -100,8 +104,8 @@ AUTOENCODERS = {
 
 def main(
     n: int = 500,
-    draws: int = 3,
-    epochs: int = 40,
+    draws: int = 1,
+    epochs: int = 20,
     k: int = 60,
     *,
     report: Callable[[str, dict[str, float]], None] = print,

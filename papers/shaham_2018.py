@@ -18,6 +18,7 @@ Run: jaxlle papers run shaham_2018 --full
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import jax
@@ -132,7 +133,7 @@ def _train(network: Network, x: Array, near: Array, weights: Array, linear: bool
     nnx.update(network, parameters, rest)
 
 
-@jax.jit(static_argnames=("graph", "linear", "steps"))
+@partial(jax.jit, static_argnames=("graph", "linear", "steps"))
 def _descend(
     graph: nnx.GraphDef,
     parameters: nnx.State,
