@@ -17,16 +17,12 @@ KEY = jax.random.key(0)
 
 
 def labels_of(x):
-    return np.arange(len(x)) % 2
-
-
-def gaussian(a, b):
-    return jnp.exp(-jnp.sum((a - b) ** 2) / 10)
+    return np.arange(x.shape[0]) % 2
 
 
 def incremented(x, dim, **options):
-    half = jaxlle.incremental_lle(x[: len(x) - 4], dim, **options)
-    return jaxlle.add_points(half, x[len(x) - 4 :]).points
+    half = jaxlle.incremental_lle(x[: x.shape[0] - 4], dim, **options)
+    return jaxlle.add_points(half, x[x.shape[0] - 4 :]).points
 
 
 # Each takes points, dim and k, and returns places. Those of EMBEDDINGS solve an eigenproblem, the others fit a map.
