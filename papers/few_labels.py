@@ -147,7 +147,8 @@ def train(
 ) -> tuple[float, float]:
     """Train on one split; return the errors on the labels that choose settings and on the test digits."""
     graph = setting.laplacian > 0 or setting.lle > 0  # without a term the unlabelled digits need no pass
-    return tuple(map(float, _train(network, data, jax.random.key(seed), setting, rate, labelled, steps, graph)))
+    validation, test = _train(network, data, jax.random.key(seed), setting, rate, labelled, steps, graph)
+    return float(validation), float(test)
 
 
 @partial(jax.jit, static_argnames=("network", "labelled", "steps", "graph"))
