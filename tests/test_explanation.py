@@ -49,6 +49,7 @@ def test_the_sensitivity_of_the_out_of_sample_map_is_that_of_finite_differences(
     np.testing.assert_allclose(np.einsum("qcd,qd->qc", sensitivity(known, z), v), steps, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_influence_on_an_embedding_is_that_of_finite_differences_whatever_the_gauge(x64):
     x = np.random.default_rng(0).normal(size=(30, 3))
     neighbors = jaxlle.knn(x, 8)
@@ -113,6 +114,7 @@ def test_an_explanation_runs_under_jit_vmap_and_grad(x64, data):
     check_grads(jax.jit(parts), (z[:2], bank), order=1, modes=["rev"])
 
 
+@pytest.mark.slow
 def test_it_does_not_depend_on_the_units_and_float32_agrees(x64, data):
     z, bank, _ = data
     exact = explain(curved, z, bank, 6)
