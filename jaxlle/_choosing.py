@@ -1,6 +1,6 @@
 """Choosing k and reg: one call embeds the data over a whole grid and measures every embedding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -126,9 +126,8 @@ def choose(
     neighbors, _, _ = find(x, int(ks.max()), block_bytes=block_bytes, standard=standard)
     grams = _grams(standard.points, neighbors.indices, block_bytes)
     weigh = partial(_weights, grams, regs=jnp.asarray(regs, grams.dtype), block_bytes=block_bytes)
-    rows, ahead = [], weigh(ks[0])
-    for k, following in zip(ks, [*ks[1:], None], strict=True):
-        weights, ahead = ahead, None if following is None else weigh(following)  # runs beside the solver, on the host
+    rows = []
+    for k, weights in zip(ks, _one_ahead(map(weigh, ks)), strict=True):
         made = _embedded(neighbors, weights, regs, dim, key)
         measured = _measured(standard.points, neighbors, int(k), made, criteria, block_bytes)
         if dim > 2:  # then it calls LAPACK, which may hang beside other work: see `solve_positive`
@@ -159,6 +158,15 @@ def auto_grid(
     return choose(
         x, dim, ks=ks, regs=[reg], criteria=("procrustes",), key=key, block_bytes=block_bytes, progress=progress
     )
+
+
+def _one_ahead(results: Iterator[Array]) -> Iterator[Array]:
+    """Yield results when the next one is already under way: the device works on it beside the solver on the host."""
+    ready = next(results)
+    for following in results:
+        yield ready
+        ready = following
+    yield ready
 
 
 def _check_grid(

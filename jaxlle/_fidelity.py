@@ -165,7 +165,7 @@ def measure(
         elif criterion == "procrustes" and around is not None:
             rows.append(lax.map(lambda y: _procrustes(x, y, around, budget), ys))
         elif around is not None:
-            rows.append(lax.map(lambda pair: _preservation(x, *pair, around, budget), (ys, around.back)))
+            rows.append(lax.map(lambda pair: _preservation(x, pair[0], pair[1], around, budget), (ys, around.back)))
     return jnp.stack(rows)
 
 

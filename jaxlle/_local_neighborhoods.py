@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
@@ -54,7 +55,7 @@ def local_neighborhoods(
     """
     x = _inputs.as_points(x)
     _inputs.check_count(k_min, "k_min", 1, k_max, f"at most k_max = {k_max}")
-    if not _inputs.is_traced(detour) and not float(detour) >= 1:
+    if not _inputs.is_traced(detour) and not np.asarray(detour) >= 1:
         raise ValueError(f"detour = {detour} is not allowed: no path is shorter than straight, so it is at least 1.")
     standard = _inputs.standardize(x)
     near, _, _ = find(x, k_max, block_bytes=block_bytes, standard=standard)

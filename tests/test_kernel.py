@@ -83,6 +83,6 @@ def test_what_is_no_kernel_and_no_metric_is_refused(points):
     with pytest.raises(ValueError, match="not positive definite"):
         jaxlle.metric_weights(x, neighbors, lambda a, b: jnp.sum((a - b) ** 2) ** 4)
     with pytest.raises(ValueError, match=r"returned NaN or infinity|not finite"):
-        jaxlle.kernel_lle(x, 2, lambda a, b: jnp.log(jnp.dot(a, b)), k=6)
+        jaxlle.kernel_lle(x, 2, lambda a, b: jnp.sqrt(jnp.dot(a, b)), k=6)
     with pytest.raises(ValueError, match="reg = 0"):
         jaxlle.kernel_weights(x, neighbors, jnp.dot, reg=0)
