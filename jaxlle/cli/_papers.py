@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         with _outputs.whole(keeper.figure) as picture:
             results = module.main(**chosen, report=keeper.report, figure=str(picture))
             if not picture.stat().st_size:
-                raise RuntimeError(f"papers/{options.name}.py wrote no figure.")
+                raise ValueError(f"papers/{options.name}.py wrote no figure.")
             keeper.finish(results)
     except ModuleNotFoundError as error:
         if error.name is None:  # the library's own, which says what to install
