@@ -147,7 +147,7 @@ def _descend(
 ) -> tuple[Any, Any]:
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, steps))
 
-    def loss(parameters: nnx.State, rest: nnx.State) -> tuple[Array, nnx.State]:
+    def loss(parameters: nnx.State, rest: nnx.State) -> tuple[Array, Any]:
         network = nnx.merge(graph, parameters, rest, copy=True)  # its running averages are written to
         z = network(x)
         cost = lle_loss(z, z[near], weights) if linear else pull_loss(z, z[near])
