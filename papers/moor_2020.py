@@ -12,7 +12,7 @@ The rows of LLE, modified LLE, LTSA and Hessian LLE are the first for this table
 
 Found: PCA, t-SNE and the plain autoencoder come out near the published rows. The LLE family does worse than PCA in most
 measures; LTSA and Hessian LLE put nearly all points in one place. An autoencoder with the cost of LLE and a
-push in a disc has a sixth of the plain one's KL.01 and more trust, but does not reach the topological autoencoder's .085 and .658.
+push in a disc has a sixth of the plain one's KL.01 and more trust, but does not reach the topological one's .085 and .658.
 
 Differs from the paper: the points are drawn by our own generator from its description, one draw as there. The strengths in the
 disc were chosen on another draw, those without it on this one. Methods without a map of new points are fitted to the kept-out
