@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -120,7 +121,7 @@ def _row(
         _train(network, x, near.indices, weights, kind == "LLE network", steps)
         network.eval()
         outputs[kind] = network(x)
-        means = KMeans(2, n_init=10, random_state=0).fit(np.asarray(outputs[kind]))
+        means: Any = _kmeans().fit(np.asarray(outputs[kind]))
         row[f"{kind}: accuracy"] = _accuracy(means.labels_, y)
         row[f"{kind}: accuracy on new points"] = _accuracy(means.predict(np.asarray(network(new))), truth)
     return row, (x, y, outputs)
@@ -143,10 +144,10 @@ def _descend(
     weights: Array,
     linear: bool,
     steps: int,
-) -> tuple[nnx.State, nnx.State]:
+) -> tuple[Any, Any]:
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, steps))
 
-    def loss(parameters: nnx.State, rest: nnx.State) -> tuple[Array, nnx.State]:
+    def loss(parameters: nnx.State, rest: nnx.State) -> tuple[Array, Any]:
         network = nnx.merge(graph, parameters, rest, copy=True)  # its running averages are written to
         z = network(x)
         cost = lle_loss(z, z[near], weights) if linear else pull_loss(z, z[near])
@@ -173,7 +174,11 @@ def _moons(key: Array, n: int, noise: float) -> tuple[Float[Array, "n 2"], Array
 
 
 def _clusters(x: Array) -> np.ndarray:
-    return KMeans(2, n_init=10, random_state=0).fit_predict(np.asarray(x))
+    return _kmeans().fit_predict(np.asarray(x))
+
+
+def _kmeans() -> KMeans:
+    return KMeans(2, n_init=10, random_state=0)  # pyright: ignore[reportArgumentType]
 
 
 def _accuracy(clusters: np.ndarray, y: Array) -> float:

@@ -57,11 +57,11 @@ SMALL = {"seeds": 4, "steps": 100}
 class Strengths(NamedTuple):
     """Weights of the terms beside the cross-entropy, and the margin of the push."""
 
-    lle: float = 0.0
-    pull: float = 0.0
-    push: float = 0.0
-    margin: float = 1.0
-    decay: float = 1e-2
+    lle: float | Array = 0.0
+    pull: float | Array = 0.0
+    push: float | Array = 0.0
+    margin: float | Array = 1.0
+    decay: float | Array = 1e-2
 
 
 class Sample(NamedTuple):
