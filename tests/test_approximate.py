@@ -7,6 +7,7 @@ import jaxlle
 from jaxlle import approximate
 
 
+@pytest.mark.slow
 def test_the_recall_is_that_of_a_full_comparison():
     pytest.importorskip("pynndescent")
     x = np.random.default_rng(0).normal(size=(800, 40)).astype(np.float32)

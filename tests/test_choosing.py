@@ -90,6 +90,7 @@ def test_only_what_is_asked_for_is_measured_and_progress_is_told(curve):
         jaxlle.choose(curve, 2, ks=[])
 
 
+@pytest.mark.slow
 def test_k_auto_is_the_best_of_the_usual_grid(curve):
     ks = [6, 8, 10, 12, 16, 20, 24, 32]
     k, _ = jaxlle.choose(curve, 2, ks=ks, criteria=["procrustes"]).best()

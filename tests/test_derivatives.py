@@ -68,6 +68,7 @@ def test_the_gradient_of_an_embedding_is_that_of_finite_differences(x64, name, s
         np.testing.assert_allclose(jax.jvp(f, (x,), (along,))[1], jnp.sum(grad(x) * along), rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_no_neighbors_need_be_given_and_nothing_is_nan_on_the_way():
     x = jnp.asarray(repeated(), jnp.float32)
     with jax.debug_nans(True):

@@ -98,6 +98,7 @@ def test_residuals_spreads_and_slopes_are_their_formulas(x64, data):
         np.testing.assert_allclose(out.slopes[i], np.linalg.lstsq(stacked, target, rcond=None)[0].T, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_an_explanation_runs_under_jit_vmap_and_grad(x64, data):
     z, bank, _ = map(jnp.asarray, data)
 
@@ -157,6 +158,7 @@ def test_bad_requests_are_refused(data):
         jaxlle.plot.explanation(out, z, bank, (2, 2), output=3)
 
 
+@pytest.mark.slow
 def test_the_picture_shows_digits_their_maps_and_their_nearest_kin():
     digits = jaxlle.datasets.digits()
     x = (digits.points / 16).astype(np.float32)

@@ -36,6 +36,7 @@ def test_masked_and_coincident_pairs_take_no_part(sheet):
     np.testing.assert_allclose(jaxlle.isometric_map(y, wrong) @ np.eye(2), a, rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_ltsa_of_the_swiss_roll_gets_the_unit_of_arc_length_and_height(x64):
     from sklearn.datasets import make_swiss_roll
 

@@ -48,6 +48,7 @@ def test_without_points_it_makes_smooth_coordinates_of_its_own(digits, exact):
     assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
 
 
+@pytest.mark.slow
 def test_it_solves_tall_alignments_too():
     rng = np.random.default_rng(0)
     near = jaxlle.knn(rng.normal(size=(300, 3)).astype(np.float32), 8).indices
@@ -83,6 +84,7 @@ def test_kmeans_landmarks_are_nearer_to_all_points_than_random_ones():
     assert cost(kmeans_landmarks) < 0.9 * cost(random_landmarks)
 
 
+@pytest.mark.slow
 def test_the_choice_of_landmarks_changes_the_time_and_not_the_answer(digits, exact):
     for choice in (farthest_landmarks, kmeans_landmarks):
         out = jaxlle.lle(digits, 2, k=10, solver=Landmark(choice=choice, landmarks=60))
@@ -130,6 +132,7 @@ def test_auto_goes_by_the_width_of_the_graph():
         assert type(jaxlle.solvers.choose(alignment)).__name__ == name
 
 
+@pytest.mark.slow
 def test_a_warm_start_saves_steps(digits, exact):
     alignment = jaxlle.lle_alignment(digits, k=10)
     hurried = Landmark(max_iterations=2)
@@ -176,6 +179,7 @@ def test_landmark_embedding_is_the_generalised_eigenproblem_of_its_paper(x64):
     np.testing.assert_allclose(out.embedding.points.T @ out.embedding.points, np.eye(2), atol=1e-10)
 
 
+@pytest.mark.slow
 def test_with_all_points_as_landmarks_both_approximations_are_exact(digits):
     x = digits[:150]
     wanted = jaxlle.lle(x, 2, k=10, solver=DenseQR()).points

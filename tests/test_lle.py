@@ -91,6 +91,7 @@ def test_64_data_sets_are_embedded_in_one_call():
         assert np.rad2deg(subspace_angles(found, expected)).max() < 0.1
 
 
+@pytest.mark.slow
 def test_reg_and_keys_are_batched_too():
     x = jnp.asarray(swiss_roll(150), jnp.float32)
     regs = jnp.array([1e-3, 1e-2, 1e-1])

@@ -75,6 +75,7 @@ def run(script, *arguments, devices=None):
     )
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_answer_of_one():
     process = run(EIGHT, devices=8)
     out, err = process.communicate()
