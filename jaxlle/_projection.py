@@ -12,12 +12,13 @@ from jaxtyping import Array, Float
 
 MIN_POINTS, MIN_FEATURES = 6144, 128  # below, choosing a projection costs what it saves; twice the least width
 _SAMPLE = 600  # rows that the basis is made from
-_PROBES = 32  # rows whose bounds are counted
-_WIDTHS = (64, 128, 256)
-_SURE = 0.95  # share of the probes whose neighbours the chosen number of candidates settles
+_PROBES = 64  # rows whose bounds are counted
+_WIDTHS = (64, 128, 192, 256)
+_SURE = (0.8, 0.9, 0.95, 0.98)  # shares of the probes whose neighbours a number of candidates may settle
 _MIN_SPARE, _MAX_SPARE = 4, 128
-# What selecting a point and measuring a candidate cost, in multiply-adds of a product, on two cores.
-_SELECT, _MEASURE = 100, 40
+# What it costs on two cores, in multiply-adds of a product, to look at a point, to choose a candidate, and to measure one
+# feature of it.
+_SELECT, _CHOOSE, _MEASURE = 100, 20_000, 80
 
 
 class Plan(NamedTuple):
@@ -39,19 +40,25 @@ def plan(points: Float[Array, "n d"], k: int) -> Plan | None:
     probes = _spread(n, _PROBES)
     products = x[probes].astype(np.float32) @ x.T.astype(np.float32)
     reach = np.partition(squares - 2 * products, k, axis=1)[:, k, None]  # without |q|^2; the probe itself comes first
-    best, cheapest = None, 0.8 * n * (d + _SELECT)
+    best, cheapest = None, 0.8 * _cost(n, d, d, k + 1 + _MIN_SPARE, 0.0)
     for width, rest in zip(widths, rests, strict=True):
         bounds = inside[probes, :width] @ inside[:, :width].T + np.outer(rest[probes], rest)
         below = np.sum(squares - 2 * bounds < reach, axis=1)
-        spare = max(_MIN_SPARE, int(np.quantile(below, _SURE)) - k)
-        unsure = float(np.mean(below > spare + k))
-        cost = n * (width + _SELECT) + spare * d * _MEASURE + unsure * n * (d + _SELECT)
-        if spare <= _MAX_SPARE and cost < cheapest:
-            best, cheapest = (width, rest, spare), cost
+        for sure in _SURE:
+            spare = max(_MIN_SPARE, int(np.quantile(below, sure)) - k)
+            cost = _cost(n, d, width, k + 1 + spare, float(np.mean(below > spare + k)))
+            if spare <= _MAX_SPARE and cost < cheapest:
+                best, cheapest = (width, rest, spare), cost
     if best is None:
         return None
     width, rest, spare = best
     return Plan(np.concatenate([inside[:, :width], rest[:, None]], axis=1), squares, spare)
+
+
+def _cost(n: int, d: int, width: int, candidates: int, unsure: float) -> float:
+    """Return what searching one row costs: the products of some columns, the candidates, the rows to be searched again."""
+    again = n * (d + _SELECT)
+    return n * (width + _SELECT) + candidates * (_CHOOSE + d * _MEASURE) + unsure * again
 
 
 def _project(

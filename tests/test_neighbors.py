@@ -206,6 +206,7 @@ def projecting(monkeypatch):
 
     monkeypatch.setattr(_projection, "MIN_POINTS", 100)
     monkeypatch.setattr(_projection, "_MEASURE", 1)
+    monkeypatch.setattr(_projection, "_CHOOSE", 0)
     return _projection
 
 
