@@ -55,8 +55,8 @@ def as_points(x: Any, name: str = "x") -> Any:
         name: what to call it in messages.
 
     Returns:
-        A JAX array if x is one, else a NumPy array; integers and booleans as float64 (host) or the default
-        float (device), half precisions as float32.
+        A JAX array if x is one, else a NumPy array; integers and booleans as float64 (host; float32 if that holds them and
+        JAX computes in nothing wider) or the default float (device), half precisions as float32.
 
     Raises:
         ValueError: if x is complex, not numeric, not two-dimensional, empty, or not finite.
@@ -129,6 +129,8 @@ def _cast_host(x: np.ndarray, name: str) -> np.ndarray:
                 stacklevel=4,
             )
         return x
+    if x.dtype.kind in "biu" and not x64_is_on() and -(2**24) <= x.min() <= x.max() <= 2**24:
+        return x.astype(np.float32)  # exactly, and a later door need not warn of a float64 that nobody passed
     if x.dtype.kind in "biu" or x.dtype == object:
         try:
             return x.astype(np.float64)
