@@ -208,9 +208,10 @@ def study(
         arms[arm] = tried[best] + [train(row, make(f), f, settings[best], steps) for f in range(tuning_folds, folds)]
         told |= {f"{name}.{arm} {knob}": value for knob, value in settings[best]._asdict().items() if value}
     share = 1 / (folds - 2)  # of the pool's size: what a fold tests on
-    told |= effect(name, *(np.array([out.test for out in arms[arm]]) for arm in ("plain", "lle")), share)
+    tests, attacks = ({a: np.array([getattr(o, key) for o in arms[a]]) for a in arms} for key in ("test", "attacked"))
+    told |= effect(name, tests["plain"], tests["lle"], share)
     if row.data == "digits" and row[3:] == Row("", "")[3:]:  # the plain rows
-        told |= effect(f"{name}, attacked", *(np.array([o.attacked for o in arms[a]]) for a in ("plain", "lle")), share)
+        told |= effect(f"{name}, attacked", attacks["plain"], attacks["lle"], share)
     return told | costs(name, arms)
 
 
