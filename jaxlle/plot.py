@@ -172,7 +172,7 @@ def grid(grid: Grid, criterion: str = "procrustes", *, ax: Axes | None = None) -
     drawn = ax.imshow(values, aspect="auto", origin="lower", cmap="viridis_r")
     ax.figure.colorbar(drawn, ax=ax, label=criterion.replace("_", " "))
     ax.plot(np.searchsorted(grid.regs, reg), np.searchsorted(grid.ks, k), "o", mfc="none", mec="red", ms=14)
-    ax.set_xticks(range(len(grid.regs)), [f"{r:.2g}" for r in grid.regs])
+    ax.set_xticks(range(len(grid.regs)), [f"{r:.2g}" for r in grid.regs], rotation=45)
     ax.set_yticks(range(len(grid.ks)), [str(k) for k in grid.ks])
     ax.set(xlabel="reg", ylabel="k", title=f"best: k = {k}, reg = {reg:.2g}")
     return ax
