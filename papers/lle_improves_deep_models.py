@@ -208,9 +208,11 @@ def study(
         arms[arm] = tried[best] + [train(row, make(f), f, settings[best], steps) for f in range(tuning_folds, folds)]
         told |= {f"{name}.{arm} {knob}": value for knob, value in settings[best]._asdict().items() if value}
     share = 1 / (folds - 2)  # of the pool's size: what a fold tests on
-    told |= effect(name, *(np.array([out.test for out in arms[arm]]) for arm in ("plain", "lle")), share)
+    plain, lle = (np.array([out.test for out in arms[arm]]) for arm in ("plain", "lle"))
+    told |= effect(name, plain, lle, share)
     if row.data == "digits" and row[3:] == Row("", "")[3:]:  # the plain rows
-        told |= effect(f"{name}, attacked", *(np.array([o.attacked for o in arms[a]]) for a in ("plain", "lle")), share)
+        plain, lle = (np.array([out.attacked for out in arms[arm]]) for arm in ("plain", "lle"))
+        told |= effect(f"{name}, attacked", plain, lle, share)
     return told | costs(name, arms)
 
 
