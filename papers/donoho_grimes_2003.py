@@ -90,7 +90,7 @@ def draw(shown: list[tuple[str, jaxlle.datasets.Manifold, jaxlle.Embedding, floa
     """Draw the first sample, its parameters, and its four embeddings, coloured by arc length."""
     from matplotlib.figure import Figure
 
-    picture = Figure(figsize=(13, 8), layout="constrained")
+    picture = Figure(figsize=(12, 7.4), layout="constrained")
     _, roll, _, _ = shown[0]
     arc = np.asarray(roll.parameters[:, 0])
     space = picture.add_subplot(2, 3, 1, projection="3d")
@@ -102,4 +102,4 @@ def draw(shown: list[tuple[str, jaxlle.datasets.Manifold, jaxlle.Embedding, floa
     for place, (name, _, out, residual) in enumerate(shown, start=3):
         ax = picture.add_subplot(2, 3, place)
         jaxlle.plot.embedding(out, color=arc, ax=ax, title=f"{name}: affine residual {residual:.4f}")
-    picture.savefig(figure, dpi=90)
+    picture.savefig(figure, dpi=75)

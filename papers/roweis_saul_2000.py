@@ -89,7 +89,7 @@ def draw(sample: Sample, figure: str) -> None:
 
     roll, out, recovered = sample
     truth = np.asarray(roll.parameters)
-    picture = Figure(figsize=(13, 4.2), layout="constrained")
+    picture = Figure(figsize=(12, 4), layout="constrained")
     space = picture.add_subplot(1, 3, 1, projection="3d")
     space.scatter(*np.asarray(roll.points).T, c=truth[:, 0], s=5)
     space.set_title(f"{len(truth):,} points of the Swiss roll")
@@ -100,4 +100,4 @@ def draw(sample: Sample, figure: str) -> None:
     against.plot([0, truth.max()], [0, truth.max()], "k:", lw=1)
     against.set(xlabel="true", ylabel="best affine map of the embedding", title="recovered coordinates")
     against.legend(markerscale=5)
-    picture.savefig(figure, dpi=90)
+    picture.savefig(figure, dpi=75)

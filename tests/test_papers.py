@@ -111,8 +111,8 @@ def check_moor_2020(out):
 
 
 def check_roweis_saul_2000(out):
-    assert 0 < out["affine residual"] < 0.5
-    assert out["trustworthiness"] > 0.9
+    assert 0 < out["affine residual: best"] <= out["affine residual: worst"] < 0.5
+    assert out["trustworthiness: best"] >= out["trustworthiness: worst"] > 0.9
 
 
 def check_scikit_learn_digits(out):
