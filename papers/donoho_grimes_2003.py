@@ -7,10 +7,15 @@ Claim: Hessian LLE recovers the parameters of a sheet with a hole, where LLE str
 pictures; here the affine residual (the share of the true coordinates' variance that no affine map of the embedding
 explains) says how well, over several samples: the median, the smallest and the largest.
 
+Found: medians of ten samples 0.00014 for Hessian LLE, 0.00019 for LTSA, 0.0007 for modified LLE and 0.086 for LLE; but
+the largest are 0.17, 0.19, 0.17 and 0.49: not every sample of 1,000 points unrolls. At n = 600 and k = 12
+neighbourhoods reach across the roll's gap, and the medians of all four are 0.18 or more; with k = 8 that of Hessian LLE
+is 0.0005.
+
 Differs: their sample is not published; ours is uniform in the square (u, v) of t = 1.5 pi (1 + 2 u), h = 21 v less its
-middle ninth. LTSA and modified LLE, which are later, stand beside. At n = 600 and k = 12 neighbourhoods reach across
-the roll's gap and all of them fail, as the last rows show; fewer neighbours, k = 8, help there. The values beside ours
-were computed with other code on other samples.
+middle ninth. LTSA and modified LLE, which are later, stand beside. The values beside ours were computed with other code
+on other samples, we take it against the angle t: what is exact in arc length has a residual of 0.008 to (t, h), since
+an affine map of arc length leaves 0.016 of the variance of t. Ours are against (arc length, h).
 
 Run: jaxlle papers run donoho_grimes_2003 --full
 """
@@ -102,4 +107,4 @@ def draw(shown: list[tuple[str, jaxlle.datasets.Manifold, jaxlle.Embedding, floa
     for place, (name, _, out, residual) in enumerate(shown, start=3):
         ax = picture.add_subplot(2, 3, place)
         jaxlle.plot.embedding(out, color=arc, ax=ax, title=f"{name}: affine residual {residual:.4f}")
-    picture.savefig(figure, dpi=75)
+    picture.savefig(figure, dpi=60)

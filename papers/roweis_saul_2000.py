@@ -5,8 +5,11 @@ DOI: 10.1126/science.290.5500.2323. Figure 1: LLE unrolls a Swiss roll of N = 20
 Claim: the two coordinates vary smoothly and one to one with the position on the roll. The paper shows a picture and
 gives no number; here the affine residual (the share of the true coordinates' variance that no affine map of the
 embedding explains), trustworthiness and continuity (k = 12) say how well it holds: the median of ten samples, the best
-and the worst. An affine map of the sheet would have residual 0: what is left is LLE's own bending of it, more along the
-roll than across.
+and the worst.
+
+Found: all ten samples unroll, with trustworthiness and continuity above 0.996. Arc length is an affine function of the
+embedding to a residual below 5e-4 in every sample; height is not (0.02 to 0.71, median 0.24): the sheet's width varies
+along the roll, which is LLE's own bending of it. With the 1,000 points of the small run it is worse along the roll too.
 
 Differs from the paper: their sample is not published; ours are drawn from the same roll, t = 1.5 pi (1 + 2 u), height
 21 v. The regulariser is theirs, 1e-3 of the trace. Computed in float32.

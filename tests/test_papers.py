@@ -138,9 +138,10 @@ def check_weston_ratle_collobert_2008(out):
 
 def check_wu_wu_2018(out):
     assert out["error against the circulant"] < 1e-9
+    # Ratios: with 40 neighbours the sums over them are not yet the integrals that give the constants.
     for m in (2, 3, 4):
-        assert out[f"none: m = {m}"] == pytest.approx(m**4 - m**2, rel=0.06)
-        assert out[f"heavy: m = {m}"] == pytest.approx(m**2, rel=0.12)
+        assert out[f"none: m = {m}"] / out["none: m = 2"] == pytest.approx((m**4 - m**2) / 12, rel=0.06)
+        assert out[f"heavy: m = {m}"] / out["heavy: m = 1"] == pytest.approx(m**2, rel=0.12)
 
 
 def check_zhang_wang_2006(out):
