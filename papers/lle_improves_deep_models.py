@@ -9,14 +9,14 @@ way; both arms share folds, initial weights, steps and the number of settings tr
 weights of the ten nearest neighbours, of pixels, of pairs of letters, or of measurements. One row has the neighbours of another
 point: what the term does without geometry.
 
-Found: with few labels, yes. With 50, 100 and 500 labelled digits the term takes 23 to 41 % of the test error away from the MLP and
-the convolutional network, with either optimiser, schedule, loss or penalty on the weights (25 to 39 % at 100 labels), less under
-augmentation (14 %) and noise (11 %); 42 % from the recurrent network on 100 names; 12 % of the error of a regression on
-50 diabetics. With all labels it changes nothing on digits and diabetes (undecided), still 17 % on names, 7 % on noisy
-digits. It does nothing for counting syllables, at any number of labels, and hurts on sparse digits (8 %), whose neighbours are
-spoiled; with the neighbours of other points it is ruinous (-144 %). Under attack the MLP with few labels gets worse by it
-(10 to 12 %), the convolutional network better (17 to 24 %). It costs time where labels are few: fewer steps, but each passes over
-all rows.
+Found: with few labels, yes. With 50, 100 and 500 labelled digits the term takes 23 to 41 % of the test error away from the
+MLP and the convolutional network, with either optimiser, schedule, loss or penalty on the weights (25 to 39 % at 100
+labels), less under augmentation (14 %) and noise (11 %); 42 % from the recurrent network on 100 names; 13 % of the error of
+a regression on 50 diabetics. With all labels it changes nothing on digits and diabetes (undecided), still 17 % on names, 7
+% on noisy digits. It does nothing for counting syllables, at any number of labels, and hurts on sparse digits (8 %), whose
+neighbours are spoiled; with the neighbours of other points it is ruinous (-144 %). Under attack the MLP with few labels
+gets worse by it (10 to 12 %), the convolutional network better (17 to 24 %). It costs time where labels are few: fewer
+steps, but each passes over all rows.
 
 Measured: ten folds, each with a part to test on, a part to tune by that no arm trains on, and the rest, of which some are
 labelled. Each arm tries four settings on two folds: four rates without the term, two rates and two weights with it; where the
