@@ -7,6 +7,10 @@ one. With neighbours within arc length delta, W f - f tends to -(delta^4 / 280) 
 without a regulariser, and to (delta^2 / 6) f'' for a heavy one. On cos(m t) the eigenvalues of I - W are then (delta^4
 / 280) (m^4 - m^2) = 0, 12, 72, 240 and (delta^2 / 6) m^2, in pairs.
 
+Found: without a regulariser 12.2, 71.9 and 233.6, with a heavy one 1.01, 3.98 and 8.73: within 3 % of the limits, in the
+picture from one to the other over four decades of the regulariser. Against the circulant's closed form the weights are off by
+4e-15 with a heavy regulariser, 2e-12 at 1e-6 of the trace and 2e-10 at 1e-9, as the conditioning of the local systems has it.
+
 Differs from the paper: the constants are derived here for the circle, not read in it. The points are equispaced, where
 W is circulant, so that its eigenvalues at any n, k and regulariser have a closed form: that is a test of the weights to
 machine precision. "None" is 1e-9 of the trace, "heavy" 1000 of it; regularisers between are checked on a tenth of the
