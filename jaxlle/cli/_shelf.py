@@ -104,7 +104,7 @@ def record(folder: Path, name: str) -> dict[str, Any] | None:
         raise ValueError(f"{path} is not a result ({error}): delete it, and run the paper again.") from None
 
 
-def number(value: float | None) -> str:
+def number(value: float | int | None) -> str:
     """Return a value as tables show it."""
     if value is None or not math.isfinite(value):
         return "none"
