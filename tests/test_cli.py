@@ -465,9 +465,9 @@ def test_choose_prints_the_grid_and_its_best_and_draws_it(capsys, tmp_path):
 
 
 def classes(path):
-    """Points of five features in two classes, written as a file; points and labels."""
+    """Points of five features in three classes, written as a file; points and labels."""
     x = np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
-    labels = (x[:, 0] > 0).astype(int)
+    labels = np.digitize(x[:, 0], [-0.4, 0.4])
     np.savez(path, x=x, y=labels)
     return x, labels
 

@@ -35,10 +35,10 @@ class SupervisedLocallyLinearEmbedding(NeighborhoodTransformer):
         result_: the whole `jaxlle.Embedding` as NumPy arrays.
 
     Example:
-        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.datasets import make_s_curve
         >>> from jaxlle.sklearn import SupervisedLocallyLinearEmbedding
-        >>> X, y = load_iris(return_X_y=True)
-        >>> SupervisedLocallyLinearEmbedding(n_neighbors=10, alpha=0.05).fit(X, y).transform(X[:3]).shape
+        >>> X, t = make_s_curve(150, random_state=0)
+        >>> SupervisedLocallyLinearEmbedding(n_neighbors=10, alpha=0.05).fit(X, t > 0).transform(X[:3]).shape
         (3, 2)
     """
 
@@ -97,9 +97,9 @@ class RobustLocallyLinearEmbedding(NeighborhoodTransformer):
         result_: the whole `jaxlle.Embedding` as NumPy arrays.
 
     Example:
-        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.datasets import make_s_curve
         >>> from jaxlle.sklearn import RobustLocallyLinearEmbedding
-        >>> RobustLocallyLinearEmbedding(n_neighbors=10).fit_transform(load_iris().data + 0.01).shape
+        >>> RobustLocallyLinearEmbedding(n_neighbors=10).fit_transform(make_s_curve(150, random_state=0)[0]).shape
         (150, 2)
     """
 
@@ -151,9 +151,9 @@ class KernelLocallyLinearEmbedding(NeighborhoodTransformer):
         result_: the whole `jaxlle.Embedding` as NumPy arrays.
 
     Example:
-        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.datasets import make_s_curve
         >>> from jaxlle.sklearn import KernelLocallyLinearEmbedding
-        >>> KernelLocallyLinearEmbedding(n_neighbors=10).fit_transform(load_iris().data).shape
+        >>> KernelLocallyLinearEmbedding(n_neighbors=10).fit_transform(make_s_curve(150, random_state=0)[0]).shape
         (150, 2)
     """
 
@@ -223,9 +223,10 @@ class LandmarkLocallyLinearEmbedding(NeighborhoodTransformer):
         result_: the whole `jaxlle.Embedding` as NumPy arrays.
 
     Example:
-        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.datasets import make_s_curve
         >>> from jaxlle.sklearn import LandmarkLocallyLinearEmbedding
-        >>> LandmarkLocallyLinearEmbedding(n_neighbors=10, n_landmarks=60).fit_transform(load_iris().data + 0.01).shape
+        >>> X, _ = make_s_curve(150, random_state=0)
+        >>> LandmarkLocallyLinearEmbedding(n_neighbors=10, n_landmarks=60).fit_transform(X).shape
         (150, 2)
     """
 
