@@ -19,8 +19,8 @@ def has_metis() -> bool:
 def elimination_order(matrix: Any, alignment: Any) -> Int[np.ndarray, " n"] | None:
     """Return the order in which to eliminate, or None where SuperLU's own minimum degree will do.
 
-    Nested dissection (George 1973), by METIS if it is installed. On the wide graphs of real data it halves the factors: 5,000
-    digits are factored three times as fast as by minimum degree, 10,000 four times.
+    Nested dissection (George 1973), by METIS if it is installed. On the wide graphs of real data it roughly halves the
+    factors that minimum degree gives.
 
     Args:
         matrix: square SciPy sparse matrix, to be factored with its pivots on the diagonal.

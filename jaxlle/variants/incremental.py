@@ -39,8 +39,7 @@ class IncrementalEmbedding(NamedTuple):
         modes: the embedding and the next singular vectors of that solve, with what joined, shape (n, dim + some).
         growth: cost of the points, as orthonormal columns, relative to that of the last full solve.
         angle: estimate, in radians, of how far the points' span has turned from that of a full solve: its angle with the best
-            span among the modes, smoothed by a few Jacobi steps. It was 0.6 to 5 times the true angle on
-            S-curves, rolls and digits.
+            span among the modes, smoothed by a few Jacobi steps.
         far: which of the points that joined lie far from the data, shape (n - fitted,).
         refit: whether a full solve is due: the angle above the tolerance, or more points joined than fitted.
         options: k, reg and the rest, for `refit`.
