@@ -13,9 +13,10 @@ from jaxtyping import Array, Float
 MIN_POINTS, MIN_FEATURES = 6144, 128  # below, choosing a projection costs what it saves; twice the least width
 _SAMPLE = 600  # rows that the basis is made from
 _PROBES = 64  # rows whose bounds are counted
-_WIDTHS = (64, 128, 192, 256)
+_WIDTHS = (64, 128, 192)
 _SURE = (0.8, 0.9, 0.95, 0.98)  # shares of the probes whose neighbours a number of candidates may settle
 _MIN_SPARE, _MAX_SPARE = 4, 128
+MORE = 4  # times as many candidates for rows that stay uncertain, before all columns are used
 # What it costs on two cores, in multiply-adds of a product, to look at a point, to choose a candidate, and to measure one
 # feature of it.
 _SELECT, _CHOOSE, _MEASURE = 100, 20_000, 80
@@ -46,7 +47,9 @@ def plan(points: Float[Array, "n d"], k: int) -> Plan | None:
         below = np.sum(squares - 2 * bounds < reach, axis=1)
         for sure in _SURE:
             spare = max(_MIN_SPARE, int(np.quantile(below, sure)) - k)
-            cost = _cost(n, d, width, k + 1 + spare, float(np.mean(below > spare + k)))
+            unsure, at_last = (float(np.mean(below > k + count)) for count in (spare, MORE * spare))
+            cost = _cost(n, d, width, k + 1 + spare, 0.0)
+            cost += unsure * _cost(n, d, width, k + 1 + MORE * spare, at_last)
             if spare <= _MAX_SPARE and cost < cheapest:
                 best, cheapest = (width, rest, spare), cost
     if best is None:

@@ -5,9 +5,10 @@ lower bound of their distance, the best few are measured by direct differences, 
 distance lies below every bound left out. Rows that are not certain are searched by direct differences.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from . import _projection, distances
 from ._blocks import CACHE_BYTES, map_rows
-from ._inputs import memory_advice
+from ._inputs import memory_advice, x64_is_on
 
 Progress = Callable[[int, int], None]
 Found = tuple[Int[Array, "q k"], Float[Array, "q k"]]
@@ -28,6 +29,7 @@ _DIRECT_MAX_FEATURES = 16  # up to here differences cost no more than the produc
 _SPARE = 4  # candidates beyond k that are measured
 _GROUP = 64  # points are filled up to a multiple, so that a selection can go by groups
 _REPAIR_ROWS = 8  # uncertain rows searched at a time
+_SIDE_BY_SIDE = 2  # blocks that a CPU's host searches at once
 
 
 class _Prepared(NamedTuple):
@@ -87,11 +89,17 @@ def _nearest_by_projection(
     rows = np.arange(points.shape[0])
     prepared = _filled(points, plan.factor, plan.squares)
 
-    def with_all_columns(rest: np.ndarray) -> Found:
-        complete = _prepare(points, options.metric)
-        return _settled(complete, complete, rest, options, report)
+    def with_few_columns(some: np.ndarray, spare: int) -> tuple[Array, Array, np.ndarray]:
+        return _in_blocks(prepared, prepared, some, options._replace(spare=spare), report)
 
-    return _again(_in_blocks(prepared, prepared, rows, options._replace(spare=plan.spare), report), with_all_columns)
+    def with_more_candidates(rest: np.ndarray) -> Found:
+        def with_all_columns(last: np.ndarray) -> Found:
+            complete = _prepare(points, options.metric)
+            return _settled(complete, complete, rest[last], options, report)
+
+        return _again(with_few_columns(rest, _projection.MORE * plan.spare), with_all_columns)
+
+    return _again(with_few_columns(rows, plan.spare), with_more_candidates)
 
 
 def _settled(prepared: _Prepared, source: _Prepared, rows: np.ndarray, options: _Options, report: _Report) -> Found:
@@ -120,13 +128,39 @@ def _in_blocks(
 ) -> tuple[Int[Array, "r k"], Float[Array, "r k"], np.ndarray]:
     """Search for some rows of the source; return indices, distances, and which rows are certain."""
     size = _block_rows(prepared.points, _few_sizes(len(rows), source.points.shape[0]), options)
-    found = []
-    for start in range(0, len(rows), size):
+    starts = range(0, len(rows), size)
+
+    def search(start: int) -> tuple[Array, Array, Array]:
         ids = rows[np.minimum(np.arange(start, start + size), len(rows) - 1)].astype(np.int32)
-        found.append(jax.block_until_ready(_block(prepared, source, ids, options)))  # one block's memory at a time
-        report.add(int(np.asarray(found[-1][2])[: len(rows) - start].sum()))
+        return jax.block_until_ready(_block(prepared, source, ids, options))  # a few blocks' memory at a time
+
+    found = []
+    for start, part in zip(starts, _side_by_side(search, starts), strict=True):
+        found.append(part)
+        report.add(int(np.asarray(part[2])[: len(rows) - start].sum()))
     indices, dist, certain = (jnp.concatenate(parts)[: len(rows)] for parts in zip(*found, strict=True))
     return indices, dist, np.asarray(certain)
+
+
+def _side_by_side(search: Callable[[int], Any], starts: range) -> Iterator[Any]:
+    """Yield what is found from each start, in order; on a CPU two are searched at a time.
+
+    XLA selects the best of a row in one thread there, while the product of another block has the other cores.
+    """
+    if jax.default_backend() != "cpu" or len(starts) < 2:
+        yield from map(search, starts)
+        return
+    wide = x64_is_on()  # a context that holds in this thread alone
+
+    def within(start: int) -> Any:
+        with jax.enable_x64(wide):
+            return search(start)
+
+    pool = ThreadPoolExecutor(_SIDE_BY_SIDE)
+    try:
+        yield from pool.map(within, starts)
+    finally:  # an interrupt does not wait for the blocks not begun
+        pool.shutdown(cancel_futures=True)
 
 
 def _few_sizes(count: int, total: int) -> int:
@@ -217,7 +251,7 @@ def _block_rows(points: Array, q: int, options: _Options) -> int:
     row = 8 * n if _uses_products(options.metric, d) else 3 * n * points.dtype.itemsize
     budget = options.block_bytes
     if jax.default_backend() == "cpu":  # enough rows for a fast product, few enough for its ranks to stay in the cache
-        budget = min(budget, max(5 * CACHE_BYTES, 128 * row))
+        budget = min(budget // _SIDE_BY_SIDE, max(5 * CACHE_BYTES, 128 * row))
     return int(max(1, min(q, budget // row)))
 
 

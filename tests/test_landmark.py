@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_swiss_roll
 
 import jaxlle
 from jaxlle import Alignment, ConvergenceWarning
 from jaxlle.metrics import subspace_angle
-from jaxlle.solvers import DenseQR, Landmark, farthest_landmarks, kmeans_landmarks, random_landmarks
+from jaxlle.solvers import DenseQR, Landmark, SparseLU, farthest_landmarks, kmeans_landmarks, random_landmarks
 
 CHOICES = [random_landmarks, farthest_landmarks, kmeans_landmarks]
 
@@ -46,6 +46,24 @@ def test_without_points_it_makes_smooth_coordinates_of_its_own(digits, exact):
     alignment = jaxlle.lle_alignment(digits, k=10)
     out = jaxlle.embed(alignment, 2, solver=Landmark())
     assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
+
+
+@pytest.mark.slow
+def test_a_two_dimensional_sheet_in_float32_is_not_called_solved_too_early():
+    x = make_swiss_roll(20_000, random_state=0)[0].astype(np.float32)
+    alignment = jaxlle.lle_alignment(x, k=12)
+    exact = jaxlle.embed(alignment, 2, solver=SparseLU())
+    out = jaxlle.embed(alignment, 2, solver=Landmark(), points=x)
+    assert bool(out.converged)
+    assert subspace_angle(out.points, exact.points) < np.deg2rad(0.1)
+
+
+@pytest.mark.slow
+def test_few_steps_on_a_sheet_are_not_called_converged():
+    x = jaxlle.datasets.swiss_roll(jax.random.key(0), 20_000).points
+    hurried = Landmark(max_iterations=5)
+    with pytest.warns(ConvergenceWarning, match="Landmark did not converge"):
+        jaxlle.embed(jaxlle.lle_alignment(x, k=12), 2, solver=hurried, points=x)
 
 
 @pytest.mark.slow

@@ -91,12 +91,17 @@ class Coarse(NamedTuple):
         return self.spread(lax.fori_loop(0, _BOTTOM_STEPS, step, start))
 
 
+def share_of(num_points: int, divisor: int) -> int:
+    """Return how many landmarks there are if nobody says: a share of the points, between 200 and 1,000."""
+    return max(200, min(1000, num_points // divisor))
+
+
 def interpolate(
-    points: Float[Array, "n d"], count: int | None, k: int, choice: Choice, key: Array, dtype: Any, rows: Rows
+    points: Float[Array, "n d"], count: int, k: int, choice: Choice, key: Array, dtype: Any, rows: Rows
 ) -> Interpolation:
     """Choose landmarks and write every point by its nearest ones; the points' gradient stops here."""
     n = rows.num_points
-    size = max(1, min(n, max(200, min(1000, n // 10)) if count is None else count))
+    size = max(1, min(n, count))
     points = lax.stop_gradient(points)
     whole = rows.gathered(points)[:n]
     landmarks = choice(whole, size, key)
@@ -122,6 +127,7 @@ def coarse_space(
     key_choice, key_points = jax.random.split(key)
     made = points is None
     near = smooth_coordinates(operator, top, key_points) if made else leading_directions(points, key_points, rows)
+    count = share_of(rows.num_points, 20) if count is None else count
     whole = interpolate(near, count, k, choice, key_choice, alignment.blocks.dtype, rows)
     reduced = rows.total(_reduced(alignment, whole))
     # The constant is in the coarse space, where M is zero: lifted, it is out of the way of every centred vector.

@@ -19,8 +19,10 @@ from ._spectrum import NO_HINTS, TYPICAL_ROUNDING, Hints, Spectrum
 Smoother = Callable[[Float[Array, "n c"]], Float[Array, "n c"]]
 
 _MOST_RATIO = 600.0
-_PROBES = 4
 _LANES = 8  # products with eight columns cost no more than with five
+_PROBES = _LANES
+_FIRST_RATE, _FORGETTING = 0.9, 0.8  # at which steps shrink before two have been seen; how fast slow ones are forgotten
+_SETTLED = 0.01  # values that fall by less in a step have settled
 _EDGE_STEPS = 6  # of the power iterations that find the ends of the spectrum's rough part
 
 
@@ -35,7 +37,7 @@ class Landmark:
     on B and not on M = B^T B, so that float32 is enough wherever `Embedding.gap` says so. Runs under jit.
 
     Attributes:
-        landmarks: how many. None: a tenth of the points, between 200 and 1,000.
+        landmarks: how many. None: a twentieth of the points, between 200 and 1,000.
         choice: how they are chosen: `random_landmarks`, `farthest_landmarks`, `kmeans_landmarks` or your own.
         landmark_neighbors: landmarks that a point is written by.
         degree: of the smoothing polynomials. None: by the interval, the square root of its ratio.
@@ -88,7 +90,8 @@ class _State(NamedTuple):
     direction: Float[Array, "n b"]
     values: Float[Array, " b"]
     residual: Float[Array, "n b"]
-    first: Float[Array, ""]  # the first correction's angle
+    moved: Float[Array, ""]  # by how much the wanted vectors left the old block in the last step
+    rate: Float[Array, ""]  # at which such steps shrink
     error: Float[Array, ""]
     limit: Float[Array, ""]
     step: Int[Array, ""]
@@ -110,6 +113,7 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
     )
     smooth, short = _smoother(operator, coarse, top, rows.normal(keys[2], like, _PROBES), options)
     size = min(-(-(count + options.oversample) // _LANES) * _LANES, rows.num_points - 1)
+    rounding = jnp.finfo(like.dtype).eps * operator.norm_bound()
     wanted = max(1, count - 1)  # the last vector only tells the gap
 
     def precondition(r: Float[Array, "n c"]) -> Float[Array, "n c"]:
@@ -121,14 +125,11 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
         step = rows.centered(precondition(state.residual))
         step = step - product(state.basis, rows.inner(state.basis, step))
         space = rows.orthonormal(jnp.concatenate([state.basis, step, state.direction], axis=1))
-        first, error = _progress(state, jnp.sqrt(rows.total(jnp.sum(step[:, :wanted] ** 2))), wanted, short)
-        new = _rayleigh_ritz(operator, space, size, wanted, options)
-        return new._replace(first=first, error=error, step=state.step + 1)
+        return _progress(state, _rayleigh_ritz(operator, space, size, wanted, options), wanted, 4 * rounding, short)
 
     guess = coarse.bottom(keys[3], size) if hints.start is None else _started(keys[3], hints.start, size, rows)
     state = _rayleigh_ritz(operator, rows.orthonormal(guess), size, wanted, options)
     state = lax.while_loop(lambda s: (s.error > s.limit) & (s.step < options.max_iterations), improve, state)
-    rounding = jnp.finfo(like.dtype).eps * operator.norm_bound()
     num_components = 1 + jnp.sum(state.values <= 4 * rounding, dtype=jnp.int32)
     return Spectrum(state.values[:count], state.basis[:, :count], num_components, state.error <= state.limit)
 
@@ -151,27 +152,30 @@ def _rayleigh_ritz(operator: Operator, space: Float[Array, "n s"], size: int, wa
         direction=product(space[:, size:], mix[size:]),
         values=values,
         residual=operator.rmatvec(product(image, mix)) - basis * values**2,
-        first=jnp.ones((), values.dtype),
+        moved=jnp.linalg.norm(mix[size:, :wanted]),
+        rate=jnp.full((), _FIRST_RATE, values.dtype),
         error=jnp.full((), jnp.inf, values.dtype),
         limit=jnp.clip(rounding, tol, 0.1).astype(values.dtype),
         step=jnp.zeros((), jnp.int32),
     )
 
 
-def _progress(state: _State, length: Float[Array, ""], wanted: int, short: Array) -> tuple[Array, Array]:
-    """Return the first step's angle, and that by which the wanted subspace is still off, from the step's length.
+def _progress(old: _State, new: _State, wanted: int, floor: Float[Array, ""], short: Float[Array, ""]) -> _State:
+    """Return the new state with the angle by which the wanted subspace is still off.
 
-    The residual itself would not tell in float32: rounding in the rough end of the spectrum, which turns nothing, is most of it.
-    The preconditioner is nearly M^-1, and so the step is nearly the error; it falls short of it where the smoothing
-    covers only a part of what the landmarks miss, or, as slow progress shows, for another reason.
+    Steps that shrink by a rate leave the sum of those to come. What the steps moved tells more than the residual, whose
+    rounding in the rough end of the spectrum turns nothing, and more than the preconditioned residual, which falls short
+    where the smoothing covers only a part of what the landmarks miss. But rough errors, however short, hide smooth ones as
+    long as the values still fall. And in float32 steps that fall short may drown in rounding before they have arrived.
     """
-    values = state.values**2
-    ahead = jnp.maximum(values[-1] - values[wanted - 1], jnp.finfo(values.dtype).tiny)
-    angle = length * values[-1] / ahead
-    first = jnp.where(state.step == 0, angle, state.first)
-    rate = jnp.clip(angle / first, 0, 1) ** (1 / (state.step + 1).astype(angle.dtype))
-    slow = 1 / jnp.maximum(1 - rate, 0.01)  # the sum of the steps to come
-    return first, angle * jnp.maximum(short, jnp.where(state.step < 3, 1, slow))
+    tiny = jnp.finfo(new.moved.dtype).tiny
+    seen = jnp.where(old.step > 0, jnp.clip(new.moved / jnp.maximum(old.moved, tiny), 0.05, 0.99), _FIRST_RATE)
+    rate = jnp.maximum(seen, _FORGETTING * old.rate)  # where progress is slow, a single short step says little
+    ends, before = new.values[:wanted] ** 2, old.values[:wanted] ** 2
+    fall = jnp.max((before - ends) / jnp.maximum(ends + floor**2, tiny))
+    hidden = jnp.where(fall > _SETTLED, jnp.sqrt(fall), 0)
+    to_come = new.moved * rate / (1 - rate) * (short if new.moved.dtype == jnp.float32 else 1)
+    return new._replace(rate=rate, error=jnp.maximum(to_come, hidden), step=old.step + 1)
 
 
 def _started(key: Array, start: Float[Array, "n c"], size: int, rows: Rows) -> Float[Array, "n b"]:

@@ -17,7 +17,7 @@ from ..embedding import Embedding, Scaling, embed
 from ..neighbors import Neighbors
 from ..out_of_sample import transform
 from ..solvers import DenseQR, Hints, Spectrum, random_landmarks
-from ..solvers._coarse import Choice, Interpolation, block_rows, interpolate
+from ..solvers._coarse import Choice, Interpolation, block_rows, interpolate, share_of
 from ..solvers._dense import bottom
 from ..solvers._rows import Rows, product
 from ..solvers._spectrum import NO_HINTS
@@ -83,7 +83,9 @@ def landmark_embed(
     if not _inputs.is_traced(alignment, key):
         check_alignment(alignment)
     n = alignment.shape[1]
-    if num_landmarks is not None:
+    if num_landmarks is None:
+        num_landmarks = share_of(n, 10)
+    else:
         num_landmarks = _inputs.check_count(num_landmarks, "num_landmarks", dim + 2, n, f"at most the {n} points")
     landmark_neighbors = _inputs.check_count(landmark_neighbors, "landmark_neighbors", dim + 1, None, "more than dim")
     key = jax.random.key(0) if key is None else key
