@@ -55,17 +55,21 @@ def connected_components(graph: "Neighbors | Alignment") -> Components:
         >>> jaxlle.connected_components(jaxlle.knn(x, 1)).sizes.tolist()
         [3, 2]
     """
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components as components_of
 
     if is_traced(graph):
         raise TypeError("connected_components runs on the host: call it outside jit, or read Embedding.num_components.")
     edges = _edges(graph)
-    _, labels = components_of(edges, directed=False)
+    count, classes = components_of(edges, directed=True, connection="strong")
+    own, other = np.repeat(classes, np.diff(edges.indptr)), classes[edges.indices]
+    across = own != other
+    leaving = np.bincount(own[across], minlength=count) > 0
+    # What ties the strong classes to each other decides the parts: few edges, where all have been looked at once.
+    between = csr_array((np.ones(across.sum(), np.int8), (own[across], other[across])), shape=(count, count))
+    labels = components_of(between, directed=False)[1][classes]
     by_size = np.argsort(-np.bincount(labels), kind="stable")
     labels = np.argsort(by_size)[labels]
-    count, classes = components_of(edges, directed=True, connection="strong")
-    rows, columns = edges.nonzero()
-    leaving = np.bincount(classes[rows[classes[rows] != classes[columns]]], minlength=count) > 0
     closed = tuple(np.flatnonzero(classes == c) for c in np.flatnonzero(~leaving))
     return Components(labels, np.bincount(labels), closed)
 
@@ -134,10 +138,11 @@ def graph_width(graph: "Neighbors | Alignment") -> int:
     from scipy.sparse.csgraph import breadth_first_order
 
     edges = _edges(graph)
-    reverse = edges.T.tocsr()
+    reverse = edges.T.tocsr()  # which sorts, and so does the way back: cheaper than to sort
     start = int(np.diff(reverse.indptr).argmax())
+    both = reverse.T.tocsr() + reverse
     for _ in range(2):  # the point reached last lies at the rim
-        order, before = breadth_first_order(edges + reverse, start)
+        order, before = breadth_first_order(both, start)
         start = int(order[-1])
     place = np.empty(edges.shape[0], np.int64)
     place[order] = np.arange(len(order))
@@ -314,6 +319,6 @@ def _edges(graph: Any) -> Any:
         first = np.asarray(graph.indices)[np.arange(n), present.argmax(axis=1)]
         rows = np.repeat(first, present.sum(axis=1))
         rows, columns = np.concatenate([rows, columns]), np.concatenate([columns, rows])
-    else:
-        rows = np.repeat(np.arange(n), m)[present.ravel()]
-    return csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
+        return csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
+    starts = np.concatenate([[0], present.sum(axis=1).cumsum()]).astype(np.int32)
+    return csr_array((np.ones(len(columns), np.int8), columns, starts), shape=(n, n))

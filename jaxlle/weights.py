@@ -179,8 +179,7 @@ def gram_weights(
     """
     check_reg(reg, regularizer, gram.shape[-1], gram.shape[-1])
     mask = jnp.ones(gram.shape[:2], bool) if mask is None else mask
-    solve = partial(_weights_of_one, reg=reg, unit=1.0, regularizer=regularizer)
-    return checked(jax.vmap(lambda g, m: solve(g, jnp.ones(g.shape[:1], g.dtype), m))(gram, mask), reg)
+    return checked(_weights_of(gram, jnp.ones(gram.shape[:2], gram.dtype), mask, reg, 1.0, regularizer), reg)
 
 
 def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 1e-3) -> Float[Array, " n"]:
@@ -339,26 +338,35 @@ def solve_grams(
     n, k = neighbors.indices.shape
     mask = jnp.ones((n, k), bool) if neighbors.mask is None else neighbors.mask
 
-    # On a CPU the gathered neighbours of a few points stay in the cache, three times faster than out of it; the solves,
-    # loops over k, want many points at a time.
+    # On a CPU the gathered neighbours of a few points stay in the cache, three times faster than out of it, and so do the
+    # systems of a few hundred points, whose solves pass over them k times.
     budget = min(block_bytes, CACHE_BYTES) if jax.default_backend() == "cpu" else block_bytes
 
     @jax.checkpoint  # the backward pass gathers again rather than keep n x k x d
     def block(rows: tuple[Array, Array, Array]) -> Array:
         i, ids, valid = rows
         matrices, targets, extents = map_rows(lambda pair: gram(*pair), (i, ids), budget, k * row)
-        solve = partial(_weights_of_one, reg=reg, regularizer=regularizer)
-        return jax.vmap(lambda m, t, v, e: solve(m, t, v, unit=unit * e))(matrices, targets, valid, extents)
+        return _weights_of(matrices, targets, valid, reg, unit * extents, regularizer)
 
-    return map_blocks(block, (jnp.arange(n), neighbors.indices, mask), block_bytes, 32 * k * k)
+    return map_blocks(block, (jnp.arange(n), neighbors.indices, mask), budget, 32 * k * k)
 
 
-def _weights_of_one(matrix: Array, target: Array, valid: Array, reg: Any, unit: Any, regularizer: Regularizer) -> Array:
-    keep = valid.astype(matrix.dtype)
-    matrix = matrix * keep[:, None] * keep[None, :]
-    ridge = regularizer(matrix, jnp.maximum(valid.sum(), 1), reg, unit)
+def _weights_of(
+    matrices: Float[Array, "n k k"],
+    targets: Float[Array, "n k"],
+    valid: Bool[Array, "n k"],
+    reg: Any,
+    units: Any,
+    regularizer: Regularizer,
+) -> Float[Array, "n k"]:
+    keep = valid.astype(matrices.dtype)
+    matrices = matrices * keep[:, :, None] * keep[:, None, :]
+    counts = jnp.maximum(valid.sum(axis=1), 1)
+    units = jnp.broadcast_to(units, counts.shape)
+    ridges = jax.vmap(lambda matrix, count, unit: regularizer(matrix, count, reg, unit))(matrices, counts, units)
     # A masked neighbour gets its own row of the identity and a zero target: weight 0, and no part in the rest.
-    system = matrix + jnp.diag(jnp.where(valid, ridge, 1).astype(matrix.dtype))
-    solution = solve_positive(system, target * keep)
-    total = solution.sum()
-    return solution / jnp.where(total == 0, 1, total)  # a sum of 0: no neighbours, or an uncentred ridge by chance
+    diagonals = jnp.where(valid, ridges[:, None], 1).astype(matrices.dtype)
+    systems = matrices + diagonals[:, :, None] * jnp.eye(valid.shape[1], dtype=matrices.dtype)
+    solutions = solve_positive(systems, targets * keep)
+    totals = solutions.sum(axis=1, keepdims=True)
+    return solutions / jnp.where(totals == 0, 1, totals)  # a sum of 0: no neighbours, or an uncentred ridge by chance

@@ -234,4 +234,6 @@ def _orthonormal_with_constant(null: np.ndarray) -> np.ndarray:
 
 
 def _off(basis: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if basis.shape[1] == 1 and b.ndim == 1:  # nearly always; the general product is several times slower
+        return b - basis[:, 0] * np.dot(basis[:, 0], b)
     return b - basis @ (basis.T @ b)
