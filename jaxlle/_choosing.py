@@ -226,7 +226,7 @@ def _grams(points: Float[Array, "n d"], ids: Int[Array, "n k"], block_bytes: int
     )
 
 
-def _weights(grams: Float[Array, "n w w"], k: Any, regs: Float[Array, " b"], block_bytes: int) -> Float[Array, "b n w"]:
+def _weights(grams: Float[Array, "n w w"], k: Any, regs: Float[Array, " b"], block_bytes: int) -> Float[Array, "b n v"]:
     """Return the weights at one k, and zeros: a program for every eight k, for elimination costs k^3."""
     width = min(-(-int(k) // 8) * 8, grams.shape[1])
     return _masked_weights(grams[:, :width, :width], k, regs, block_bytes)

@@ -51,10 +51,9 @@ MAPS = {
 }
 FAMILY = {**EMBEDDINGS, **MAPS}
 DISCONNECTABLE = [name for name in EMBEDDINGS if name != "geodesic"]
-# Points join an embedding by number, outside of any derivative; landmarks are exact only where they are all points.
-DIFFERENTIABLE = {
-    name: make for name, make in FAMILY.items() if name not in ("incremental", "landmarks", "nystrom")
-} | {
+# Points join an embedding by number, and landmarks are not exact: neither has a derivative, and both say so.
+DIFFERENTIABLE = {name: make for name, make in FAMILY.items() if name not in ("incremental", "landmarks")} | {
+    "nystrom": lambda x, dim, **o: jaxlle.nystrom_lle(x, dim, num_landmarks=20, **o).embedding.points,
     "generative": lambda x, dim, **o: jaxlle.generative_lle(x, dim, key=KEY, num_samples=2, **o).samples[1],
     "spread": lambda x, dim, **o: jaxlle.generative_lle(x, dim, key=KEY, num_samples=2, **o).spread[:, None],
 }
