@@ -102,16 +102,8 @@ def guided_embed(
         warnings.simplefilter("ignore", GapWarning)  # at the cut behind the modes, where nothing hangs on it
         plain = embed(alignment, modes, solver=solver, disconnected=disconnected, key=key, points=points)
     part = _rows_of(alignment, plain)
-    square = plain.singular_values[dim - 1] ** 2
-    parts = _turn(
-        part,
-        square,
-        plain.points,
-        features[plain.rows],
-        jnp.asarray(guidance, features.dtype),
-        dim,
-        scaling == "covariance",
-    )
+    weight = jnp.asarray(guidance, features.dtype)
+    parts = _turn(part, plain.singular_values, plain.points, features[plain.rows], weight, dim, scaling == "covariance")
     found, dependence = parts[:-1], parts[-1]
     names = ("points", "singular_values", "residuals", "gap")
     return GuidedEmbedding(Embedding(**{**plain.__dict__, **dict(zip(names, found, strict=True))}), dependence)
@@ -210,7 +202,7 @@ def _rows_of(alignment: Alignment, plain: Embedding) -> Alignment:
 @partial(jax.jit, static_argnames=("dim", "covariance"))
 def _turn(
     alignment: Alignment,
-    square: Float[Array, ""],
+    values: Float[Array, " p"],
     vectors: Float[Array, "n p"],
     features: Float[Array, "n q"],
     guidance: Float[Array, ""],
@@ -218,10 +210,12 @@ def _turn(
     covariance: bool,
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Return the points, their costs' roots, the residuals, the gap, and the dependence."""
-    square = jnp.where(square > 0, square, 1)
-    # Of the vectors only the span is used: that is what has a derivative.
+    square = jnp.where(values[dim - 1] > 0, values[dim - 1] ** 2, 1)
     image, inside = alignment.matvec(vectors), _product(vectors.T, features)
-    small = (1 - guidance) / square * _product(image.T, image) - guidance * _product(inside, inside.T)
+    # Of the vectors only the span has a derivative, and with it V^T M V, whose value is known better than a product has it.
+    slope = _product(image.T, image)
+    inner = lax.stop_gradient(jnp.diag(values**2) - slope) + slope
+    small = (1 - guidance) / square * inner - guidance * _product(inside, inside.T)
     falling, turn = principal_axes(-small)
     levels, y, cost = -falling, _product(vectors, turn[:, :dim]), _product(image, turn[:, :dim])
     seen = _product(features.T, y)
