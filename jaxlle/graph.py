@@ -312,7 +312,7 @@ def _edges(graph: Any) -> Any:
         present = np.abs(np.asarray(graph.blocks)).max(axis=1) > 0
     else:
         present = np.ones(graph.indices.shape, bool) if graph.mask is None else np.asarray(graph.mask)
-    n, m = graph.indices.shape
+    n = len(graph.indices)
     columns = np.asarray(graph.indices).ravel()[present.ravel()]
     if hasattr(graph, "blocks") and graph.blocks.shape[1] > 1:
         # Several equations hold all members of a neighbourhood to each other: the edges of a star, both ways.
