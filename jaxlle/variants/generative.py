@@ -192,7 +192,7 @@ def _draw(
     """Return one embedding, aligned, and whether its solver converged."""
     alignment = weights_alignment(neighbors, posterior.sample(key))
     out = solve(alignment, dim, solver, "unit", key, Hints(lax.stop_gradient(jnp.asarray(x))))
-    return procrustes(out.points, places).aligned, out.converged
+    return procrustes(out.points, places).aligned, jnp.asarray(out.converged)
 
 
 @partial(jax.jit, static_argnames=("features", "block_bytes"))
