@@ -191,7 +191,11 @@ def _embedded(
     neighbors: Neighbors, weights: Float[Array, "b n w"], regs: np.ndarray, dim: int, key: Array | None
 ) -> list[Embedding]:
     """Embed with each of several weights of one graph; the solver that suits the first suits all."""
-    alignments = [weights_alignment(neighbors, checked(*pair)) for pair in zip(weights, regs, strict=True)]
+    near = Neighbors(neighbors.indices[:, : weights.shape[2]], None)
+    if not _inputs.all_finite(weights):  # of all at once; the one that is not says for which reg
+        for pair in zip(weights, regs, strict=True):
+            checked(*pair)
+    alignments = [weights_alignment(near, one) for one in weights]
     solver, key = solvers.choose(alignments[0]), jax.random.key(0) if key is None else key
     return [solve(alignment, dim, solver, "unit", key, NO_HINTS) for alignment in alignments]
 
@@ -222,11 +226,10 @@ def _grams(points: Float[Array, "n d"], ids: Int[Array, "n k"], block_bytes: int
     )
 
 
-def _weights(grams: Float[Array, "n w w"], k: Any, regs: Float[Array, " b"], block_bytes: int) -> Float[Array, "b n w"]:
-    """Return the weights at one k, padded to the widest; a program for every eight k, for elimination costs k^3."""
+def _weights(grams: Float[Array, "n w w"], k: Any, regs: Float[Array, " b"], block_bytes: int) -> Float[Array, "b n v"]:
+    """Return the weights at one k, and zeros: a program for every eight k, for elimination costs k^3."""
     width = min(-(-int(k) // 8) * 8, grams.shape[1])
-    weights = _masked_weights(grams[:, :width, :width], k, regs, block_bytes)
-    return jnp.pad(weights, ((0, 0), (0, 0), (0, grams.shape[1] - width)))
+    return _masked_weights(grams[:, :width, :width], k, regs, block_bytes)
 
 
 @partial(jax.jit, static_argnames=("block_bytes",))

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from . import _inputs
 from ._search import BLOCK_BYTES, Progress
+from .embedding import places
 
 _DIRECT_MAX_FEATURES = 16
 
@@ -46,7 +47,7 @@ def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progr
 
     Args:
         x: the data, shape (n, d).
-        y: the embedding, shape (n, c).
+        y: the embedding, an Embedding or shape (n, c).
         block_bytes: memory that one block of points may take.
         progress: called with (rows done, rows in all) after each block.
 
@@ -65,7 +66,7 @@ def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progr
     """
     if _inputs.is_traced(x, y):
         raise TypeError("coranking counts on the host: call it outside jit.")
-    x, y = _inputs.as_points(x), _inputs.as_points(y, "y")
+    x, y = _inputs.as_points(x), _inputs.as_points(places(y), "y")
     n = x.shape[0]
     if y.shape[0] != n or n < 3:
         raise ValueError(f"x has {n} rows and y has {y.shape[0]}: they must be the same points, at least 3.")

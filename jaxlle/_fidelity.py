@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from . import _inputs, distances
 from ._blocks import CACHE_BYTES, map_blocks, map_rows
 from ._search import BLOCK_BYTES
+from .embedding import places
 from .neighbors import find
 
 Criterion = Literal["residual_variance", "procrustes", "preservation"]
@@ -39,7 +40,7 @@ def residual_variance(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES) -> Floa
 
     Args:
         x: the data, shape (n, d).
-        y: the embedding, shape (n, c).
+        y: the embedding, an Embedding or shape (n, c).
         block_bytes: memory that one block of points may take.
 
     Returns:
@@ -67,7 +68,7 @@ def local_procrustes(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES) 
 
     Args:
         x: the data, shape (n, d).
-        y: the embedding, shape (n, c).
+        y: the embedding, an Embedding or shape (n, c).
         k: neighbours considered, at least 2.
         block_bytes: memory that one block of points may take.
 
@@ -93,13 +94,13 @@ def preservation_error(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES
 
     ``1 / (2n) sum_i (mean of e_ij over N_i + mean of e_ij over F_i)`` with ``e_ij = (|x_i - x_j| - s |y_i - y_j|)^2``, N_i the k
     neighbours of i in the data and F_i those of its k neighbours in the embedding that are not in N_i, after the preservation
-    neighbourhood error of Alvarez-Meza et al. (2011, Pattern Recognition Letters 32:2171). There each space is scaled to a
-    largest distance of 1. Here s is the scale that fits the first term best, for the scale of LLE's columns is a
+    neighbourhood error of Alvarez-Meza et al. (2011, Pattern Recognition Letters 32:2171; from memory). There each space is
+    scaled to a largest distance of 1. Here s is the scale that fits the first term best, for the scale of LLE's columns is a
     convention, and the whole is relative to the mean of ``|x_i - x_j|^2`` over the neighbours in the data.
 
     Args:
         x: the data, shape (n, d).
-        y: the embedding, shape (n, c).
+        y: the embedding, an Embedding or shape (n, c).
         k: neighbours considered.
         block_bytes: memory that one block of points may take.
 
@@ -120,7 +121,7 @@ def preservation_error(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES
 
 
 def _pair(x: Any, y: Any, least: int) -> tuple[Any, Any]:
-    x, y = _inputs.as_points(x), _inputs.as_points(y, "y")
+    x, y = _inputs.as_points(x), _inputs.as_points(places(y), "y")
     n = x.shape[0]
     if y.shape[0] != n or n < least:
         raise ValueError(f"x has {n} rows and y has {y.shape[0]}: they must be the same points, at least {least}.")

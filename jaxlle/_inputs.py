@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
@@ -34,6 +35,11 @@ class Standardized(NamedTuple):
 def is_traced(*arrays: Any) -> bool:
     """Tell whether values are out of reach: some array is traced (jit, vmap, grad), or jit stages all operations."""
     return any(isinstance(a, Tracer) for a in jax.tree.leaves((arrays, jnp.zeros(()))))
+
+
+def fixed(x: Any) -> Any:
+    """Return an array without its derivative: concrete under grad outside jit."""
+    return lax.stop_gradient(x) if isinstance(x, Array) else x
 
 
 def x64_is_on() -> bool:

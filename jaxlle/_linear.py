@@ -84,6 +84,37 @@ def _principal_axes_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[
     return (values, vectors), (jnp.diagonal(inner), _product(vectors, turn))
 
 
+@jax.custom_jvp
+def inverse_root(matrix: Float[Array, "m m"]) -> Float[Array, "m m"]:
+    """Return C^(-1/2), symmetric, for a symmetric positive definite C; eigenvalues below rounding count as rounding.
+
+    Unlike the eigenvectors it has a derivative wherever C is positive: of an eigenvalue l_i and another, l_j, it is
+    ``-1 / (sqrt(l_i) sqrt(l_j) (sqrt(l_i) + sqrt(l_j)))``, equal or not.
+
+    >>> import jax.numpy as jnp
+    >>> inverse_root(jnp.diag(jnp.array([4.0, 1.0])))
+    Array([[0.5, 0. ],
+           [0. , 1. ]], dtype=float32)
+    """
+    roots, vectors = _roots(matrix)
+    return _product(vectors / roots, vectors.T)
+
+
+@inverse_root.defjvp
+def _inverse_root_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    roots, vectors = _roots(primals[0])
+    inner = _product(_product(vectors.T, tangents[0]), vectors)
+    a, b = roots[:, None], roots[None, :]
+    change = _product(_product(vectors, -inner / (a * b * (a + b))), vectors.T)
+    return _product(vectors / roots, vectors.T), change
+
+
+def _roots(matrix: Float[Array, "m m"]) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
+    """Return the roots of the eigenvalues, and the eigenvectors."""
+    values, vectors = jnp.linalg.eigh(matrix, symmetrize_input=False)
+    return jnp.sqrt(jnp.maximum(values, jnp.finfo(values.dtype).eps * jnp.abs(values).max())), vectors
+
+
 def reflections(columns: Float[Array, "m p"], tol: float) -> tuple[Float[Array, "m p"], Float[Array, " p"]]:
     """Triangulate columns by Householder reflections, in a loop over p: under vmap every step is one pass over the batch.
 

@@ -29,8 +29,8 @@ def local_neighborhoods(
     nearest, every neighbour has a shortest path from the point. A neighbour stays whose path is at most `detour` times its
     distance: where the surface bends, or another sheet of it comes near, neighbourhoods shrink, and where it is flat they
     grow. The k_min nearest always stay. This is local neighbourhood selection by the ratio of geodesic to Euclidean distance,
-    in the spirit of Karbauskaite, Kurasova and Dzemyda (2007) and of Alvarez-Meza et al. (2011), with paths that stay within
-    the neighbourhood, so that it maps over the points.
+    in the spirit of Karbauskaite, Kurasova and Dzemyda (2007) and of Alvarez-Meza et al. (2011), both from memory, with paths
+    that stay within the neighbourhood, so that it maps over the points.
 
     Args:
         x: points, shape (n, d).

@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from . import _inputs
 from ._coranking import block_rows, exact_distances, ranks_to_all, squares_to_all
 from ._search import BLOCK_BYTES
+from .embedding import places
 
 
 class RankErrors(NamedTuple):
@@ -35,7 +36,7 @@ def relative_rank_errors(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYT
 
     Args:
         x: the data, shape (n, d).
-        y: the embedding, shape (n, c).
+        y: the embedding, an Embedding or shape (n, c).
         k: neighbours considered, below n.
         block_bytes: memory that one block of points may take.
 
@@ -73,7 +74,7 @@ def density_divergence(x: Any, y: Any, *, sigma: Real[ArrayLike, ""], block_byte
 
     Args:
         x: the data, shape (n, d).
-        y: the embedding, shape (n, c).
+        y: the embedding, an Embedding or shape (n, c).
         sigma: length scale: 0.01 is local, 1 global. Not squared, as in the paper's code.
         block_bytes: memory that one block of points may take.
 
@@ -113,7 +114,7 @@ def _density(points: Array, sigma: float, block_bytes: int) -> np.ndarray:
 
 
 def _pair(x: Any, y: Any) -> tuple[Array, Array]:
-    x, y = _inputs.as_points(x), _inputs.as_points(y, "y")
+    x, y = _inputs.as_points(x), _inputs.as_points(places(y), "y")
     if len(x) != len(y) or len(x) < 3:
         raise ValueError(f"x has {len(x)} rows and y has {len(y)}: they must be the same points, at least 3.")
     return _inputs.standardize(x).points, _inputs.standardize(y).points

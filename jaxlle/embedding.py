@@ -50,8 +50,9 @@ class Embedding:
         gap: ``(s_{dim+1} - s_dim) / |B|``, the distance from the first singular value left out, relative to (a
             bound of) the norm. In a dtype with rounding eps the embedding's subspace is off by an angle of up to
             eps / gap, whatever the solver; see `rounding_angle`. Infinite if nothing is left out.
-        num_components: null vectors of B: 1 for a connected graph. With more, the first columns only tell the
-            parts of the graph from each other.
+        num_components: null vectors of B that the graph alone gives it: 1 for a connected graph. With more, the first
+            columns only tell the parts of the graph from each other. `Landmark` inside jit counts the singular values
+            below rounding instead, to which exactly flat data add.
         converged: whether the solver reached its tolerance.
         rows: which rows of the alignment the points are, shape (n,).
         solver: name of the solver that was used.
@@ -70,6 +71,11 @@ class Embedding:
     def rounding_angle(self) -> Float[Array, "..."]:
         """Return the angle in radians by which rounding is expected to have turned the subspace: eps / (32 gap)."""
         return jnp.minimum(TYPICAL_ROUNDING * jnp.finfo(self.points.dtype).eps / self.gap, jnp.pi / 2)
+
+
+def places(y: Any) -> Any:
+    """Return the points of an embedding, and anything else as it is: what measures take either of."""
+    return y.points if isinstance(y, Embedding) else y
 
 
 def embed(
@@ -128,7 +134,7 @@ def embed(
         if disconnected == "largest" and len(components.sizes) > 1:
             return _embed_rows(alignment, np.flatnonzero(components.labels == 0), dim, solver, scaling, key, hints)
         _report(components, disconnected)
-    return told(solve(alignment, dim, solver, scaling, key, hints))
+    return told(_counted(solve(alignment, dim, solver, scaling, key, hints), components))
 
 
 def embed_components(
@@ -192,8 +198,14 @@ def _embed_rows(
     if len(inner.closed) > 1:
         _report(inner, "warn")
     own = Hints(*(None if values is None else values[rows] for values in hints))
-    out = told(solve(part, dim, solver, scaling, key, own))
+    out = told(_counted(solve(part, dim, solver, scaling, key, own), inner))
     return Embedding(**{**out.__dict__, "rows": jnp.asarray(rows, jnp.int32)})
+
+
+def _counted(embedding: Embedding, components: Components) -> Embedding:
+    """Return the embedding with the number of null vectors that the graph has: a solver sees what rounding leaves of them."""
+    count = jnp.full_like(embedding.num_components, len(components.closed))
+    return Embedding(**{**embedding.__dict__, "num_components": count})
 
 
 def solve(alignment: Alignment, dim: int, solver: Any, scaling: Scaling, key: Array, hints: Hints) -> Embedding:

@@ -167,8 +167,9 @@ def kernel_map(
     """Fit a kernel regression from data to their embedding, by whichever method: a smooth map for new points.
 
     ``y(x) = sum_l a_l k_l(x) / sum_l k_l(x)``, ``k_l(x) = exp(-|x - x_l|^2 / (2 r_l^2))``, the widths r_l the distance from
-    landmark l to its k-th neighbour times `width`, and a the least-squares solution (kernel mapping, after Gisbrecht, Lueks,
-    Mokbel and Hammer 2012, ESANN; from memory). With as many landmarks as points it passes through all of them.
+    landmark l to its k-th neighbour times `width`, and a the least-squares solution (kernel mapping, Gisbrecht, Lueks, Mokbel and
+    Hammer 2012, ESANN; checked against public code after that paper, which normalises the kernels so, takes a width for each
+    landmark from its k-th neighbour and a pseudo-inverse for a). With as many landmarks as points it passes through all of them.
 
     Args:
         x: the data that were embedded, shape (n, d).

@@ -1,11 +1,13 @@
 """Neighbour graphs: taking one from another index, and finding the parts that it falls into."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jax import lax
+from jaxtyping import Array, Int
 
 from ._archive import replacing
 from ._files import opened
@@ -70,6 +72,49 @@ def connected_components(graph: "Neighbors | Alignment") -> Components:
     labels = np.argsort(by_size)[labels]
     closed = tuple(np.flatnonzero(classes == c) for c in np.flatnonzero(~leaving))
     return Components(labels, np.bincount(labels), closed)
+
+
+def num_closed_classes(alignment: "Alignment") -> Int[Array, ""]:
+    """Count the closed classes of an alignment's graph, as `connected_components` does, in a form that runs under jit.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> from jaxlle.graph import num_closed_classes
+        >>> int(num_closed_classes(jaxlle.lle_alignment(jnp.array([[0.0], [1.0], [10.0], [11.0], [12.0]]), k=1)))
+        2
+    """
+    indices, present = alignment.indices, jnp.abs(alignment.blocks).max(axis=1) > 0
+    own = jnp.arange(indices.shape[0], dtype=indices.dtype)
+
+    if alignment.blocks.shape[1] > 1:
+
+        def tie(labels: Array) -> Array:
+            most = jnp.where(present, labels[indices], -1).max(axis=1)
+            labels = labels.at[indices].max(jnp.where(present, most[:, None], -1))
+            return labels[labels]
+
+        return (_settled(tie, own) == own).sum(dtype=jnp.int32)
+
+    def highest(labels: Array) -> Array:
+        labels = jnp.maximum(labels, jnp.where(present, labels[indices], -1).max(axis=1))
+        return labels[labels]  # what the highest point within reach reaches is within reach
+
+    def lowest(labels: Array) -> Array:
+        return jnp.minimum(labels, jnp.where(present, labels[indices], len(own)).min(axis=1))
+
+    # A closed class is named by its highest point: it reaches no higher one, and nothing that it reaches does not reach it.
+    reached = _settled(highest, own)
+    return ((reached == own) & (_settled(lowest, reached) == own)).sum(dtype=jnp.int32)
+
+
+def _settled(step: Callable[[Array], Array], labels: Int[Array, " n"]) -> Int[Array, " n"]:
+    """Apply a step until it changes nothing."""
+
+    def body(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        new = step(state[0])
+        return new, (new != state[0]).any()
+
+    return lax.while_loop(lambda state: state[1], body, (labels, jnp.array(True)))[0]
 
 
 def graph_width(graph: "Neighbors | Alignment") -> int:
@@ -267,7 +312,7 @@ def _edges(graph: Any) -> Any:
         present = np.abs(np.asarray(graph.blocks)).max(axis=1) > 0
     else:
         present = np.ones(graph.indices.shape, bool) if graph.mask is None else np.asarray(graph.mask)
-    n = graph.indices.shape[0]
+    n = len(graph.indices)
     columns = np.asarray(graph.indices).ravel()[present.ravel()]
     if hasattr(graph, "blocks") and graph.blocks.shape[1] > 1:
         # Several equations hold all members of a neighbourhood to each other: the edges of a star, both ways.

@@ -18,6 +18,7 @@ from ._preservation import RankErrors as RankErrors
 from ._preservation import density_divergence as density_divergence
 from ._preservation import relative_rank_errors as relative_rank_errors
 from ._search import BLOCK_BYTES, Progress
+from .embedding import places
 from .neighbors import knn, search
 
 _DIRECT_MAX_FEATURES = 16
@@ -34,7 +35,7 @@ def trustworthiness(
 
     Args:
         x: the data, shape (n, d).
-        y: the embedding, shape (n, c).
+        y: the embedding, an Embedding or shape (n, c).
         k: neighbours considered, below n / 2.
         block_bytes: memory that one block of points may take.
         progress: called with (rows done, rows in all) after each block, outside jit.
@@ -52,7 +53,7 @@ def trustworthiness(
         >>> float(jaxlle.metrics.trustworthiness(x, x))
         1.0
     """
-    x, y = _inputs.as_points(x), _inputs.as_points(y, "y")
+    x, y = _inputs.as_points(x), _inputs.as_points(places(y), "y")
     _check_pair(x, y, k)
     return _rank_penalty(x, y, k, block_bytes, progress)
 
@@ -66,7 +67,7 @@ def continuity(
 
     Args:
         x: the data, shape (n, d).
-        y: the embedding, shape (n, c).
+        y: the embedding, an Embedding or shape (n, c).
         k: neighbours considered, below n / 2.
         block_bytes: memory that one block of points may take.
         progress: as for `trustworthiness`.
@@ -83,7 +84,7 @@ def continuity(
         >>> float(jaxlle.metrics.continuity(x, x))
         1.0
     """
-    x, y = _inputs.as_points(x), _inputs.as_points(y, "y")
+    x, y = _inputs.as_points(x), _inputs.as_points(places(y), "y")
     _check_pair(x, y, k)
     return _rank_penalty(y, x, k, block_bytes, progress)
 
@@ -92,7 +93,7 @@ def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
     """Return the share of points whose label is the majority's among their k nearest other points.
 
     Args:
-        y: points, shape (n, c).
+        y: points, an Embedding or shape (n, c).
         labels: one label a point, of any kind that NumPy can sort.
         k: neighbours that vote; among equal counts the smallest label wins.
 
@@ -110,7 +111,7 @@ def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
     """
     if _inputs.is_traced(y, labels):
         raise TypeError("label_accuracy sorts labels of any kind on the host: call it outside jit.")
-    y = _inputs.as_points(y, "y")
+    y = _inputs.as_points(places(y), "y")
     _, classes = np.unique(np.asarray(labels), return_inverse=True)
     if classes.shape != (y.shape[0],):
         raise ValueError(f"labels has shape {np.shape(labels)}, but there must be one for each of {y.shape[0]} points.")
@@ -158,7 +159,7 @@ def procrustes(a: Any, b: Any) -> Procrustes:
         >>> float(jaxlle.metrics.procrustes(a, 3 * a[:, ::-1] + 1).disparity) < 1e-6
         True
     """
-    a, b = _inputs.as_points(a, "a"), _inputs.as_points(b, "b")
+    a, b = _inputs.as_points(places(a), "a"), _inputs.as_points(places(b), "b")
     _check_shapes(a, b, "procrustes compares configurations")
     near_a, near_b = _inputs.standardize(a), _inputs.standardize(b)  # right at any scale and offset
     mean_a, mean_b = near_a.points.mean(axis=0), near_b.points.mean(axis=0)
@@ -213,7 +214,7 @@ def subspace_angle(a: Any, b: Any) -> Float[Array, ""]:
         >>> jaxlle.metrics.subspace_angle(jnp.array([[1.0], [0.0]]), jnp.array([[1.0], [1.0]])).round(4)
         Array(0.7854, dtype=float32)
     """
-    a, b = _inputs.as_points(a, "a"), _inputs.as_points(b, "b")
+    a, b = _inputs.as_points(places(a), "a"), _inputs.as_points(places(b), "b")
     _check_shapes(a, b, "subspace_angle compares columns")
     qa, qb = (jnp.linalg.qr(jnp.asarray(c, _inputs.working_dtype(c)))[0] for c in (a, b))
     inside = _product(qb.T, qa)
@@ -229,7 +230,7 @@ def affine_residual(truth: Any, y: Any) -> Float[Array, ""]:
 
     Args:
         truth: true coordinates, shape (n, p).
-        y: the embedding, shape (n, c); n > c.
+        y: the embedding, an Embedding or shape (n, c); n > c.
 
     Returns:
         Scalar. Columns of y that depend on others, to their dtype's rounding, are left out of the map.
@@ -243,7 +244,7 @@ def affine_residual(truth: Any, y: Any) -> Float[Array, ""]:
         >>> bool(jaxlle.metrics.affine_residual(roll.parameters, roll.parameters @ jax.numpy.ones((2, 2)) + 3) < 0.6)
         True
     """
-    truth, y = _inputs.as_points(truth, "truth"), _inputs.as_points(y, "y")
+    truth, y = _inputs.as_points(truth, "truth"), _inputs.as_points(places(y), "y")
     if len(truth) != len(y):
         raise ValueError(f"affine_residual compares rows of the same points: truth has {len(truth)}, y has {len(y)}.")
     truth, y = _scaled_columns(truth), _scaled_columns(y)

@@ -12,7 +12,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from ._choosing import Grid
 from ._diagnostics import Diagnosis
-from .embedding import Embedding
+from .embedding import Embedding, places
 from .explanation import Explanation
 from .neighbors import Neighbors
 
@@ -287,7 +287,7 @@ def _explained_row(
 
 
 def _points(y: Any) -> np.ndarray:
-    points = np.asarray(y.points if isinstance(y, Embedding) else y)
+    points = np.asarray(places(y))
     if points.ndim != 2 or points.size == 0:
         raise ValueError(f"Points to draw have shape (n, c), got {points.shape}.")
     if not np.isfinite(points).all():

@@ -170,6 +170,17 @@ def test_closed_classes_of_a_connected_graph_are_counted_by_both_solvers(x64):
         np.testing.assert_allclose(abs(out.points[20, 0]), 0, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::jaxlle.GapWarning")
+def test_singular_values_below_rounding_are_no_components():
+    from conftest import swiss_roll
+
+    x = jnp.asarray(swiss_roll(300), jnp.float32)
+    out = jaxlle.lle(x, 2, k=12, reg=1e-6, solver=DenseQR())
+    assert out.rounding_angle > np.deg2rad(0.1)  # there is trouble, and it is the gap's
+    assert int(out.num_components) == 1
+    assert int(jax.jit(lambda a: jaxlle.lle(a, 2, k=12, reg=1e-6))(x).num_components) == 1
+
+
 def test_inside_jit_components_and_gap_are_data():
     out = jax.jit(lambda a: jaxlle.lle(a, 2, k=8))(two_parts())
     assert int(out.num_components) == 2

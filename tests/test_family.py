@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
+from jax.test_util import check_grads
 
 import jaxlle
 from jaxlle import DisconnectedGraphError, DisconnectedGraphWarning, JaxlleWarning
@@ -50,6 +51,12 @@ MAPS = {
 }
 FAMILY = {**EMBEDDINGS, **MAPS}
 DISCONNECTABLE = [name for name in EMBEDDINGS if name != "geodesic"]
+# Points join an embedding by number, and landmarks are not exact: neither has a derivative, and both say so.
+DIFFERENTIABLE = {name: make for name, make in FAMILY.items() if name not in ("incremental", "landmarks")} | {
+    "nystrom": lambda x, dim, **o: jaxlle.nystrom_lle(x, dim, num_landmarks=20, **o).embedding.points,
+    "generative": lambda x, dim, **o: jaxlle.generative_lle(x, dim, key=KEY, num_samples=2, **o).samples[1],
+    "spread": lambda x, dim, **o: jaxlle.generative_lle(x, dim, key=KEY, num_samples=2, **o).spread[:, None],
+}
 # A kernel means its points as they are: it has no centring and no units of its own.
 FREE_OF_UNITS = [name for name in FAMILY if name != "kernel"]
 
@@ -187,6 +194,24 @@ def test_a_graph_that_falls_apart_is_named(points, name):
             warnings.simplefilter("ignore")
             with pytest.raises(DisconnectedGraphError, match="components of"):
                 FAMILY[name](x, DIM, k=6, disconnected="error")
+
+
+@pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
+@pytest.mark.parametrize("name", members([*DIFFERENTIABLE], quick=("guided", "generative")))
+def test_places_have_the_derivative_of_finite_differences(x64, name):
+    x, mix = np.random.default_rng(0).normal(size=(30, 3)), np.random.default_rng(1).normal(size=(30, 30))
+
+    def invariant(x):  # to turns of the places, which have no derivative of their own
+        y = DIFFERENTIABLE[name](x, 2, k=K)
+        return jnp.sum(mix * (y @ y.T))
+
+    check_grads(invariant, (jnp.asarray(x),), order=1, modes=["rev"], eps=1e-6, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted({*FAMILY} - {*DIFFERENTIABLE}))
+def test_members_without_a_derivative_say_so(points, name):
+    with pytest.raises(TypeError, match=r"no derivative|outside jit"):
+        jax.grad(lambda x: jnp.sum(FAMILY[name](x, 2, k=K)))(points)
 
 
 def test_a_graph_with_parts_too_small_for_paths_is_refused(points):

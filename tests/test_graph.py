@@ -6,7 +6,8 @@ from scipy.sparse import csr_array
 from sklearn.neighbors import kneighbors_graph
 
 import jaxlle
-from jaxlle import Neighbors
+from jaxlle import Alignment, Neighbors
+from jaxlle.graph import num_closed_classes
 
 
 def test_components_are_counted_and_sorted_by_size(cloud):
@@ -126,3 +127,18 @@ def test_the_width_of_a_graph_is_that_of_its_widest_level():
     up, left = np.roll(ids, 1, axis=0), np.maximum(ids - 1, ids[:, :1])
     graph = jaxlle.Neighbors(jnp.asarray(np.stack([up.ravel(), left.ravel()], axis=1)), None)
     assert rows <= jaxlle.graph_width(graph) <= 2 * rows  # a tube of five rows
+
+
+@pytest.mark.parametrize("r", [1, 2])
+def test_closed_classes_are_counted_inside_jit_as_on_the_host(r):
+    rng, found = np.random.default_rng(r), []
+    count = jax.jit(num_closed_classes)
+    for size in (2, 3, 5, 8, 40) * 4:  # points look within groups and, a few, beyond them
+        own = np.arange(40)[:, None]
+        ids = own // size * size + rng.integers(0, size, (40, 3))
+        ids = np.where(rng.random((40, 3)) < 0.1, rng.integers(0, 40, (40, 3)), ids) % 40
+        blocks = np.where(rng.random((40, 1, 4)) < 0.2, 0, rng.normal(size=(40, r, 4)))
+        alignment = Alignment(jnp.asarray(np.concatenate([own, ids], axis=1)), jnp.asarray(blocks, jnp.float32))
+        found.append(int(count(alignment)))
+        assert found[-1] == len(jaxlle.connected_components(alignment).closed)
+    assert len(set(found)) > 4

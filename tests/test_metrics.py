@@ -12,6 +12,7 @@ from jax.test_util import check_grads
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 from sklearn.neighbors import KNeighborsClassifier
 
+import jaxlle
 from jaxlle import metrics
 
 
@@ -372,3 +373,20 @@ def test_the_affine_residual_names_what_it_cannot_compare():
         metrics.affine_residual(np.eye(4, dtype=np.float32), np.eye(3, dtype=np.float32))
     with pytest.raises(ValueError, match="constant"):
         metrics.affine_residual(np.ones((4, 1), np.float32), np.eye(4, dtype=np.float32))
+
+
+def test_an_embedding_is_measured_as_its_points_are():
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    out = jaxlle.lle(x, 2, k=8)
+    measures = (
+        metrics.trustworthiness,
+        metrics.residual_variance,
+        metrics.affine_residual,
+        lambda x, y: metrics.label_accuracy(y, x[:, 0] > 0),
+        lambda x, y: metrics.procrustes(y, x[:, :2]).disparity,
+        lambda x, y: metrics.subspace_angle(x[:, :2], y),
+        lambda x, y: metrics.relative_rank_errors(x, y, k=5),
+        lambda x, y: jaxlle.coranking(x, y).auc,
+    )
+    for measure in measures:
+        np.testing.assert_array_equal(measure(x, out), measure(x, out.points))

@@ -237,6 +237,22 @@ def test_every_method_embeds_and_transforms_and_is_near_scikit_learns(method):
     assert cosines.min() > 0.999
 
 
+def test_the_number_of_neighbors_may_be_left_to_the_estimator(data):
+    lle = LocallyLinearEmbedding(n_neighbors="auto", random_state=0).fit(data)
+    key = jax.random.key(0)
+    with jax.enable_x64(True):
+        expected = jaxlle.choose(data, 2, ks=(6, 8, 10, 12, 16, 20, 24, 32), criteria=["procrustes"], key=key).best()[0]
+    assert lle.n_neighbors_ == expected
+    same = LocallyLinearEmbedding(n_neighbors=expected, random_state=0).fit(data)
+    np.testing.assert_array_equal(lle.embedding_, same.embedding_)
+    np.testing.assert_array_equal(lle.transform(data[:9]), lle.embedding_[:9])
+    assert clone(lle).n_neighbors == "auto"
+    with pytest.raises(ValueError, match="give a number with 'ltsa'"):
+        LocallyLinearEmbedding(n_neighbors="auto", method="ltsa").fit(data)
+    with pytest.raises(ValueError, match="'n_neighbors' parameter"):
+        LocallyLinearEmbedding(n_neighbors="many").fit(data)
+
+
 def test_methods_that_do_not_exist_are_refused(data):
     with pytest.raises(ValueError, match="'method' parameter"):
         LocallyLinearEmbedding(method="isomap").fit(data)

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .. import distances, out_of_sample
+from .._search import BLOCK_BYTES
 from ..neighbors import Algorithm, knn
 from ..solvers import DenseQR, SparseLU
 from ..variants import hessian, ltsa, modified, standard
@@ -30,7 +31,8 @@ class LocallyLinearEmbedding(NeighborhoodTransformer):
     training row returns its row of `embedding_`.
 
     Args:
-        n_neighbors: neighbours a point.
+        n_neighbors: neighbours a point, or "auto" for the one of 6 to 32 with which neighbourhoods keep their shape best
+            (as `jaxlle.lle(k="auto")`; Euclidean, standard method).
         n_components: dimensions of the embedding.
         reg: strength of the regularizer, relative to the trace of the local Gram matrix.
         eigen_solver: "auto", "arpack" (sparse LU of I - W and Lanczos), "dense" (QR of I - W), or an object of
@@ -51,6 +53,7 @@ class LocallyLinearEmbedding(NeighborhoodTransformer):
     Attributes:
         embedding_: array of shape (n_samples, n_components), unit columns.
         reconstruction_error_: sum of the embedding's eigenvalues of M = B^T B, for the standard method of (I - W)^T (I - W).
+        n_neighbors_: neighbours a point, as chosen.
         result_: the whole `jaxlle.Embedding` as NumPy arrays, with residuals, gap and components.
         n_features_in_: number of features seen in fit.
         feature_names_in_: their names, where X has names.
@@ -65,7 +68,7 @@ class LocallyLinearEmbedding(NeighborhoodTransformer):
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "reg": [Interval(Real, 0, None, closed="left")],
         "eigen_solver": [StrOptions({"auto", "arpack", "dense"}), callable],
@@ -116,18 +119,11 @@ class LocallyLinearEmbedding(NeighborhoodTransformer):
         """Embed X, array-like of shape (n_samples, n_features); y is ignored. Returns self."""
         X = self._read(X)
         with precision(X):
-            algorithm = _ALGORITHMS[self.neighbors_algorithm]
-            neighbors = (
-                None if algorithm == "auto" else knn(X, self.n_neighbors, metric=self.metric, algorithm=algorithm)
-            )
+            key, algorithm = random_key(self.random_state), _ALGORITHMS[self.neighbors_algorithm]
+            self.n_neighbors_ = k = self._number(X, key)
+            neighbors = None if algorithm == "auto" else knn(X, k, metric=self.metric, algorithm=algorithm)
             out = self._pipeline()(
-                X,
-                self.n_components,
-                k=self.n_neighbors,
-                solver=self._solver(),
-                metric=self.metric,
-                neighbors=neighbors,
-                key=random_key(self.random_state),
+                X, self.n_components, k=k, solver=self._solver(), metric=self.metric, neighbors=neighbors, key=key
             )
             self._keep(out)
         return self
@@ -139,7 +135,7 @@ class LocallyLinearEmbedding(NeighborhoodTransformer):
             raise ValueError("inverse_transform needs the data, but the estimator was fitted on precomputed distances.")
         with precision(self._fit_X):
             X = np.asarray(X, self._fit_X.dtype)
-            out = out_of_sample.inverse_transform(X, self.embedding_, self._fit_X, k=self.n_neighbors, reg=self.reg)
+            out = out_of_sample.inverse_transform(X, self.embedding_, self._fit_X, k=self.n_neighbors_, reg=self.reg)
             return np.asarray(out)
 
     def __sklearn_tags__(self) -> Any:
@@ -152,11 +148,20 @@ class LocallyLinearEmbedding(NeighborhoodTransformer):
         """Return scikit-learn's index of the training data, made when asked for: `transform` does not need it."""
         check_is_fitted(self)
         metric: Any = self.metric if isinstance(self.metric, str) else (lambda a, b: float(self.metric(a, b)))
-        return NearestNeighbors(n_neighbors=self.n_neighbors, algorithm="brute", metric=metric).fit(self._fit_X)
+        return NearestNeighbors(n_neighbors=self.n_neighbors_, algorithm="brute", metric=metric).fit(self._fit_X)
 
     def _place(self, X: np.ndarray) -> Any:
         y = jnp.asarray(self.embedding_)
-        return out_of_sample.transform(X, self._fit_X, y, k=self.n_neighbors, reg=self.reg, metric=self.metric)
+        return out_of_sample.transform(X, self._fit_X, y, k=self.n_neighbors_, reg=self.reg, metric=self.metric)
+
+    def _number(self, X: np.ndarray, key: Any) -> int:
+        if self.n_neighbors == "auto" and self.method != "standard":
+            raise ValueError(
+                f"n_neighbors = 'auto' compares embeddings of method = 'standard': give a number with {self.method!r}."
+            )
+        return standard.number_of_neighbors(
+            self.n_neighbors, X, self.n_components, self.reg, self.metric, None, key, BLOCK_BYTES
+        )
 
     def _pipeline(self) -> Callable:
         weighted = {"standard": standard.lle, "modified": modified.modified_lle}

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from .._inputs import memory_advice
 from ..alignment import Alignment
+from ..graph import num_closed_classes
 from ._spectrum import NO_HINTS, Hints, Spectrum
 
 
@@ -51,7 +52,9 @@ class _State(NamedTuple):
 def _solve(alignment: Alignment, count: int, key: Array, options: DenseQR) -> Spectrum:
     n, dtype = alignment.shape[1], alignment.blocks.dtype
     rounding = jnp.finfo(dtype).eps * alignment.norm_bound()
-    return bottom(alignment.to_dense(), jnp.full(n, n**-0.5, dtype), rounding, count, key, options)
+    found = bottom(alignment.to_dense(), jnp.full(n, n**-0.5, dtype), rounding, count, key, options)
+    # Not by values below rounding, where those of a finely sampled surface lie too.
+    return found._replace(num_components=num_closed_classes(alignment))
 
 
 def bottom(

@@ -10,13 +10,13 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .. import _inputs
 from .._blocks import map_rows
+from .._linear import inverse_root
 from .._search import BLOCK_BYTES
-from ..alignment import Alignment
-from ..embedding import Embedding, Scaling, embed
+from ..embedding import Embedding, Scaling, embed, solve
 from ..metrics import procrustes
 from ..neighbors import Neighbors, knn
 from ..regularizers import trace_ridge
-from ..solvers import Solver, SparseLU, choose
+from ..solvers import Hints, Solver, SparseLU, choose
 from ..weights import check_indices, check_reg, checked, local_gram, standard_weights
 from .standard import check_dim, check_spread, warn_of_copies, weights_alignment
 
@@ -26,7 +26,7 @@ class WeightPosterior(NamedTuple):
 
     Attributes:
         mean: the weights of LLE, shape (n, k).
-        factor: F with the covariance ``F F^T``, shape (n, k, k); the columns sum to zero.
+        factor: F, symmetric, with the covariance ``F F^T``, shape (n, k, k); the columns sum to zero.
     """
 
     mean: Float[Array, "n k"]
@@ -150,7 +150,8 @@ def generative_lle(
         block_bytes: memory that one block of points may take.
 
     Returns:
-        GenerativeEmbedding. Warnings are those of the mean weights.
+        GenerativeEmbedding. Warnings are those of the mean weights. Samples and spread have derivatives too: a key draws
+        the same normal numbers whatever x is.
 
     Raises:
         ValueError: as `lle` and `weight_posterior`.
@@ -171,7 +172,8 @@ def generative_lle(
     posterior = weight_posterior(x, neighbors, noise=noise, reg=reg, block_bytes=block_bytes)
     alignment = weights_alignment(neighbors, posterior.mean)
     out = embed(alignment, dim, solver=solver, scaling=scaling, points=x)
-    chosen = choose(alignment, _inputs.is_traced(alignment, key)) if solver == "auto" else solver
+    fixed = lax.stop_gradient(alignment)  # concrete under grad outside jit
+    chosen = choose(fixed, _inputs.is_traced(fixed, key)) if solver == "auto" else solver
     draw = partial(_draw, neighbors, posterior, out.points, dim, chosen, x)
     keys = jax.random.split(key, num_samples)
     if isinstance(chosen, SparseLU):  # on the host, one after the other
@@ -179,7 +181,8 @@ def generative_lle(
         samples, converged = jnp.stack([y for y, _ in many]), jnp.stack([done for _, done in many])
     else:
         samples, converged = lax.map(draw, keys)
-    spread = jnp.sqrt(jnp.mean(jnp.sum((samples - out.points) ** 2, axis=2), axis=0))
+    square = jnp.mean(jnp.sum((samples - out.points) ** 2, axis=2), axis=0)
+    spread = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
     return GenerativeEmbedding(out, samples, spread, converged)
 
 
@@ -187,16 +190,9 @@ def _draw(
     neighbors: Neighbors, posterior: WeightPosterior, places: Any, dim: int, solver: Solver, x: Any, key: Array
 ) -> tuple[Float[Array, "n dim"], Array]:
     """Return one embedding, aligned, and whether its solver converged."""
-    alignment: Alignment = weights_alignment(neighbors, posterior.sample(key))
-    spectrum: Any = solver(alignment, min(dim + 1, alignment.shape[1] - 1), key, _hints(x))
-    y = jnp.asarray(spectrum.vectors[:, :dim], alignment.blocks.dtype)
-    return jnp.asarray(procrustes(y, places).aligned), jnp.asarray(spectrum.converged)
-
-
-def _hints(x: Any) -> Any:
-    from ..solvers import Hints
-
-    return Hints(jnp.asarray(x))
+    alignment = weights_alignment(neighbors, posterior.sample(key))
+    out = solve(alignment, dim, solver, "unit", key, Hints(lax.stop_gradient(jnp.asarray(x))))
+    return procrustes(out.points, places).aligned, jnp.asarray(out.converged)
 
 
 @partial(jax.jit, static_argnames=("features", "block_bytes"))
@@ -210,7 +206,7 @@ def _factors(
     features: int,
     block_bytes: int,
 ) -> Float[Array, "n k k"]:
-    """Return F of every point, from the eigenvectors of C on the plane of zero sums."""
+    """Return F of every point: the root of the inverse of C on the plane of zero sums."""
     n, k = neighbors.indices.shape
     # An orthonormal basis of that plane: a reflection maps the constant onto the first axis.
     mirror = jnp.full(k, k**-0.5, points.dtype).at[0].add(1)
@@ -227,10 +223,8 @@ def _factors(
             square = jnp.dot(w, _product(gram + reg * jnp.eye(k, dtype=gram.dtype), w)) / features
         else:
             square = jnp.asarray(noise, gram.dtype) ** 2 / k
-        values, vectors = jnp.linalg.eigh(_product(plane.T, _product(system, plane)))
-        values = jnp.maximum(values, jnp.finfo(values.dtype).eps)
-        half = _product(plane, vectors * jnp.sqrt(square / values))
-        return jnp.concatenate([half, jnp.zeros((k, 1), half.dtype)], axis=1)
+        root = inverse_root(_product(plane.T, _product(system, plane)))
+        return jnp.sqrt(square) * _product(plane, _product(root, plane.T))
 
     row = 2 * k * (points.shape[1] + 4 * k) * points.dtype.itemsize
     return map_rows(one, (jnp.arange(n), neighbors.indices, mean), block_bytes, row)

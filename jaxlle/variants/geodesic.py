@@ -112,7 +112,7 @@ def isolle(
         (300, 2)
     """
     x = x if _inputs.is_traced(x) else _inputs.as_points(x)
-    neighbors = geodesic_neighbors(x, k, graph_k=graph_k, block_bytes=block_bytes)
+    neighbors = geodesic_neighbors(_inputs.fixed(x), k, graph_k=graph_k, block_bytes=block_bytes)
     return lle(
         x,
         dim,

@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .. import _inputs
+from .._linear import principal_axes
 from .._search import BLOCK_BYTES
 from .._warnings import GapWarning
 from ..alignment import Alignment
@@ -50,12 +51,14 @@ def guided_embed(
 
     Minimises ``tr(Y^T ((1 - g) M - g s^2 H K H) Y)`` over centred orthonormal Y: the cost of the alignment, M = B^T B, against
     the Hilbert-Schmidt independence criterion between Y and the labels, ``tr(Y^T H K H Y)`` up to a factor, with K the labels'
-    kernel and H the centring (after Alipanahi and Ghodsi 2011, guided LLE, Pattern Recognition Letters 32:1029; how that paper
-    weighs the two terms was not at hand). HKH is scaled to norm 1, and s is the dim-th singular value of B, so that g = 1/2
-    trades one column of the plain embedding for full dependence, whatever the data. g = 0 is the plain embedding.
+    kernel and H the centring (after Alipanahi and Ghodsi 2011, guided LLE, Pattern Recognition Letters 32:1029; from memory,
+    and how that paper weighs the two terms was not at hand). HKH is scaled to norm 1, and s is the dim-th singular value of B,
+    so that g = 1/2 trades one column of the plain embedding for full dependence, whatever the data. g = 0 is the plain
+    embedding.
 
     Y is sought among the bottom singular vectors of B, the smoothest functions on the manifold, by a small dense problem: exact
-    with all n - 1 of them, and the residuals say what a few leave out. No derivative.
+    with all n - 1 of them, and the residuals say what a few leave out. Differentiable in the blocks, guidance and features as a
+    subspace (`jaxlle.derivatives`); with fewer modes than n - 1 there must be a gap behind the last of them too.
 
     Args:
         alignment: of the n points, by any variant.
@@ -99,8 +102,8 @@ def guided_embed(
         warnings.simplefilter("ignore", GapWarning)  # at the cut behind the modes, where nothing hangs on it
         plain = embed(alignment, modes, solver=solver, disconnected=disconnected, key=key, points=points)
     part = _rows_of(alignment, plain)
-    fixed = lax.stop_gradient((part, plain.singular_values, plain.points))
-    parts = _turn(*fixed, features[plain.rows], jnp.asarray(guidance, features.dtype), dim, scaling == "covariance")
+    weight = jnp.asarray(guidance, features.dtype)
+    parts = _turn(part, plain.singular_values, plain.points, features[plain.rows], weight, dim, scaling == "covariance")
     found, dependence = parts[:-1], parts[-1]
     names = ("points", "singular_values", "residuals", "gap")
     return GuidedEmbedding(Embedding(**{**plain.__dict__, **dict(zip(names, found, strict=True))}), dependence)
@@ -208,11 +211,14 @@ def _turn(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Return the points, their costs' roots, the residuals, the gap, and the dependence."""
     square = jnp.where(values[dim - 1] > 0, values[dim - 1] ** 2, 1)
-    inside = _product(vectors.T, features)
-    small = (1 - guidance) * jnp.diag(values**2 / square) - guidance * _product(inside, inside.T)
-    levels, turn = jnp.linalg.eigh(small)
-    y = _product(vectors, turn[:, :dim])
-    cost, seen = alignment.matvec(y), _product(features.T, y)
+    image, inside = alignment.matvec(vectors), _product(vectors.T, features)
+    # Of the vectors only the span has a derivative, and with it V^T M V, whose value is known better than a product has it.
+    slope = _product(image.T, image)
+    inner = lax.stop_gradient(jnp.diag(values**2) - slope) + slope
+    small = (1 - guidance) / square * inner - guidance * _product(inside, inside.T)
+    falling, turn = principal_axes(-small)
+    levels, y, cost = -falling, _product(vectors, turn[:, :dim]), _product(image, turn[:, :dim])
+    seen = _product(features.T, y)
     applied = (1 - guidance) * alignment.rmatvec(cost) - guidance * square * _product(features, seen)
     residuals = jnp.linalg.norm(applied - square * levels[:dim] * y, axis=0)
     left = levels[dim] - levels[dim - 1] if len(levels) > dim else jnp.array(jnp.inf, levels.dtype)

@@ -130,8 +130,8 @@ def add_points(
     Neighbourhoods and weights are brought up to date, those of older points included where a new one is nearer. With B the new
     alignment, split into the columns of old and new points, the old places Y stay and the new ones minimise
     ``|B_old Y + B_new Y_new|^2``: the bottom eigenvalues are taken to be what they were (Kouropteva, Okun and Pietikainen 2005,
-    Pattern Recognition 38:1764), which is below what M's new block can resolve, and the result is measured against that
-    assumption: see `IncrementalEmbedding.growth` and `angle`.
+    Pattern Recognition 38:1764; from memory), which is below what M's new block can resolve, and the result is measured against
+    that assumption: see `IncrementalEmbedding.growth` and `angle`.
 
     Args:
         state: from `incremental_lle`, `add_points` or `refit`.

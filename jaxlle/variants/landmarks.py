@@ -72,6 +72,8 @@ def landmark_embed(
 
     Raises:
         ValueError: for fewer points than landmarks, too few landmarks for dim, or a malformed alignment.
+        TypeError: under grad: the implicit rule of `jaxlle.derivatives` is for exact embeddings, such as those of
+            `solvers.Landmark`.
 
     Example:
         >>> import jax, jaxlle
@@ -82,7 +84,7 @@ def landmark_embed(
     """
     if not _inputs.is_traced(alignment, key):
         check_alignment(alignment)
-    n = alignment.shape[1]
+    alignment, n = _without_derivative(alignment), alignment.shape[1]
     if num_landmarks is None:
         num_landmarks = share_of(n, 10)
     else:
@@ -207,6 +209,19 @@ def nystrom_lle(
     y = transform(x, chosen, inner.points * (num_landmarks / n) ** 0.5, k=k, reg=reg, block_bytes=block_bytes)
     fields = {"points": y, "rows": jnp.arange(n, dtype=jnp.int32)}
     return LandmarkEmbedding(Embedding(**{**inner.__dict__, **fields}), landmarks)
+
+
+@jax.custom_jvp
+def _without_derivative(alignment: Alignment) -> Alignment:
+    return alignment
+
+
+@_without_derivative.defjvp
+def _refuse(primals: Any, tangents: Any) -> Any:
+    raise TypeError(
+        "Landmark embeddings have no derivative: use embed or lle with solver=solvers.Landmark(), or jax.lax.stop_gradient on "
+        "the points."
+    )
 
 
 class LandmarkSubspace(NamedTuple):

@@ -252,8 +252,8 @@ def discriminant_projection(
 
     Maximises ``tr(A^T S A)`` subject to ``A^T (C + reg tr(C) / d I) A = I`` with ``C = X^T M X``, M = B^T B, and S the scatter of
     the class means: the within-class scatter of Fisher's discriminant analysis is replaced by the cost of LLE (after
-    discriminant LLE, Li et al. 2008), so that a class may be a bent sheet. For a within-class cost make the alignment on
-    `supervised_neighbors`.
+    discriminant LLE, Li et al. 2008, from memory), so that a class may be a bent sheet. For a within-class cost make the
+    alignment on `supervised_neighbors`.
 
     Args:
         alignment: of the n points, by any variant.

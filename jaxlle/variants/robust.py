@@ -137,7 +137,7 @@ def robust_lle(
         >>> jaxlle.robust_lle(x, 2, k=12).points.shape
         (300, 2)
     """
-    if _inputs.is_traced(x):
+    if _inputs.is_traced(_inputs.fixed(x)):
         raise TypeError("robust_lle picks points by number, which jit cannot: call it outside jit.")
     x = _inputs.as_points(x)
     dim = check_dim(dim, k, x.shape, "euclidean")
@@ -145,7 +145,8 @@ def robust_lle(
     check_spread(standard.points)
     near, _, _ = find(x, k, standard=standard)
     scores = reliability(x, dim, near, block_bytes=block_bytes)
-    kept = jnp.flatnonzero(scores > threshold * jnp.median(scores))
+    fixed = lax.stop_gradient(scores)
+    kept = jnp.flatnonzero(fixed > threshold * jnp.median(fixed))
     if len(kept) <= k:
         raise ValueError(
             f"Only {len(kept)} points are reliable at threshold = {threshold}, but k = {k} neighbours are needed: lower one."

@@ -190,7 +190,7 @@ def lle(
         >>> jaxlle.lle(x, 2, k=8).points.shape
         (100, 2)
     """
-    count = _number(k, x, dim, reg, metric, neighbors, key, block_bytes)
+    count = number_of_neighbors(k, x, dim, reg, metric, neighbors, key, block_bytes)
     return in_a_row(
         lambda points: _alignment(points, count, reg, metric, regularizer, neighbors, block_bytes),
         x,
@@ -201,7 +201,7 @@ def lle(
     )
 
 
-def _number(
+def number_of_neighbors(
     k: int | str,
     x: Any,
     dim: int,
