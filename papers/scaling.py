@@ -38,7 +38,7 @@ SIZES = {
     "cube": (1_000, 5_000, 20_000),
     "digits": (1_000, 5_000, 10_000, 20_000, 70_000),
 }
-LIMITS = {"jaxlle": 600.0, "scikit-learn": 600.0, "tapkee": 100.0}  # seconds that a case may take
+LIMITS = {"jaxlle": 600.0, "scikit-learn": 450.0, "tapkee": 60.0}  # seconds that a case may take
 FLOOR_ROWS = 2_048
 _RECORDED = ("neighbours", "floor", "weights", "eigen", "landmark", "total", "first", "residual", "peak_gib")
 
