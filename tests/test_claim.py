@@ -77,6 +77,19 @@ def test_folds_part_the_data_and_classes_take_turns():
         assert set(np.asarray(f.targets[:10]).tolist()) == set(range(10))
 
 
+def test_upright_digits_have_no_slant_stand_in_the_middle_and_stay_as_they_are():
+    row, column = np.mgrid[:28, :28]
+    slanted = [np.exp(-((row - 14) ** 2) / 18 - (column - 13 - s * (row - 14)) ** 2 / 4) for s in (0.0, 0.5)]
+    once = np.asarray(few.upright(np.stack(slanted).reshape(2, 784)))
+    for image in once.reshape(2, 28, 28):
+        share = image / image.sum()
+        down, right = (share * row).sum(), (share * column).sum()
+        assert (down, right) == pytest.approx((13.5, 13.5), abs=0.02)
+        assert abs((share * (row - down) * (column - right)).sum()) < 0.02 * (share * (row - down) ** 2).sum()
+    np.testing.assert_allclose(once[0], once[1], atol=0.1)  # the slanted one becomes the other
+    np.testing.assert_allclose(few.upright(once), once, atol=0.02)
+
+
 def test_wrong_neighbours_keep_the_shape_of_the_graph():
     right, wrong = (claim.fold("diabetes", "", shuffled, 0, 4, 5, 0) for shuffled in (False, True))
     assert not np.array_equal(right.neighbors, wrong.neighbors)

@@ -15,8 +15,9 @@ class OrthonormalHead(nnx.Module):
 
     The constraint of locally linear embedding as a layer (SpectralNet, Shaham et al. 2018, orthonormalises each batch by itself
     in training and by the last batch afterwards). Mean m and covariance C are running averages that take the current
-    batch in, the same in training and evaluation, so both compute the same function; the gradient, though, is
-    that of whitening by the batch's own statistics, so it knows that the scale of y does not matter. C gets a ridge in
+    batch in, the same in training and evaluation, so both compute the same function. The Jacobian, though, is
+    that of whitening by the batch's own statistics, which is zero in every direction that only maps y linearly: taken of the
+    running ones it would reward features for growing faster than their averages follow, without end. C gets a ridge in
     proportion to its trace, so the Cholesky factor exists for dead and repeated features too; all of it in float32.
 
     Attributes:
@@ -30,12 +31,13 @@ class OrthonormalHead(nnx.Module):
         True
     """
 
-    def __init__(self, width: int, *, momentum: float = 0.99, eps: float = 1e-4, axis_name: AxisName = None):
+    def __init__(self, width: int, *, momentum: float = 0.9, eps: float = 1e-4, axis_name: AxisName = None):
         """Make the head.
 
         Args:
             width: number of features, in and out.
-            momentum: share of the past in the running averages, once there is that much of it.
+            momentum: share of the past in the running averages, once there is that much of it. Averages over more steps than
+                the features take to move are of features that are gone.
             eps: ridge on the covariance, relative to its mean diagonal.
             axis_name: mapped axis of devices whose batches are one.
         """
@@ -70,18 +72,14 @@ class OrthonormalHead(nnx.Module):
         count = count_anchors(y, where, self.axis_name)
         mean = sum_devices(blank(y, where).sum(axis=0), self.axis_name) / count
         spread = covariance(y, where, self.axis_name)
-        # Plain averages while there is little past; the value is the running one, the gradient the batch's.
+        # Plain averages while there is little past.
         share = jnp.maximum(1 / (self.count[...] + 1.0), 1 - self.momentum)
         new_mean = self.mean[...] + share * (mean - self.mean[...])
         new_spread = self.covariance[...] + share * (spread - self.covariance[...])
         self.mean[...], self.covariance[...] = lax.stop_gradient(new_mean), lax.stop_gradient(new_spread)
         self.count[...] = self.count[...] + 1
-        return _whiten(y, _swapped(new_mean, mean), _swapped(new_spread, spread), self.eps)
-
-
-def _swapped(value: Array, gradient: Array) -> Array:
-    """Return one array's value with another's gradient."""
-    return lax.stop_gradient(value - gradient) + gradient
+        z, alone = _whiten(y, new_mean, new_spread, self.eps), _whiten(y, mean, spread, self.eps)
+        return lax.stop_gradient(z - alone) + alone  # the value of one with the gradient of the other
 
 
 def _whiten(y: Float[Array, "b d"], mean: Array, spread: Array, eps: float) -> Float[Array, "b d"]:

@@ -53,7 +53,7 @@ class ParametricLLE(nnx.Module):
         decoder: nnx.Module | None = None,
         penalty: float | optax.Schedule = 1.0,
         optimizer: optax.GradientTransformation | None = None,
-        momentum: float = 0.99,
+        momentum: float = 0.9,
     ):
         """Put the parts together.
 
@@ -66,7 +66,7 @@ class ParametricLLE(nnx.Module):
             penalty: weight of the decoder's error, or an Optax schedule of the step.
             optimizer: from Optax; None: adam(1e-3). On a densely sampled manifold the cost is 1e-7 and less; give Adam an eps
                 below its gradient then, such as 1e-16.
-            momentum: of the head's running statistics.
+            momentum: of the head's running statistics in training; `fit` ends by taking those of all points.
         """
         self.encoder, self.decoder = nnx.data(encoder), nnx.data(decoder)
         self.head = OrthonormalHead(dim, momentum=momentum)
@@ -140,6 +140,7 @@ class ParametricLLE(nnx.Module):
                     if progress:
                         show(epoch, epochs, metrics)
         self.eval()
+        self._calibrate(x)
         return history
 
     def partial_fit(self, x: Any, *, graph: Graph | None = None) -> Metrics:
@@ -210,6 +211,16 @@ class ParametricLLE(nnx.Module):
             )
         return _of_graph(x, self.graph(x) if graph is None else graph, min(batch_size, x.shape[0]), key)
 
+    def _calibrate(self, x: Any, block: int = 4096) -> None:
+        """Give the head the statistics of all points in place of running ones, which remember a network on its way."""
+        x, total, square = _inputs.as_points(x), 0.0, 0.0
+        for i in range(0, x.shape[0], block):
+            y = np.asarray(_features(self, jnp.asarray(x[i : i + block])), np.float64)
+            total, square = total + y.sum(axis=0), square + y.T @ y
+        mean = total / x.shape[0]
+        covariance = square / x.shape[0] - np.outer(mean, mean)
+        self.head.mean[...], self.head.covariance[...] = jnp.float32(mean), jnp.float32(covariance)
+
     def _epoch(self, batches: NeighborhoodBatches, epoch: int) -> Metrics:
         steps = range(epoch * len(batches), (epoch + 1) * len(batches))
         found = jax.device_get([train_step(self, batches.batch(step)) for step in steps])
@@ -266,6 +277,11 @@ def train_step(model: ParametricLLE, batch: NeighborhoodBatch) -> dict[str, Arra
 @nnx.jit
 def _encode(model: ParametricLLE, x: Array) -> Array:
     return model(x)
+
+
+@nnx.jit
+def _features(model: ParametricLLE, x: Array) -> Array:
+    return model.encoder(x)  # pyright: ignore[reportCallIssue]
 
 
 @nnx.jit
