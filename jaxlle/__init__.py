@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from .projection import drift as drift
     from .projection import project as project
     from .projection import training_residuals as training_residuals
+    from .variants.deformed import deformed_neighbors as deformed_neighbors
     from .variants.fusion import average_alignments as average_alignments
     from .variants.fusion import fuse_views as fuse_views
     from .variants.fusion import multiview_lle as multiview_lle
@@ -171,6 +172,7 @@ _NAMES = {
     "variants.landmarks": ("LandmarkEmbedding", "landmark_embed", "landmark_lle", "nystrom_lle"),
     "extension": ("KernelMap", "eigenfunction_transform", "kernel_map", "tangent_transform"),
     "feature_space": ("KernelDistance", "kernel_weights", "metric_weights"),
+    "variants.deformed": ("deformed_neighbors",),
     "variants.fusion": ("average_alignments", "fuse_views", "multiview_lle", "stack_alignments"),
     "variants.generative": ("GenerativeEmbedding", "WeightPosterior", "generative_lle", "weight_posterior"),
     "variants.geodesic": ("geodesic_neighbors", "isolle"),

@@ -104,7 +104,7 @@ def test_an_encoder_learns_the_exact_embedding(ring):
     assert cosine > 0.99
     assert history[-1]["cost"] < history[0]["cost"]
     assert 1 <= history[-1]["directions"] <= 2
-    np.testing.assert_allclose(model(jnp.asarray(ring[:3])), z[:3], atol=1e-6)
+    np.testing.assert_allclose(model(jnp.asarray(ring[:3])), z[:3], atol=1e-5)  # compiled and not, in float32
 
 
 def test_the_training_points_are_white_after_a_short_training(ring):
