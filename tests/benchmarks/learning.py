@@ -271,10 +271,8 @@ def encoder(
     print(
         "smallest cosine with the exact embedding (the smooth map of least cost has); share of the exact embedding of all"
     )
-    print(
-        "points that is missed at the ones held out and at the others, by the encoder; cosine and missed points with its last layer"
-    )
-    print("refitted to the exact embedding by least squares; and by transform")
+    print("points that is missed at the ones held out and at the others, by the encoder; cosine and missed points with")
+    print("its last layer refitted to the exact embedding by least squares; and by transform")
     rows = []
     for name in graphs:
         with jax.enable_x64(True):
