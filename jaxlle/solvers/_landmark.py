@@ -18,7 +18,7 @@ from ._spectrum import NO_HINTS, TYPICAL_ROUNDING, Hints, Spectrum
 
 Smoother = Callable[[Float[Array, "n c"]], Float[Array, "n c"]]
 
-_MOST_RATIO = 600.0
+_MOST_RATIO = 1500.0
 _LANES = 8  # products with eight columns cost no more than with five
 _PROBES = _LANES
 _FIRST_RATE, _FORGETTING = 0.9, 0.8  # at which steps shrink before two have been seen; how fast slow ones are forgotten
@@ -42,7 +42,7 @@ class Landmark:
         landmark_neighbors: landmarks that a point is written by.
         degree: of the smoothing polynomials. None: by the interval, the square root of its ratio.
         ratio: largest over smallest eigenvalue that is smoothed. None: estimated from what the landmarks miss, at
-            most 600.
+            most 1,500.
         oversample: vectors iterated, at least, beyond those asked for; the block is filled up to a multiple of eight.
         tol: largest angle, in radians, by which the wanted subspace may still be off. None: 1e-6 in float64, 3e-4 in
             float32. Never below what rounding lets settle.
