@@ -125,7 +125,7 @@ def embed(
     dim = _inputs.check_count(dim, "dim (n_components)", 1, alignment.indices.shape[0] - 1, "fewer than the points")
     key = jax.random.key(0) if key is None else key
     fixed = lax.stop_gradient(alignment)  # concrete under grad outside jit
-    hints = Hints(*(lax.stop_gradient(a) if isinstance(a, Array) else a for a in (points, start)))
+    hints = Hints(*map(_inputs.fixed, (points, start)))
     if _inputs.is_traced(fixed, key):
         return solve(alignment, dim, solver, scaling, key, hints)
     check_alignment(fixed)

@@ -40,25 +40,28 @@ def test_shift_scale_and_rotation_leave_them(cloud):
     a = jaxlle.deformed_neighbors(cloud, 6, dim=2)
     b = jaxlle.deformed_neighbors((4 * cloud @ turn + 7).astype(np.float32), 6, dim=2)
     assert (np.sort(a.indices, axis=1) == np.sort(b.indices, axis=1)).mean() > 0.99  # rounding decides some ties
-    np.testing.assert_allclose(b.distances, 4 * a.distances, rtol=1e-3)
+    np.testing.assert_allclose(b.distances, 4 * a.distances, rtol=1e-4)
 
 
 def test_where_neighbours_balance_each_other_nothing_is_deformed():
-    ring = jnp.stack([jnp.cos(jnp.arange(24) * jnp.pi / 12), jnp.sin(jnp.arange(24) * jnp.pi / 12)], axis=1)
     line = jnp.arange(30.0)[:, None]
     inner = slice(4, -4)
     a, b = jaxlle.deformed_neighbors(line, 4, dim=1), jaxlle.knn(line, 4)
     np.testing.assert_array_equal(np.sort(a.indices, axis=1)[inner], np.sort(b.indices, axis=1)[inner])
     np.testing.assert_allclose(a.distances[inner], b.distances[inner], rtol=1e-6)
-    assert jaxlle.deformed_neighbors(ring, 4, dim=1).indices.shape == (24, 4)
 
 
-def test_the_moments_of_a_deformed_cloud_give_back_its_deformation():
-    rng, b = np.random.default_rng(0), 0.5
-    normal = rng.normal(size=(400_000, 3))
-    direction = np.array([0.0, 0.6, 0.8])
+def test_a_cloud_that_was_deformed_is_seen_as_it_was():
+    b, n, direction = 0.5, 2_000, np.array([0.0, 0.6, 0.8])
+    normal = np.random.default_rng(0).normal(size=(n, 3))
     cloud = normal * (1 + b * (normal @ direction) / np.linalg.norm(normal, axis=1))[:, None]
-    assert 3 * np.linalg.norm(cloud.mean(axis=0)) / np.linalg.norm(cloud, axis=1).mean() == pytest.approx(b, rel=0.02)
+    x = np.concatenate([np.zeros((1, 3)), cloud]).astype(np.float32)
+    found = jaxlle.deformed_neighbors(x, n, dim=3)
+    around = x[np.asarray(found.indices[0])]
+    lengths = np.linalg.norm(around, axis=1)
+    # In the distance from its centre the cloud is the normal one again, but for what 2,000 points leave uncertain of b.
+    undone = lengths / (1 + b * around @ direction / lengths)
+    np.testing.assert_allclose(found.distances[0], undone, rtol=6 / np.sqrt(n))
 
 
 def test_it_runs_under_jit_with_a_pool_and_in_float64(x64, cloud):

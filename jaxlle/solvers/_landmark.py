@@ -125,16 +125,24 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
         step = rows.centered(precondition(state.residual))
         step = step - product(state.basis, rows.inner(state.basis, step))
         space = rows.orthonormal(jnp.concatenate([state.basis, step, state.direction], axis=1))
-        return _progress(state, _rayleigh_ritz(operator, space, size, wanted, options), wanted, 4 * rounding, short)
+        new = _rayleigh_ritz(operator, space, size, wanted, rounding, options)
+        return _progress(state, new, wanted, 4 * rounding, short)
 
     guess = coarse.bottom(keys[3], size) if hints.start is None else _started(keys[3], hints.start, size, rows)
-    state = _rayleigh_ritz(operator, rows.orthonormal(guess), size, wanted, options)
+    state = _rayleigh_ritz(operator, rows.orthonormal(guess), size, wanted, rounding, options)
     state = lax.while_loop(lambda s: (s.error > s.limit) & (s.step < options.max_iterations), improve, state)
     num_components = 1 + jnp.sum(state.values <= 4 * rounding, dtype=jnp.int32)
     return Spectrum(state.values[:count], state.basis[:, :count], num_components, state.error <= state.limit)
 
 
-def _rayleigh_ritz(operator: Operator, space: Float[Array, "n s"], size: int, wanted: int, options: Landmark) -> _State:
+def _rayleigh_ritz(
+    operator: Operator,
+    space: Float[Array, "n s"],
+    size: int,
+    wanted: int,
+    rounding: Float[Array, ""],
+    options: Landmark,
+) -> _State:
     """Return the bottom of B within a space with orthonormal columns, the first of which are the old basis.
 
     By the SVD of B itself on it: half the digits would be lost in its Gram matrix.
@@ -143,9 +151,8 @@ def _rayleigh_ritz(operator: Operator, space: Float[Array, "n s"], size: int, wa
     _, values, right = jnp.linalg.svd(operator.rows.triangle(image))
     values, mix = values[::-1][:size], right[::-1].T[:, :size]
     basis = product(space, mix)
-    eps, tiny = jnp.finfo(values.dtype).eps, jnp.finfo(values.dtype).tiny
     gap = values[min(wanted, size - 1)] - values[wanted - 1]
-    rounding = TYPICAL_ROUNDING * eps * operator.norm_bound() / jnp.maximum(gap, tiny)
+    angle = TYPICAL_ROUNDING * rounding / jnp.maximum(gap, jnp.finfo(values.dtype).tiny)
     tol = (3e-4 if values.dtype == jnp.float32 else 1e-6) if options.tol is None else options.tol
     return _State(
         basis=basis,
@@ -155,7 +162,7 @@ def _rayleigh_ritz(operator: Operator, space: Float[Array, "n s"], size: int, wa
         moved=jnp.linalg.norm(mix[size:, :wanted]),
         rate=jnp.full((), _FIRST_RATE, values.dtype),
         error=jnp.full((), jnp.inf, values.dtype),
-        limit=jnp.clip(rounding, tol, 0.1).astype(values.dtype),
+        limit=jnp.clip(angle, tol, 0.1).astype(values.dtype),
         step=jnp.zeros((), jnp.int32),
     )
 

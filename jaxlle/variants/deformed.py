@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from .. import _inputs
 from .._blocks import map_rows
 from .._search import BLOCK_BYTES
-from ..neighbors import Neighbors, knn
+from ..neighbors import Neighbors, find
 
 _MOST = 0.9  # of the deformation: at 1 the distance would vanish in one direction
 _POOL = 4  # candidates a neighbour, to begin with
@@ -54,22 +54,24 @@ def deformed_neighbors(
     most = x.shape[0] - 1
     k = _inputs.check_count(k, "k (n_neighbors)", 1, most, "fewer than the points")
     dim = _inputs.check_count(dim, "dim", 1, None, "of the data around a point")
+    standard = _inputs.standardize(x)
     if pool is not None:
         size = _inputs.check_count(pool, "pool", k, most, f"at least k = {k}, fewer than the points")
-        return _nearest(x, k, dim, size, block_bytes)[0]
+        return _nearest(x, standard, k, dim, size, block_bytes)[0]
     if _inputs.is_traced(x):
         raise TypeError("deformed_neighbors widens its pool until the answer is sure, which jit cannot: give pool.")
     size = min(most, _POOL * k)
-    found, sure = _nearest(x, k, dim, size, block_bytes)
+    found, sure = _nearest(x, standard, k, dim, size, block_bytes)
     while size < most and not bool(sure.all()):
         size = min(most, 2 * size)
-        found, sure = _nearest(x, k, dim, size, block_bytes)
+        found, sure = _nearest(x, standard, k, dim, size, block_bytes)
     return found
 
 
-def _nearest(x: Any, k: int, dim: int, size: int, block_bytes: int) -> tuple[Neighbors, Array]:
-    near = knn(x, size, block_bytes=block_bytes)
-    standard = _inputs.standardize(x)
+def _nearest(
+    x: Any, standard: _inputs.Standardized, k: int, dim: int, size: int, block_bytes: int
+) -> tuple[Neighbors, Array]:
+    near, _, _ = find(x, size, block_bytes=block_bytes, standard=standard)
     indices, dist, sure = _deform(standard.points, near.indices, k, dim, block_bytes)
     return Neighbors(indices, dist * jnp.asarray(standard.unit, dist.dtype)), sure
 
