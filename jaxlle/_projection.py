@@ -12,14 +12,14 @@ from jaxtyping import Array, Float
 
 MIN_POINTS, MIN_FEATURES = 6144, 128  # below, choosing a projection costs what it saves; twice the least width
 _SAMPLE = 600  # rows that the basis is made from
-_PROBES = 64  # rows whose bounds are counted
+_PROBES = 128  # rows whose bounds are counted
 _WIDTHS = (64, 128, 192)
 _SURE = (0.8, 0.9, 0.95, 0.98)  # shares of the probes whose neighbours a number of candidates may settle
 _MIN_SPARE, _MAX_SPARE = 4, 128
 MORE = 4  # times as many candidates for rows that stay uncertain, before all columns are used
 # What it costs on two cores, in multiply-adds of a product, to look at a point, to choose a candidate, and to measure one
 # feature of it.
-_SELECT, _CHOOSE, _MEASURE = 100, 20_000, 80
+_SELECT, _CHOOSE, _MEASURE = 40, 20_000, 25
 
 
 class Plan(NamedTuple):

@@ -306,30 +306,40 @@ def _by_products(
     count = min(n, k + 1 + spare)  # the query itself may be among them
     order, candidates = _largest(product - shrunk / 2 * prepared.squares, count)
     bound = shrunk * queries.squares - 2 * order[:, -1]
-    dist, faint = _measure(prepared.points, queries.points, candidates)
-    dist = jnp.where(candidates == own[:, None], jnp.inf, dist)
+    others = candidates != own[:, None]
+    dist, faint = _measure(prepared.points, queries.points, candidates, others)
+    dist = jnp.where(others, dist, jnp.inf)
     dist, candidates = lax.sort((dist, candidates), num_keys=2)
     certain = (dist[:, k - 1] ** 2 < bound) | (count == n)
     return candidates[:, :k], dist[:, :k], certain & ~faint
 
 
 def _measure(
-    points: Float[Array, "n d"], queries: Float[Array, "b d"], candidates: Int[Array, "b c"]
+    points: Float[Array, "n d"], queries: Float[Array, "b d"], candidates: Int[Array, "b c"], others: Bool[Array, "b c"]
 ) -> tuple[Float[Array, "b c"], Bool[Array, " b"]]:
-    """Return Euclidean distances to candidates, and whether some are so small that their squares lose digits.
+    """Return Euclidean distances to candidates, and whether some of others are so small that their squares lose digits.
 
     The blocks stay in a CPU's cache.
     """
     d, dtype = points.shape[1], points.dtype
 
-    def one(pair: tuple[Array, Array]) -> tuple[Array, Array]:
+    def one(pair: tuple[Array, Array]) -> Array:
         q, ids = pair
-        spokes = points[ids] - q
-        squares, apart = _row_sums(spokes**2), _row_sums((spokes != 0).astype(dtype)) > 0
-        faint = (squares < jnp.finfo(dtype).tiny * 1e8) & apart
-        return jnp.sqrt(squares), faint.any()
+        return _row_sums((points[ids] - q) ** 2)
 
-    return map_rows(one, (queries, candidates), CACHE_BYTES, 2 * candidates.shape[1] * d * dtype.itemsize)
+    squares = map_rows(one, (queries, candidates), CACHE_BYTES, 2 * candidates.shape[1] * d * dtype.itemsize)
+    small = (squares < jnp.finfo(dtype).tiny * 1e8) & others
+
+    def apart(some: Bool[Array, "b c"]) -> Bool[Array, " b"]:
+        def one(pair: tuple[Array, Array]) -> Array:
+            q, ids = pair
+            return (points[ids] != q).any(axis=1)
+
+        return (map_rows(one, (queries, candidates), CACHE_BYTES, 2 * candidates.shape[1] * d) & some).any(axis=1)
+
+    # Squares that small are of duplicates, as a rule, which are not apart.
+    faint = lax.cond(small.any(), apart, lambda some: some.any(axis=1), small)
+    return jnp.sqrt(squares), faint
 
 
 def _row_sums(a: Float[Array, "... d"]) -> Float[Array, "..."]:

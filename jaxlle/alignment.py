@@ -14,13 +14,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from ._columns import UNROLL, Columns, by_columns
 from ._inputs import all_finite
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
     from scipy.sparse.linalg import LinearOperator
-
-_UNROLL = 64  # neighbours whose sum is written out, so that XLA fuses it into one pass over the memory
 
 
 class Alignment(NamedTuple):
@@ -99,8 +98,7 @@ class PreparedAlignment(NamedTuple):
     """An alignment, or some of its rows, with the entries also sorted by column; see `Alignment.prepare`."""
 
     alignment: Alignment
-    order: Int[Array, " nm"]
-    starts: Int[Array, " n_plus_1"]
+    columns: Columns
 
     def matvec(self, y: Float[Array, "n *c"]) -> Float[Array, "nr *c"]:
         """Return B y."""
@@ -117,7 +115,7 @@ class PreparedAlignment(NamedTuple):
 
 def prepare_rows(rows: Alignment, num_points: int) -> PreparedAlignment:
     """Prepare some rows of an alignment, whose indices run over `num_points` points."""
-    return PreparedAlignment(rows, *_columns(rows.indices, num_points))
+    return PreparedAlignment(rows, by_columns(rows.indices, rows.blocks, num_points))
 
 
 def check_alignment(alignment: Any) -> None:
@@ -151,7 +149,7 @@ def _matvec(alignment: Alignment, y: Array) -> Array:
     indices, blocks = alignment
     n, r, m = blocks.shape
     flat = y.reshape(y.shape[0], -1)
-    if m <= _UNROLL:
+    if m <= UNROLL:
         out = sum(blocks[:, :, j, None] * flat[indices[:, j], None, :] for j in range(m))
     else:
         out = jnp.einsum("nrm,nmc->nrc", blocks, flat[indices], precision=lax.Precision.HIGHEST)
@@ -169,27 +167,10 @@ def _scatter(alignment: Alignment, z: Array, size: int) -> Array:
 
 
 def _scatter_prepared(prepared: PreparedAlignment, z: Array) -> Array:
-    return _scatter(prepared.alignment, z, prepared.starts.shape[0] - 1)
+    return _scatter(prepared.alignment, z, len(prepared.columns.points))
 
 
 def _gather(prepared: PreparedAlignment, z: Array) -> Array:
-    """Return B^T z as a product with the rows of B^T, each a segment of the sorted entries."""
-    # jax.experimental.sparse is no longer developed, but its CPU kernel is several times faster than a scatter;
-    # this is the only place that knows of it.
-    from jax.experimental.sparse import BCSR
-
-    blocks = prepared.alignment.blocks
-    n, r, m = blocks.shape
-    size = prepared.starts.shape[0] - 1
-    flat = z.reshape(n, r, -1)
-    values = jnp.moveaxis(blocks, 1, 0).reshape(r, n * m)[:, prepared.order]
-    rows = (prepared.order // m).astype(jnp.int32)
-    out = sum(BCSR((values[s], rows, prepared.starts), shape=(size, n)) @ flat[:, s] for s in range(r))
-    return jnp.reshape(out, (size, *z.shape[1:]))
-
-
-@partial(jax.jit, static_argnames="size")
-def _columns(indices: Int[Array, "n m"], size: int) -> tuple[Int[Array, " nm"], Int[Array, " size_plus_1"]]:
-    order = jnp.argsort(indices.ravel(), stable=True).astype(jnp.int32)
-    counts = jnp.zeros(size, jnp.int32).at[indices.ravel()].add(1)
-    return order, jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(counts, dtype=jnp.int32)])
+    n, r, _ = prepared.alignment.blocks.shape
+    out = prepared.columns.product(z.reshape(n, r, -1))
+    return jnp.reshape(out, (len(out), *z.shape[1:]))

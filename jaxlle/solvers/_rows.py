@@ -104,7 +104,7 @@ class Operator(NamedTuple):
     def norm_bound(self) -> Float[Array, ""]:
         """Return an upper bound of the largest singular value: see `Alignment.norm_bound`."""
         size = jnp.abs(self.prepared.alignment.blocks)
-        count = self.prepared.starts.shape[0] - 1
+        count = len(self.prepared.columns.points)
         columns = jnp.zeros(count, size.dtype).at[self.prepared.alignment.indices].add(size.sum(axis=1))
         return jnp.sqrt(self.rows.total(columns).max() * self.rows.largest(size.sum(axis=2).max()))
 
