@@ -19,6 +19,7 @@ _COORDINATES, _SAMPLE = 48, 2_000
 _SMOOTH_COORDINATES, _SMOOTH_STEPS = 24, 30
 _BOTTOM_STEPS = 12
 _BLOCK = 2**25
+_PANEL = 256  # columns of the coarse operator made at a time
 
 
 class Interpolation(NamedTuple):
@@ -203,13 +204,17 @@ def block_rows(n: int, row_bytes: int) -> int:
 
 
 def _reduced(alignment: Alignment, by_landmarks: Interpolation) -> Float[Array, "l l"]:
-    """Return P^T M P = (B P)^T (B P), from a block of the rows of B P at a time."""
+    """Return P^T M P = (B P)^T (B P), from a block of the rows of B P at a time: its upper panels, mirrored."""
     n, r, _ = alignment.blocks.shape
     size, dtype = by_landmarks.landmarks.shape[0], alignment.blocks.dtype
     count = block_rows(n, r * size * dtype.itemsize)
+    starts = range(0, size, _PANEL)
 
     def add(i: Array, total: Float[Array, "l l"]) -> Float[Array, "l l"]:
         dense = by_landmarks.image(alignment, i * count, count)
-        return total + product(dense.T, dense)
+        for start, stop in zip(starts, (*starts[1:], size), strict=True):
+            total = total.at[start:stop, start:].add(product(dense[:, start:stop].T, dense[:, start:]))
+        return total
 
-    return lax.fori_loop(0, -(-n // count), add, jnp.zeros((size, size), dtype))
+    upper = jnp.triu(lax.fori_loop(0, -(-n // count), add, jnp.zeros((size, size), dtype)))
+    return upper + jnp.triu(upper, 1).T

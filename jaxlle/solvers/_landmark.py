@@ -24,6 +24,7 @@ _PROBES = _LANES
 _FIRST_RATE, _FORGETTING = 0.9, 0.8  # at which steps shrink before two have been seen; how fast slow ones are forgotten
 _SETTLED = 0.01  # values that fall by less in a step have settled
 _EDGE_STEPS = 6  # of the power iterations that find the ends of the spectrum's rough part
+_EDGE_MARGIN = 3  # by which so few steps may stay above the lower end
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ def _missed_eigenvalue(operator: Operator, coarse: Coarse, top: Array, probe: Ar
     v = lax.fori_loop(0, _EDGE_STEPS, rough, rows.centered(probe))
     v = v - coarse.correct(operator.gram(v))
     values = squares(operator.matvec(v)) / squares(v)
-    return jnp.clip(jnp.min(values), top / 1e4, top / 4)
+    return jnp.clip(jnp.min(values) / _EDGE_MARGIN, top / 1e4, top / 4)
 
 
 def _chebyshev(
