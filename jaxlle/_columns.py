@@ -1,6 +1,7 @@
 """An alignment's entries by column, for fast products with B^T where scattering is slow, as it is on a CPU."""
 
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import NamedTuple
 
 import jax
@@ -38,7 +39,7 @@ class Columns(NamedTuple):
 
         shape = len(self.points), len(z)
         others = (BCSR((e, self.more_points, self.starts), shape=shape) for e in self.more_entries)
-        total = sum(matrix @ z[:, s] for s, matrix in enumerate(others))
+        total = reduce(add, (matrix @ z[:, s] for s, matrix in enumerate(others)))
         z = lax.optimization_barrier(z)  # else XLA may compute z anew for every entry that reads it
         for j in range(self.points.shape[1]):
             for s in range(z.shape[1]):

@@ -45,6 +45,16 @@ def test_products_match_the_dense_matrix(r, m, columns):
     )
 
 
+@pytest.mark.parametrize("r", [1, 3])
+def test_products_by_columns_hold_for_a_hub_and_for_points_in_no_neighbourhood(r):
+    b = random_alignment(r=r)
+    b = b._replace(indices=jnp.where(b.indices > 20, 3, b.indices))
+    z = np.random.default_rng(1).normal(size=(50 * r, 4))
+    out = b.prepare().rmatvec(jnp.asarray(z, jnp.float32))
+    np.testing.assert_allclose(out, dense(b).T @ z, atol=1e-4)
+    assert not np.asarray(out)[21:].any()
+
+
 def test_the_two_products_are_transposes_of_each_other(x64):
     b = random_alignment(r=2, dtype=np.float64)
     rng = np.random.default_rng(1)
