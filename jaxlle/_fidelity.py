@@ -93,10 +93,11 @@ def preservation_error(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES
     """Measure how far distances change to the neighbours in the data, and to those that only the embedding has.
 
     ``1 / (2n) sum_i (mean of e_ij over N_i + mean of e_ij over F_i)`` with ``e_ij = (|x_i - x_j| - s |y_i - y_j|)^2``, N_i the k
-    neighbours of i in the data and F_i those of its k neighbours in the embedding that are not in N_i, after the preservation
-    neighbourhood error of Alvarez-Meza et al. (2011, Pattern Recognition Letters 32:2171; from memory). There each space is
-    scaled to a largest distance of 1. Here s is the scale that fits the first term best, for the scale of LLE's columns is a
-    convention, and the whole is relative to the mean of ``|x_i - x_j|^2`` over the neighbours in the data.
+    neighbours of i in the data and F_i those of its k neighbours in the embedding that are not in N_i. s is the scale that fits
+    the first term best, for the scale of LLE's columns is a convention, and the whole is relative to the mean of
+    ``|x_i - x_j|^2`` over the neighbours in the data. Stretching raises the first term, what folds onto i the second. This is our
+    form of the preservation neighbourhood error of Alvarez-Meza et al. (2011, Pattern Recognition Letters 32:2171), whose text
+    was not available.
 
     Args:
         x: the data, shape (n, d).

@@ -28,9 +28,9 @@ def local_neighborhoods(
     The edges between points of which one is among the k_min nearest of the other make a graph; along it, within the k_max
     nearest, every neighbour has a shortest path from the point. A neighbour stays whose path is at most `detour` times its
     distance: where the surface bends, or another sheet of it comes near, neighbourhoods shrink, and where it is flat they
-    grow. The k_min nearest always stay. This is local neighbourhood selection by the ratio of geodesic to Euclidean distance,
-    in the spirit of Karbauskaite, Kurasova and Dzemyda (2007) and of Alvarez-Meza et al. (2011), both from memory, with paths
-    that stay within the neighbourhood, so that it maps over the points.
+    grow. The k_min nearest always stay. Paths stay within the neighbourhood, so that it maps over the points. This is our
+    definition of local neighbourhood selection by the ratio of geodesic to Euclidean distance: Karbauskaite, Kurasova and Dzemyda
+    (2007) and Alvarez-Meza et al. (2011) choose a k for every point too, but their texts were not available.
 
     Args:
         x: points, shape (n, d).

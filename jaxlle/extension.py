@@ -168,8 +168,9 @@ def kernel_map(
 
     ``y(x) = sum_l a_l k_l(x) / sum_l k_l(x)``, ``k_l(x) = exp(-|x - x_l|^2 / (2 r_l^2))``, the widths r_l the distance from
     landmark l to its k-th neighbour times `width`, and a the least-squares solution (kernel mapping, Gisbrecht, Lueks, Mokbel and
-    Hammer 2012, ESANN; checked against public code after that paper, which normalises the kernels so, takes a width for each
-    landmark from its k-th neighbour and a pseudo-inverse for a). With as many landmarks as points it passes through all of them.
+    Hammer 2012, ESANN). With as many landmarks as points it passes through all of them. Checked against the authors' own code,
+    the Kernel Mapping Toolbox (Gisbrecht and Schulz 2015): it normalises the kernels so, takes a width for each landmark from
+    its k-th neighbour, and a pseudo-inverse for a. Its k is 2, and its `sig`, with squared distances, ``2 width^2``.
 
     Args:
         x: the data that were embedded, shape (n, d).

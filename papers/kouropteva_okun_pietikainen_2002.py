@@ -11,7 +11,7 @@ Found: on twin peaks it is the best k of all. On the Swiss roll it is among the 
 Differs from the paper: its data are face images and its samples are not published; ours are two surfaces whose true coordinates
 are known, twin peaks (bent gently) and the Swiss roll. Residual variance compares distances through space, so on a roll even a
 perfect embedding scores badly: that row stays, as a limit of the criterion that the paper does not show. The other
-criteria: Procrustes (Goldberg and Ritov 2009) and preservation of neighbourhoods (Alvarez-Meza et al. 2011).
+criteria: Procrustes (Goldberg and Ritov 2009) and preservation of neighbourhoods (after Alvarez-Meza et al. 2011).
 
 Run: jaxlle papers run kouropteva_okun_pietikainen_2002 --full
 """

@@ -24,10 +24,12 @@ def deformed_neighbors(
 
     Around point i the data are taken as a normal cloud stretched by ``1 + b cos(angle to t)``, and the distance to x_j is
     ``|x_j - x_i| / (1 + b cos(angle of x_j - x_i to t))``. Direction t and deformation b follow from the mean G of the
-    spokes to the k nearest points and the mean L of their lengths: in `dim` dimensions such a cloud has
-    ``b = dim |G| / L`` and ``t = G / |G|`` (the moments of Zhou and Chen 2006, Pattern Recognition 39:635, derived here and
-    not read there; weighted LLE is due to Pan, Ge and Al Mamun 2009, Pattern Recognition 42:798). Unlike
-    `weighted_alignment` it changes who is a neighbour, not what an equation counts. Not symmetric, and no metric.
+    spokes to the k nearest points and the mean L of their lengths: the directions u of a normal cloud Y in `dim` dimensions
+    have ``E[u cos(angle to t)] = t / dim``, so ``G = E|Y| b t / dim`` and ``L = E|Y|``: ``b = dim |G| / L`` and ``t = G / |G|``.
+    A scale of the whole cloud would divide all distances from i alike, and leave its neighbours as they are. These moments are
+    derived here: the idea is that of the cam distribution (Zhou and Chen 2006, Pattern Recognition 39:635) and of weighted
+    LLE (Pan, Ge and Al Mamun 2009, Pattern Recognition 42:798), whose texts were not available. Unlike `weighted_alignment`
+    it changes who is a neighbour, not what an equation counts. Not symmetric, and no metric.
 
     Args:
         x: points, shape (n, d).

@@ -20,8 +20,9 @@ def fuse_views(views: Sequence[Any], *, shares: Any = None) -> Float[Array, "n d
     """Put several sets of features of the same points side by side, each with its share of the squared distances.
 
     Every view is centred and divided by its root mean squared distance from the centre, so that no view rules by its units. The
-    local Gram matrices of the result are the weighted sums of those of the views: LLE then finds one set of weights for all
-    (feature fusion, after Sun et al. 2009, from memory). Every variant takes the result as its points.
+    local Gram matrices of the result are the weighted sums of those of the views: LLE then finds one set of weights for all.
+    Every variant takes the result as its points. The units and the sum are our own choice; the paper on feature fusion by LLE
+    (Sun et al. 2009) was not available.
 
     Args:
         views: arrays of shape (n, d_v).
@@ -125,8 +126,9 @@ def multiview_lle(
 ) -> Embedding:
     """Embed points that are seen in several views: neighbours and weights in each, and the weights averaged.
 
-    The cost is ``sum_i |y_i - sum_v p_v sum_j w_ij^v y_j|^2``, see `average_alignments`. For one set of weights that fits all
-    views use `lle` on `fuse_views`; to add the views' costs, `embed` on `stack_alignments`.
+    The cost is ``sum_i |y_i - sum_v p_v sum_j w_ij^v y_j|^2``, see `average_alignments`: multi-LLE (Rodosthenous, Shahrezaei and
+    Evangelou 2024, PeerJ Computer Science 10:e1993; read in the authors' code, where the shares are equal). For one set of
+    weights that fits all views use `lle` on `fuse_views`; to add the views' costs, `embed` on `stack_alignments`.
 
     Args:
         views: arrays of shape (n, d_v).

@@ -29,6 +29,10 @@ def geodesic_neighbors(
     Neurocomputing 69:1768). Edges count both ways. A graph as wide as k has nothing to add: its k nearest are the k nearest. On
     the host, by Dijkstra's algorithm (SciPy) from a block of points at a time; time grows as n^2.
 
+    Checked against public code that reproduces the paper (JAVI897, LLE-and-its-variants): edges both ways, the k nearest by path,
+    and weights made of the coordinates. Its graph is one of 3 neighbours, or of all within a radius, the smallest that leaves
+    the graph whole: `radius_neighbors` makes such a `graph`.
+
     Args:
         x: points, shape (n, d); not used with a ready graph.
         k: neighbours a point.

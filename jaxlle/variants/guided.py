@@ -51,10 +51,11 @@ def guided_embed(
 
     Minimises ``tr(Y^T ((1 - g) M - g s^2 H K H) Y)`` over centred orthonormal Y: the cost of the alignment, M = B^T B, against
     the Hilbert-Schmidt independence criterion between Y and the labels, ``tr(Y^T H K H Y)`` up to a factor, with K the labels'
-    kernel and H the centring (after Alipanahi and Ghodsi 2011, guided LLE, Pattern Recognition Letters 32:1029; from memory,
-    and how that paper weighs the two terms was not at hand). HKH is scaled to norm 1, and s is the dim-th singular value of B,
-    so that g = 1/2 trades one column of the plain embedding for full dependence, whatever the data. g = 0 is the plain
-    embedding.
+    kernel and H the centring. This criterion, and K of classes, are those of supervised PCA (Barshan, Ghodsi, Azimifar and
+    Jahromi 2011; read in its authors' code). How the two terms are weighed is our own: they have different units, so HKH is
+    scaled to norm 1, and s is the dim-th singular value of B, so that g = 1/2 trades one column of the plain embedding for full
+    dependence, whatever the data. g = 0 is the plain embedding. The aim is that of guided LLE (Alipanahi and Ghodsi 2011,
+    Pattern Recognition Letters 32:1029), whose text was not available.
 
     Y is sought among the bottom singular vectors of B, the smoothest functions on the manifold, by a small dense problem: exact
     with all n - 1 of them, and the residuals say what a few leave out. Differentiable in the blocks, guidance and features as a

@@ -129,9 +129,12 @@ def add_points(
 
     Neighbourhoods and weights are brought up to date, those of older points included where a new one is nearer. With B the new
     alignment, split into the columns of old and new points, the old places Y stay and the new ones minimise
-    ``|B_old Y + B_new Y_new|^2``: the bottom eigenvalues are taken to be what they were (Kouropteva, Okun and Pietikainen 2005,
-    Pattern Recognition 38:1764; from memory), which is below what M's new block can resolve, and the result is measured against
-    that assumption: see `IncrementalEmbedding.growth` and `angle`.
+    ``|B_old Y + B_new Y_new|^2``. Eigenvectors of M = B^T B obey ``M_new,old Y + M_new,new Y_new = Y_new diag(s^2)`` in the rows
+    of the new points; if the bottom eigenvalues s^2 stay what they were, they are below what M_new,new can resolve, and without
+    them these are the equations of the minimum. The result is measured against that assumption: see
+    `IncrementalEmbedding.growth` and `angle`. The equations are derived here, after incremental LLE (Kouropteva, Okun and
+    Pietikainen 2005, Pattern Recognition 38:1764), of which no more was available than a summary: that a much smaller problem
+    takes the eigenproblem's place.
 
     Args:
         state: from `incremental_lle`, `add_points` or `refit`.

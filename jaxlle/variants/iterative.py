@@ -48,9 +48,9 @@ def iterative_lle(
 
     Starting from the data alone, neighbours and weights w >= 0 are found in the kernel ``(1 - share) K_x + share K_y``, K_x and
     K_y the linear kernels of the data and of the embedding, both of mean 1 (`fuse_views`), and the points embedded by those
-    weights, until the graph stays as it is (after Kong, Ding, Huang and Nie 2012, ICML). Clusters draw together: it is for
-    clustering and semi-supervised learning, as in that paper. Theirs is a sparse w >= 0 over all points and a normalised cut as
-    the embedding; here w lives on k neighbours and the embedding is LLE's own.
+    weights, until the graph stays as it is (after Kong, Ding, Huang and Nie 2012, ICML, of which a summary was read). Clusters
+    draw together: it is for clustering and semi-supervised learning, as in that paper. Theirs is a sparse w >= 0 over all
+    points and a normalised cut as the embedding; here w lives on k neighbours and the embedding is LLE's own.
 
     Args:
         x: points, shape (n, d).

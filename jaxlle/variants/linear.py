@@ -251,9 +251,10 @@ def discriminant_projection(
     """Find the linear map that parts the classes most for the cost of an alignment.
 
     Maximises ``tr(A^T S A)`` subject to ``A^T (C + reg tr(C) / d I) A = I`` with ``C = X^T M X``, M = B^T B, and S the scatter of
-    the class means: the within-class scatter of Fisher's discriminant analysis is replaced by the cost of LLE (after
-    discriminant LLE, Li et al. 2008, from memory), so that a class may be a bent sheet. For a within-class cost make the
-    alignment on `supervised_neighbors`.
+    the class means: the within-class scatter of Fisher's discriminant analysis is replaced by the cost of LLE, so that a class
+    may be a bent sheet. For a within-class cost make the alignment on `supervised_neighbors`. This is our definition,
+    after discriminant LLE (Li, Lin, Yan and Xu 2008, IEEE Transactions on Systems, Man, and Cybernetics B 38:342), whose text
+    was not available.
 
     Args:
         alignment: of the n points, by any variant.

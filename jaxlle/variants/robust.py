@@ -62,8 +62,9 @@ def reliability(
 def weighted_alignment(alignment: Alignment, scores: Any) -> Alignment:
     """Weigh the points' parts of an alignment's cost: ``sum_i s_i |block_i y_i|^2``.
 
-    With `reliability` scores it is the cost of robust LLE (Chang and Yeung 2006); with a density or a probability of
-    occurrence that of weighted LLE.
+    With `reliability` scores it is the cost of robust LLE (Chang and Yeung 2006); with a density, or a probability that a point
+    occurs, every point counts as often as it is met. The paper on weighted LLE by probability of occurrence (Mekuz, Bauckhage
+    and Tsotsos 2005) was not available.
 
     Args:
         alignment: of any variant.
@@ -110,7 +111,9 @@ def robust_lle(
 
     Reliability scores s_i come from robust local PCA; every point takes its neighbours among those with s_i above the
     threshold, and the embedding minimises ``sum_i s_i |y_i - sum_j w_ij y_j|^2`` (Chang and Yeung 2006, Pattern
-    Recognition 39:1053).
+    Recognition 39:1053). Public code after that paper has two forms: a share of the least reliable points is left out,
+    and placed afterwards; or the k most reliable of the k + r nearest points are the neighbours, and costs are weighed. Here
+    a threshold takes the place of r.
 
     Args:
         x: points, shape (n, d).

@@ -27,8 +27,10 @@ class Shift:
     """Push points of other classes away: ``D + alpha max(D) Delta``.
 
     Delta is 0 within a class and 1 across (de Ridder and Duin 2002, supervised LLE; alpha = 1 is fully supervised, alpha
-    between 0 and 1 semi-supervised), or ``1 - p_i . p_j`` for class probabilities (Zhao and Zhang 2009, probabilistic
-    supervised LLE).
+    between 0 and 1 semi-supervised; read in public code after that paper, which shifts squared distances: the order within a
+    class and that across are the same, how the two mix at a given alpha is not). For class probabilities Delta is
+    ``1 - p_i . p_j``, the probability that labels drawn from them differ, after probabilistic supervised LLE (Zhao and Zhang
+    2009), which was not available.
 
     Attributes:
         alpha: strength, in [0, 1].
@@ -46,8 +48,9 @@ class Warp:
     """Bound distances within a class by 1 and let those across grow: enhanced supervised LLE (Zhang 2009).
 
     ``sqrt(1 - exp(-D^2 / beta))`` within a class and ``sqrt(exp(D^2 / beta)) - alpha`` across (Zhang 2009, Pattern Recognition
-    Letters 30:1208). With class probabilities the two are mixed in the share of Delta. Published code takes the mean distance as
-    beta, which then changes with the units of the data; the mean squared distance does not.
+    Letters 30:1208; read in public code after that paper). That code takes the mean distance as beta, with which the answer
+    changes with the units of the data; with the mean squared distance it does not. With class probabilities the two are mixed
+    in the share of Delta.
 
     Attributes:
         alpha: lets points of different classes that lie close be neighbours: in [0, 1].
