@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, Isomap
@@ -86,26 +86,30 @@ EMBEDDINGS = {
 }
 
 
-class Strengths(NamedTuple):
-    """Weights of the terms beside the decoder's error, the margin of the push, and whether the latent space is a disc."""
+class Training(NamedTuple):
+    """Weights of the terms beside the decoder's error, the margin of the push, and how the network is trained."""
 
     lle: float = 0.0
     push: float = 0.0
     margin: float = 1.0
+    topology: float = 0.0
     bounded: bool = False
+    batch: int = 64
+    rate: float = 3e-3
 
 
 AUTOENCODERS = {
-    "autoencoder": Strengths(),
-    "LLE autoencoder": Strengths(1.0, 1.0, 10.0),
-    "LLE autoencoder in a disc": Strengths(3.0, 10.0, 1.0, bounded=True),
+    "autoencoder": Training(batch=84, rate=6.4e-4),
+    "topological autoencoder": Training(topology=0.434, batch=28, rate=2.73e-4),
+    "LLE autoencoder": Training(lle=1.0, push=1.0, margin=10.0),
+    "LLE autoencoder in a disc": Training(lle=3.0, push=10.0, bounded=True),
 }
 
 
 def main(
     n: int = 500,
     draws: int = 1,
-    epochs: int = 20,
+    epochs: int = 100,
     k: int = 60,
     *,
     report: Callable[[str, dict[str, float]], None] = print,
@@ -157,8 +161,8 @@ def _embeddings(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", jaxlle.JaxlleWarning)  # what goes wrong shows in the measures
             out[name] = np.asarray(embed(kept, 2, k=k).points), None
-    for name, strengths in AUTOENCODERS.items():
-        network = _train(x, seed, strengths, epochs)
+    for name, training in AUTOENCODERS.items():
+        network = _train(x, seed, training, epochs)
         z = network.encode(jnp.asarray(kept))
         out[name] = np.asarray(z), float(jnp.mean((network.decoder(z) - kept) ** 2))
     return out
@@ -178,6 +182,7 @@ class Autoencoder(nnx.Module):
         self.encoder = _layers((features, 32, 32, 2), rngs)
         self.decoder = _layers((2, 32, 32, features), rngs)
         self.bounded = bounded
+        self.scale = nnx.Param(jnp.ones(()))  # of the latent distances, learnt with the rest in the topological penalty
 
     def encode(self, x: Float[Array, "b d"]) -> Float[Array, "b 2"]:
         """Return latent points: anywhere, or inside the unit disc."""
@@ -192,45 +197,44 @@ def _layers(sizes: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Sequential:
     return nnx.Sequential(*layers, nnx.Linear(sizes[-2], sizes[-1], rngs=rngs))
 
 
-def _train(
-    x: np.ndarray, seed: int, strengths: Strengths, epochs: int, batch: int = 64, k: int = 5, reg: float = 0.1
-) -> Autoencoder:
-    """Return an autoencoder trained with the cost of LLE and a push, by their strengths and the push's margin."""
-    network = Autoencoder(x.shape[1], strengths.bounded, nnx.Rngs(seed))
+def _train(x: np.ndarray, seed: int, training: Training, epochs: int, k: int = 5, reg: float = 0.1) -> Autoencoder:
+    """Return an autoencoder trained with the terms that have a weight."""
+    network = Autoencoder(x.shape[1], training.bounded, nnx.Rngs(seed))
     graph, parameters, rest = nnx.split(network, nnx.Param, ...)
     near = jaxlle.knn(x, k)
     data = (jnp.asarray(x), near.indices, jaxlle.barycentric_weights(x, near, reg=reg))
-    order = np.random.default_rng(seed)
+    order, batch = np.random.default_rng(seed), training.batch
     anchors = np.concatenate([order.permutation(len(x))[: len(x) // batch * batch] for _ in range(epochs)])
-    parameters, rest = _descend(graph, parameters, rest, data, anchors.reshape(-1, batch), jnp.array(strengths[:3]))
+    parameters, rest = _descend(graph, parameters, rest, data, anchors.reshape(-1, batch), training)
     nnx.update(network, parameters, rest)
     network.eval()
     return network
 
 
-@partial(jax.jit, static_argnames=("graph",))
+@partial(jax.jit, static_argnames=("graph", "training"))
 def _descend(
     graph: nnx.GraphDef,
     parameters: nnx.State,
     rest: nnx.State,
     data: tuple[Array, Array, Array],
     anchors: Array,
-    strengths: Array,
+    training: Training,
 ) -> tuple[Any, Any]:
     """Return the parameters and running averages after one step for each row of anchors."""
-    optimizer = optax.adamw(optax.cosine_decay_schedule(3e-3, len(anchors)), weight_decay=1e-5)
+    optimizer = optax.chain(optax.add_decayed_weights(1e-5), optax.adam(training.rate))
     x, near, weights = data
-    size, k = anchors.shape[1], near.shape[1]
-    apart = ~jnp.eye(size, dtype=bool)
 
     def loss(parameters: nnx.State, rest: nnx.State, rows: Array) -> tuple[Array, Any]:
         network = nnx.merge(graph, parameters, rest, copy=True)  # its running averages are written to
-        z = network.encode(x[jnp.concatenate([rows, near[rows].ravel()])])
-        z, z_near = z[:size], z[size:].reshape(size, k, 2)
-        pull, push, margin = strengths
+        z, z_near = _with_neighbors(network, x, rows, near) if training.lle else (network.encode(x[rows]), None)
         cost = jnp.mean((network.decoder(z) - x[rows]) ** 2)
-        cost += pull * lle_loss(z, z_near, weights[rows])
-        cost += push * push_loss(z, jnp.broadcast_to(z, (size, size, 2)), margin=margin, mask=apart)
+        if z_near is not None:
+            cost += training.lle * lle_loss(z, z_near, weights[rows])
+        if training.push:
+            others = jnp.broadcast_to(z, (len(z), *z.shape))
+            cost += training.push * push_loss(z, others, margin=training.margin, mask=~jnp.eye(len(z), dtype=bool))
+        if training.topology:
+            cost += training.topology * _topological_cost(x[rows], z, network.scale[...])
         return cost, nnx.split(network, nnx.Param, ...)[2]
 
     def step(carry: tuple, rows: Array) -> tuple[tuple, None]:
@@ -241,6 +245,40 @@ def _descend(
 
     (parameters, rest, _), _ = jax.lax.scan(step, (parameters, rest, optimizer.init(parameters)), anchors)
     return parameters, rest
+
+
+def _with_neighbors(network: Autoencoder, x: Array, rows: Array, near: Array) -> tuple[Array, Array]:
+    """Return the latent points of a batch and of its neighbours, encoded together: batch norm takes one mean for both."""
+    z = network.encode(x[jnp.concatenate([rows, near[rows].ravel()])])
+    return z[: len(rows)], z[len(rows) :].reshape(*near[rows].shape, -1)
+
+
+def _topological_cost(x: Float[Array, "b d"], z: Float[Array, "b 2"], scale: Float[Array, ""]) -> Float[Array, ""]:
+    """Return the paper's penalty: on the spanning trees of the batch in both spaces, distances in both are to be alike."""
+    far, latent = _distances(x), _distances(z) / scale
+    change = (far / far.max() - latent) ** 2
+    return sum(jnp.sum(change[tuple(_spanning_tree(d))]) for d in (far, latent)) / len(x)  # pyright: ignore
+
+
+def _distances(x: Float[Array, "b d"]) -> Float[Array, "b b"]:
+    squares = jnp.sum((x[:, None] - x) ** 2, axis=2)
+    return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)  # no derivative at 0
+
+
+def _spanning_tree(distances: Float[Array, "b b"]) -> Int[Array, "2 b-1"]:
+    """Return the edges of the minimum spanning tree, whose lengths are the persistence of the components: Prim's algorithm."""
+    outside = jnp.full(len(distances), True).at[0].set(False)
+
+    def grow(state: tuple, _: None) -> tuple[tuple, Array]:
+        outside, reach, nearest = state
+        new = jnp.argmin(jnp.where(outside, reach, jnp.inf))
+        edge = jnp.stack([nearest[new], new])
+        closer = distances[new] < reach
+        state = outside.at[new].set(False), jnp.where(closer, distances[new], reach), jnp.where(closer, new, nearest)
+        return state, edge
+
+    start = (outside, distances[0], jnp.zeros(len(distances), int))
+    return jax.lax.scan(grow, start, length=len(distances) - 1)[1].T
 
 
 def _by_ranks(x: np.ndarray, y: np.ndarray, ks: Sequence[int], block: int = 500) -> dict[str, float]:
