@@ -40,7 +40,7 @@ from sklearn.manifold import TSNE, Isomap
 from sklearn.model_selection import train_test_split
 
 import jaxlle
-from jaxlle.losses import lle_loss, push_loss
+from jaxlle.losses import isometry_loss, lle_loss, push_loss
 from jaxlle.metrics import density_divergence
 
 PUBLISHED: dict[str, tuple[float, str]] = {
@@ -72,8 +72,10 @@ HEADLINE = (
     "PCA: Trust",
     "LLE: KL.01",
     "LLE: Trust",
-    "LLE autoencoder in a disc: KL.01",
-    "LLE autoencoder in a disc: Trust",
+    "topological autoencoder: KL.01",
+    "topological autoencoder: Trust",
+    "LLE and isometric autoencoder: KL.01",
+    "LLE and isometric autoencoder: Trust",
 )
 SMALL = {"n": 60, "draws": 1, "epochs": 3, "k": 15}
 
@@ -92,17 +94,24 @@ class Training(NamedTuple):
     lle: float = 0.0
     push: float = 0.0
     margin: float = 1.0
+    isometry: float = 0.0
     topology: float = 0.0
     bounded: bool = False
     batch: int = 64
+    epochs: int = 20
     rate: float = 3e-3
+    last: float = 0.0  # share of the rate that is left at the end
+    reg: float = 0.1
 
 
+ISOMETRIC = Training(push=0.278, margin=0.314, isometry=1.83, batch=32, epochs=30, rate=4.75e-3, reg=1.0)
 AUTOENCODERS = {
-    "autoencoder": Training(batch=84, rate=6.4e-4),
-    "topological autoencoder": Training(topology=0.434, batch=28, rate=2.73e-4),
+    "autoencoder": Training(batch=84, epochs=100, rate=6.4e-4, last=1.0),
+    "topological autoencoder": Training(topology=0.434, batch=28, epochs=100, rate=2.73e-4, last=1.0),
     "LLE autoencoder": Training(lle=1.0, push=1.0, margin=10.0),
     "LLE autoencoder in a disc": Training(lle=3.0, push=10.0, bounded=True),
+    "isometric autoencoder": ISOMETRIC,
+    "LLE and isometric autoencoder": ISOMETRIC._replace(lle=0.138),
 }
 
 
@@ -134,10 +143,10 @@ def draw(embeddings: dict[str, np.ndarray], labels: np.ndarray, figure: str) -> 
     """Draw all embeddings of the points kept out, the outer sphere in grey."""
     import matplotlib.pyplot as plt
 
-    picture, planes = plt.subplots(2, 5, figsize=(15, 6.5), layout="constrained")
+    picture, planes = plt.subplots(2, 6, figsize=(17, 6.2), layout="constrained")
     for plane in planes.flat:
         plane.set_axis_off()
-    for plane, (name, y) in zip(planes.flat, embeddings.items(), strict=True):
+    for plane, (name, y) in zip(planes.flat, embeddings.items(), strict=False):
         outer = labels == 10
         plane.scatter(*y[outer].T, s=3, color="0.75")
         plane.scatter(*y[~outer].T, s=4, c=labels[~outer], cmap="tab10")
@@ -197,13 +206,14 @@ def _layers(sizes: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Sequential:
     return nnx.Sequential(*layers, nnx.Linear(sizes[-2], sizes[-1], rngs=rngs))
 
 
-def _train(x: np.ndarray, seed: int, training: Training, epochs: int, k: int = 5, reg: float = 0.1) -> Autoencoder:
-    """Return an autoencoder trained with the terms that have a weight."""
+def _train(x: np.ndarray, seed: int, training: Training, epochs: int, k: int = 5) -> Autoencoder:
+    """Return an autoencoder trained with the terms that have a weight, for its own number of epochs or at most this one."""
     network = Autoencoder(x.shape[1], training.bounded, nnx.Rngs(seed))
     graph, parameters, rest = nnx.split(network, nnx.Param, ...)
     near = jaxlle.knn(x, k)
-    data = (jnp.asarray(x), near.indices, jaxlle.barycentric_weights(x, near, reg=reg))
+    data = (jnp.asarray(x), near.indices, jaxlle.barycentric_weights(x, near, reg=training.reg))
     order, batch = np.random.default_rng(seed), training.batch
+    epochs = min(epochs, training.epochs)
     anchors = np.concatenate([order.permutation(len(x))[: len(x) // batch * batch] for _ in range(epochs)])
     parameters, rest = _descend(graph, parameters, rest, data, anchors.reshape(-1, batch), training)
     nnx.update(network, parameters, rest)
@@ -221,7 +231,8 @@ def _descend(
     training: Training,
 ) -> tuple[Any, Any]:
     """Return the parameters and running averages after one step for each row of anchors."""
-    optimizer = optax.chain(optax.add_decayed_weights(1e-5), optax.adam(training.rate))
+    rate = optax.cosine_decay_schedule(training.rate, len(anchors), training.last)
+    optimizer = optax.chain(optax.add_decayed_weights(1e-5), optax.adam(rate))
     x, near, weights = data
 
     def loss(parameters: nnx.State, rest: nnx.State, rows: Array) -> tuple[Array, Any]:
@@ -233,6 +244,8 @@ def _descend(
         if training.push:
             others = jnp.broadcast_to(z, (len(z), *z.shape))
             cost += training.push * push_loss(z, others, margin=training.margin, mask=~jnp.eye(len(z), dtype=bool))
+        if training.isometry:
+            cost += training.isometry * _isometric_cost(x[rows], z)
         if training.topology:
             cost += training.topology * _topological_cost(x[rows], z, network.scale[...])
         return cost, nnx.split(network, nnx.Param, ...)[2]
@@ -253,11 +266,20 @@ def _with_neighbors(network: Autoencoder, x: Array, rows: Array, near: Array) ->
     return z[: len(rows)], z[len(rows) :].reshape(*near[rows].shape, -1)
 
 
+def _isometric_cost(x: Float[Array, "b d"], z: Float[Array, "b 2"]) -> Float[Array, ""]:
+    """Return by how much the distance to the nearest of the batch changes, where nearest in the data and in the latent space."""
+    far, latent = _distances(x), _distances(z)
+    own = jnp.where(jnp.eye(len(x), dtype=bool), jnp.inf, 0)
+    pairs = [jnp.argmin(d + own, axis=1, keepdims=True) for d in (far, latent)]
+    wanted = far / far.max()
+    return jnp.stack([isometry_loss(z, z[j], jnp.take_along_axis(wanted, j, axis=1)) for j in pairs]).sum()
+
+
 def _topological_cost(x: Float[Array, "b d"], z: Float[Array, "b 2"], scale: Float[Array, ""]) -> Float[Array, ""]:
     """Return the paper's penalty: on the spanning trees of the batch in both spaces, distances in both are to be alike."""
     far, latent = _distances(x), _distances(z) / scale
     change = (far / far.max() - latent) ** 2
-    return sum(jnp.sum(change[tuple(_spanning_tree(d))]) for d in (far, latent)) / len(x)  # pyright: ignore
+    return jnp.stack([change[tuple(_spanning_tree(d))] for d in (far, latent)]).sum() / len(x)
 
 
 def _distances(x: Float[Array, "b d"]) -> Float[Array, "b b"]:

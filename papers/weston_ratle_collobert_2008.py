@@ -65,10 +65,11 @@ class Strengths(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Points, the first of them labelled, with their graphs."""
+    """Points, the first of them labelled, with the direction from class to class and with their graphs."""
 
     x: Float[Array, "n d"]
     y: Int[Array, " n"]
+    direction: Float[Array, " d"]
     near: Int[Array, "n k"]
     weights: Float[Array, "n k"]
 
@@ -98,7 +99,7 @@ def main(
     samples = [_sample(seed, n, features, k, reg) for seed in range(seeds)]
     stacked = Sample(*(jnp.stack(parts) for parts in zip(*samples, strict=True)))
     report(f"{seeds} samples", {})
-    best = (stacked.x.sum(axis=2) > 0) != stacked.y
+    best = (jax.vmap(jnp.dot)(stacked.x, stacked.direction) > 0) != stacked.y
     errors = {"best rule": np.asarray(best[:, labeled:].mean(axis=1)), "SVM": _svm_errors(samples, labeled)}
     train = jax.jit(jax.vmap(partial(_train, labeled=labeled, steps=steps), in_axes=(0, 0, None)))
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
@@ -139,10 +140,13 @@ def _summary(name: str, errors: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def _sample(seed: int, n: int, features: int, k: int, reg: float) -> Sample:
+    noise, turn = jax.random.split(jax.random.key(seed))
+    direction = jax.random.normal(turn, (features,))  # at random: Adam's equal steps would favour the diagonal
+    direction /= jnp.linalg.norm(direction)
     y = jnp.arange(n) % 2
-    x = jax.random.normal(jax.random.key(seed), (n, features)) + SHIFT * (2 * y[:, None] - 1) / jnp.sqrt(features)
+    x = jax.random.normal(noise, (n, features)) + SHIFT * (2 * y[:, None] - 1) * direction
     near = jaxlle.knn(x, k)
-    return Sample(x, y, near.indices, jaxlle.barycentric_weights(x, near, reg=reg))
+    return Sample(x, y, direction, near.indices, jaxlle.barycentric_weights(x, near, reg=reg))
 
 
 def _svm_errors(samples: list[Sample], labeled: int) -> np.ndarray:
