@@ -10,14 +10,14 @@ Ours beside it: the same network with the cost of LLE in place of the pull.
 What the numbers can be: the best rule errs on 5 % of all points, and on 3 to 8 % of the 500 that are measured in a sample, so
 that rule's error on the same points stands beside the methods'.
 
-Found: the claim holds, and 5.66 % is not quite reached. All three ways of using the unlabelled points come within 1.2 points of
-the best rule, and the differences between them are near their standard errors. With a penalty on the weights, pushing all
-outputs apart already finds the direction in which the points differ most: the row of the push alone says so.
+@FOUND@
 
 Differs from the paper: its ten splits of one sample are not published; ours are fresh samples, with the means 3.29 standard
-deviations apart, for which the best rule errs on 5 %. The network is one unit on centred inputs, without a bias, and the push is
-on its output. All points are used in every step, each pushed from four random others. The strengths of the terms, one set a
-method, were chosen on other samples.
+deviations apart, for which the best rule errs on 5 %. The direction from mean to mean is drawn at random: where it is the
+diagonal, Adam's steps, which are alike in all coordinates, find it too easily (the push alone then came within 0.02 points of
+the best rule). The network is one unit on centred inputs, without a bias, and the push is on its output. All points are used in
+every step, each pushed from four random others. The strengths of the terms, one set a method, were chosen on other samples, and
+every setting was tried in all of the methods that have its terms.
 
 Run: jaxlle papers run weston_ratle_collobert_2008 --full
 """
@@ -75,10 +75,10 @@ class Sample(NamedTuple):
 
 
 METHODS = {
-    "network": Strengths(),
-    "push alone": Strengths(push=100.0, margin=6.0, decay=30.0),
-    "EmbedNN": Strengths(pull=10.0, push=100.0, margin=6.0, decay=30.0),
-    "LLE network": Strengths(lle=30.0, push=100.0, margin=6.0, decay=30.0),
+    "network": Strengths(decay=40.0),
+    "push alone": Strengths(push=100.0, margin=3.0, decay=400.0),
+    "EmbedNN": Strengths(pull=10.0, push=100.0, margin=3.0, decay=400.0),
+    "LLE network": Strengths(lle=10.0, push=100.0, margin=3.0, decay=400.0),
 }
 SHIFT = 1.6448536  # where the normal distribution's upper tail is 5 %
 
@@ -87,7 +87,7 @@ def main(
     n: int = 550,
     features: int = 50,
     labeled: int = 50,
-    k: int = 100,
+    k: int = 20,
     reg: float = 1.0,
     steps: int = 250,
     seeds: int = 50,
