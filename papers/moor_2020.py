@@ -85,7 +85,13 @@ HEADLINE = (
     "LLE and isometric autoencoder: KL.01",
     "LLE and isometric autoencoder: Trust",
 )
-SMALL = {"n": 60, "draws": 1, "epochs": 3, "k": 15}
+SMALL = {
+    "n": 60,
+    "draws": 1,
+    "epochs": 3,
+    "k": 15,
+    "autoencoders": ("topological autoencoder", "LLE and isometric autoencoder"),
+}
 
 SCALES = {"KL.01": 0.01, "KL.1": 0.1, "KL1": 1.0}
 EMBEDDINGS = {
@@ -128,6 +134,7 @@ def main(
     draws: int = 5,
     epochs: int = 100,
     k: int = 60,
+    autoencoders: Sequence[str] = tuple(AUTOENCODERS),
     *,
     report: Callable[[str, dict[str, float]], None] = print,
     figure: str | None = None,
@@ -136,7 +143,7 @@ def main(
     rows = []
     for draw_number in range(draws):
         x, kept, labels, _ = _spheres(draw_number, n)
-        made = _embeddings(x, kept, draw_number, k, epochs)
+        made = _embeddings(x, kept, draw_number, k, epochs, autoencoders)
         row = {
             f"{name}: {key}": value for name, (y, error) in made.items() for key, value in _row(kept, y, error).items()
         }
@@ -164,7 +171,7 @@ def draw(embeddings: dict[str, np.ndarray], labels: np.ndarray, figure: str) -> 
 
 
 def _embeddings(
-    x: np.ndarray, kept: np.ndarray, seed: int, k: int, epochs: int
+    x: np.ndarray, kept: np.ndarray, seed: int, k: int, epochs: int, autoencoders: Sequence[str]
 ) -> dict[str, tuple[np.ndarray, float | None]]:
     """Return every method's embedding of the points kept out, with its decoder's error if it has one."""
     pca = PCA(2).fit(x)
@@ -178,8 +185,8 @@ def _embeddings(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", jaxlle.JaxlleWarning)  # what goes wrong shows in the measures
             out[name] = np.asarray(embed(kept, 2, k=k).points), None
-    for name, training in AUTOENCODERS.items():
-        network = _train(x, seed, training, epochs)
+    for name in autoencoders:
+        network = _train(x, seed, AUTOENCODERS[name], epochs)
         z = network.encode(jnp.asarray(kept))
         out[name] = np.asarray(z), float(jnp.mean((network.decoder(z) - kept) ** 2))
     return out
