@@ -3,21 +3,29 @@
 DOI: 10.48550/arXiv.1906.00722. Table 1, Spheres: ten spheres of 500 points inside an eleventh of 5,000, in 101 dimensions.
 
 Claim: an autoencoder with a penalty on its latent space keeps the nested spheres apart, as PCA, t-SNE and a plain autoencoder do
-not. The paper's penalty is topological; here it is the cost of LLE with a guard, in the paper's own network. The measures are the
-paper's: KL of densities at three scales, mean relative rank error (of both directions), continuity and trustworthiness, which
-are means over k = 10, 20, ..., 200, root mean squared error of the distances, and the decoder's error, all on a tenth of the
-points that is kept out.
+not. The paper's penalty is topological and is trained here as the paper says: distances on the minimum spanning trees of the
+batch, in the data and in the latent space, are to be alike in both. Beside it, in the paper's own network, penalties of this
+library: the cost of LLE with a guard. The measures are the paper's: KL of densities at three scales, mean relative rank error
+(of both directions), continuity and trustworthiness, which are means over k = 10, 20, ..., 200, root mean squared error of the
+distances, and the decoder's error, all on a tenth of the points that is kept out.
 
 The rows of LLE, modified LLE, LTSA and Hessian LLE are the first for this table.
 
-Found: PCA, t-SNE and the plain autoencoder come out near the published rows. The LLE family does worse than PCA in most
-measures; LTSA and Hessian LLE put nearly all points in one place. An autoencoder with the cost of LLE and a
-push in a disc has a sixth of the plain one's KL.01 and more trust, but does not reach the topological one's .085 and .658.
+Found: PCA, t-SNE, the plain and the topological autoencoder come out near the published rows, but for the last one's KL.01: .132
+for .085 (its trust is .664 for .658). The LLE family does worse than PCA in most measures; LTSA and Hessian LLE put nearly all
+points in one place. An autoencoder whose guard keeps the distance of each point to the nearest of its batch, nearest in the data
+and nearest in the latent space, beats the topological one trained here in KL.01 (.099 for .132, on all five draws) and in trust
+(.668 for .664, on four of five). The LLE term adds nothing to that guard: with it KL.01 is .102 (below the topological one's on
+four draws) and trust .665 (above on three). No row reaches the published .085. With a push in a disc for a guard LLE has .109,
+and less trust, .622.
 
-Differs from the paper: the points are drawn by our own generator from its description, one draw as there. The strengths in the
-disc were chosen on another draw, those without it on this one. Methods without a map of new points are fitted to the kept-out
-points themselves, as the paper does with t-SNE; Isomap too, with k = 60. Published values are from memory; the definitions of the
-measures and the network were read in the paper's repository. UMAP and the topological autoencoder are not run again.
+Differs from the paper: the points are drawn by our own generator from its description, and values are means over five draws.
+Rates, batches and strengths of the plain and the topological autoencoder are those of the paper's best runs, without its early
+stopping. Of the LLE autoencoders, the strengths of the first were chosen on the first draw, all others on other draws: those of
+the last by some 140 trials on one draw, the isometric row being the same without the LLE term. Methods without a map of new
+points are fitted to the kept-out points themselves, as the paper does with t-SNE; Isomap too, with k = 60. Published values are
+from memory; the definitions of the measures, the network, the penalty and its settings were read in the paper's repository. UMAP
+is not run again: its package would compile for longer than everything else here takes at the small size.
 
 Run: jaxlle papers run moor_2020 --full
 """
@@ -33,14 +41,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, Isomap
 from sklearn.model_selection import train_test_split
 
 import jaxlle
-from jaxlle.losses import lle_loss, push_loss
+from jaxlle.losses import isometry_loss, lle_loss, push_loss
 from jaxlle.metrics import density_divergence
 
 PUBLISHED: dict[str, tuple[float, str]] = {
@@ -68,14 +76,22 @@ PUBLISHED: dict[str, tuple[float, str]] = {
     "topological autoencoder: MSE": (0.868, "M"),
 }
 HEADLINE = (
-    "PCA: KL.01",
-    "PCA: Trust",
-    "LLE: KL.01",
-    "LLE: Trust",
+    "topological autoencoder: KL.01",
+    "topological autoencoder: Trust",
     "LLE autoencoder in a disc: KL.01",
     "LLE autoencoder in a disc: Trust",
+    "isometric autoencoder: KL.01",
+    "isometric autoencoder: Trust",
+    "LLE and isometric autoencoder: KL.01",
+    "LLE and isometric autoencoder: Trust",
 )
-SMALL = {"n": 60, "draws": 1, "epochs": 3, "k": 15}
+SMALL = {
+    "n": 60,
+    "draws": 1,
+    "epochs": 3,
+    "k": 15,
+    "autoencoders": ("topological autoencoder", "LLE and isometric autoencoder"),
+}
 
 SCALES = {"KL.01": 0.01, "KL.1": 0.1, "KL1": 1.0}
 EMBEDDINGS = {
@@ -86,27 +102,39 @@ EMBEDDINGS = {
 }
 
 
-class Strengths(NamedTuple):
-    """Weights of the terms beside the decoder's error, the margin of the push, and whether the latent space is a disc."""
+class Training(NamedTuple):
+    """Weights of the terms beside the decoder's error, the margin of the push, and how the network is trained."""
 
     lle: float = 0.0
     push: float = 0.0
     margin: float = 1.0
+    isometry: float = 0.0
+    topology: float = 0.0
     bounded: bool = False
+    batch: int = 64
+    epochs: int = 20
+    rate: float = 3e-3
+    last: float = 0.0  # share of the rate that is left at the end
+    reg: float = 0.1
 
 
+ISOMETRIC = Training(push=0.278, margin=0.314, isometry=1.83, batch=32, epochs=30, rate=4.75e-3, reg=1.0)
 AUTOENCODERS = {
-    "autoencoder": Strengths(),
-    "LLE autoencoder": Strengths(1.0, 1.0, 10.0),
-    "LLE autoencoder in a disc": Strengths(3.0, 10.0, 1.0, bounded=True),
+    "autoencoder": Training(batch=84, epochs=100, rate=6.4e-4, last=1.0),
+    "topological autoencoder": Training(topology=0.434, batch=28, epochs=100, rate=2.73e-4, last=1.0),
+    "LLE autoencoder": Training(lle=1.0, push=1.0, margin=10.0),
+    "LLE autoencoder in a disc": Training(lle=3.0, push=10.0, bounded=True),
+    "isometric autoencoder": ISOMETRIC,
+    "LLE and isometric autoencoder": ISOMETRIC._replace(lle=0.138),
 }
 
 
 def main(
     n: int = 500,
-    draws: int = 1,
-    epochs: int = 20,
+    draws: int = 5,
+    epochs: int = 100,
     k: int = 60,
+    autoencoders: Sequence[str] = tuple(AUTOENCODERS),
     *,
     report: Callable[[str, dict[str, float]], None] = print,
     figure: str | None = None,
@@ -115,7 +143,7 @@ def main(
     rows = []
     for draw_number in range(draws):
         x, kept, labels, _ = _spheres(draw_number, n)
-        made = _embeddings(x, kept, draw_number, k, epochs)
+        made = _embeddings(x, kept, draw_number, k, epochs, autoencoders)
         row = {
             f"{name}: {key}": value for name, (y, error) in made.items() for key, value in _row(kept, y, error).items()
         }
@@ -130,10 +158,10 @@ def draw(embeddings: dict[str, np.ndarray], labels: np.ndarray, figure: str) -> 
     """Draw all embeddings of the points kept out, the outer sphere in grey."""
     import matplotlib.pyplot as plt
 
-    picture, planes = plt.subplots(2, 5, figsize=(15, 6.5), layout="constrained")
+    picture, planes = plt.subplots(2, 7, figsize=(19, 6), layout="constrained")
     for plane in planes.flat:
         plane.set_axis_off()
-    for plane, (name, y) in zip(planes.flat, embeddings.items(), strict=True):
+    for plane, (name, y) in zip(planes.flat, embeddings.items(), strict=False):
         outer = labels == 10
         plane.scatter(*y[outer].T, s=3, color="0.75")
         plane.scatter(*y[~outer].T, s=4, c=labels[~outer], cmap="tab10")
@@ -143,7 +171,7 @@ def draw(embeddings: dict[str, np.ndarray], labels: np.ndarray, figure: str) -> 
 
 
 def _embeddings(
-    x: np.ndarray, kept: np.ndarray, seed: int, k: int, epochs: int
+    x: np.ndarray, kept: np.ndarray, seed: int, k: int, epochs: int, autoencoders: Sequence[str]
 ) -> dict[str, tuple[np.ndarray, float | None]]:
     """Return every method's embedding of the points kept out, with its decoder's error if it has one."""
     pca = PCA(2).fit(x)
@@ -157,8 +185,8 @@ def _embeddings(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", jaxlle.JaxlleWarning)  # what goes wrong shows in the measures
             out[name] = np.asarray(embed(kept, 2, k=k).points), None
-    for name, strengths in AUTOENCODERS.items():
-        network = _train(x, seed, strengths, epochs)
+    for name in autoencoders:
+        network = _train(x, seed, AUTOENCODERS[name], epochs)
         z = network.encode(jnp.asarray(kept))
         out[name] = np.asarray(z), float(jnp.mean((network.decoder(z) - kept) ** 2))
     return out
@@ -178,6 +206,7 @@ class Autoencoder(nnx.Module):
         self.encoder = _layers((features, 32, 32, 2), rngs)
         self.decoder = _layers((2, 32, 32, features), rngs)
         self.bounded = bounded
+        self.scale = nnx.Param(jnp.ones(()))  # of the latent distances, learnt with the rest in the topological penalty
 
     def encode(self, x: Float[Array, "b d"]) -> Float[Array, "b 2"]:
         """Return latent points: anywhere, or inside the unit disc."""
@@ -192,45 +221,48 @@ def _layers(sizes: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Sequential:
     return nnx.Sequential(*layers, nnx.Linear(sizes[-2], sizes[-1], rngs=rngs))
 
 
-def _train(
-    x: np.ndarray, seed: int, strengths: Strengths, epochs: int, batch: int = 64, k: int = 5, reg: float = 0.1
-) -> Autoencoder:
-    """Return an autoencoder trained with the cost of LLE and a push, by their strengths and the push's margin."""
-    network = Autoencoder(x.shape[1], strengths.bounded, nnx.Rngs(seed))
+def _train(x: np.ndarray, seed: int, training: Training, epochs: int, k: int = 5) -> Autoencoder:
+    """Return an autoencoder trained with the terms that have a weight, for its own number of epochs or at most this one."""
+    network = Autoencoder(x.shape[1], training.bounded, nnx.Rngs(seed))
     graph, parameters, rest = nnx.split(network, nnx.Param, ...)
     near = jaxlle.knn(x, k)
-    data = (jnp.asarray(x), near.indices, jaxlle.barycentric_weights(x, near, reg=reg))
-    order = np.random.default_rng(seed)
+    data = (jnp.asarray(x), near.indices, jaxlle.barycentric_weights(x, near, reg=training.reg))
+    order, batch = np.random.default_rng(seed), training.batch
+    epochs = min(epochs, training.epochs)
     anchors = np.concatenate([order.permutation(len(x))[: len(x) // batch * batch] for _ in range(epochs)])
-    parameters, rest = _descend(graph, parameters, rest, data, anchors.reshape(-1, batch), jnp.array(strengths[:3]))
+    parameters, rest = _descend(graph, parameters, rest, data, anchors.reshape(-1, batch), training)
     nnx.update(network, parameters, rest)
     network.eval()
     return network
 
 
-@partial(jax.jit, static_argnames=("graph",))
+@partial(jax.jit, static_argnames=("graph", "training"))
 def _descend(
     graph: nnx.GraphDef,
     parameters: nnx.State,
     rest: nnx.State,
     data: tuple[Array, Array, Array],
     anchors: Array,
-    strengths: Array,
+    training: Training,
 ) -> tuple[Any, Any]:
     """Return the parameters and running averages after one step for each row of anchors."""
-    optimizer = optax.adamw(optax.cosine_decay_schedule(3e-3, len(anchors)), weight_decay=1e-5)
+    rate = optax.cosine_decay_schedule(training.rate, len(anchors), training.last)
+    optimizer = optax.chain(optax.add_decayed_weights(1e-5), optax.adam(rate))
     x, near, weights = data
-    size, k = anchors.shape[1], near.shape[1]
-    apart = ~jnp.eye(size, dtype=bool)
 
     def loss(parameters: nnx.State, rest: nnx.State, rows: Array) -> tuple[Array, Any]:
         network = nnx.merge(graph, parameters, rest, copy=True)  # its running averages are written to
-        z = network.encode(x[jnp.concatenate([rows, near[rows].ravel()])])
-        z, z_near = z[:size], z[size:].reshape(size, k, 2)
-        pull, push, margin = strengths
+        z, z_near = _with_neighbors(network, x, rows, near) if training.lle else (network.encode(x[rows]), None)
         cost = jnp.mean((network.decoder(z) - x[rows]) ** 2)
-        cost += pull * lle_loss(z, z_near, weights[rows])
-        cost += push * push_loss(z, jnp.broadcast_to(z, (size, size, 2)), margin=margin, mask=apart)
+        if z_near is not None:
+            cost += training.lle * lle_loss(z, z_near, weights[rows])
+        if training.push:
+            others = jnp.broadcast_to(z, (len(z), *z.shape))
+            cost += training.push * push_loss(z, others, margin=training.margin, mask=~jnp.eye(len(z), dtype=bool))
+        if training.isometry:
+            cost += training.isometry * _isometric_cost(x[rows], z)
+        if training.topology:
+            cost += training.topology * _topological_cost(x[rows], z, network.scale[...])
         return cost, nnx.split(network, nnx.Param, ...)[2]
 
     def step(carry: tuple, rows: Array) -> tuple[tuple, None]:
@@ -241,6 +273,49 @@ def _descend(
 
     (parameters, rest, _), _ = jax.lax.scan(step, (parameters, rest, optimizer.init(parameters)), anchors)
     return parameters, rest
+
+
+def _with_neighbors(network: Autoencoder, x: Array, rows: Array, near: Array) -> tuple[Array, Array]:
+    """Return the latent points of a batch and of its neighbours, encoded together: batch norm takes one mean for both."""
+    z = network.encode(x[jnp.concatenate([rows, near[rows].ravel()])])
+    return z[: len(rows)], z[len(rows) :].reshape(*near[rows].shape, -1)
+
+
+def _isometric_cost(x: Float[Array, "b d"], z: Float[Array, "b 2"]) -> Float[Array, ""]:
+    """Return by how much the distance to the nearest of the batch changes, where nearest in the data and in the latent space."""
+    far, latent = _distances(x), _distances(z)
+    own = jnp.where(jnp.eye(len(x), dtype=bool), jnp.inf, 0)
+    pairs = [jnp.argmin(d + own, axis=1, keepdims=True) for d in (far, latent)]
+    wanted = far / far.max()
+    return jnp.stack([isometry_loss(z, z[j], jnp.take_along_axis(wanted, j, axis=1)) for j in pairs]).sum()
+
+
+def _topological_cost(x: Float[Array, "b d"], z: Float[Array, "b 2"], scale: Float[Array, ""]) -> Float[Array, ""]:
+    """Return the paper's penalty: on the spanning trees of the batch in both spaces, distances in both are to be alike."""
+    far, latent = _distances(x), _distances(z) / scale
+    change = (far / far.max() - latent) ** 2
+    return jnp.stack([change[tuple(_spanning_tree(d))] for d in (far, latent)]).sum() / len(x)
+
+
+def _distances(x: Float[Array, "b d"]) -> Float[Array, "b b"]:
+    squares = jnp.sum((x[:, None] - x) ** 2, axis=2)
+    return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)  # no derivative at 0
+
+
+def _spanning_tree(distances: Float[Array, "b b"]) -> Int[Array, "2 b-1"]:
+    """Return the edges of the minimum spanning tree, whose lengths are the persistence of the components: Prim's algorithm."""
+    outside = jnp.full(len(distances), True).at[0].set(False)
+
+    def grow(state: tuple, _: None) -> tuple[tuple, Array]:
+        outside, reach, nearest = state
+        new = jnp.argmin(jnp.where(outside, reach, jnp.inf))
+        edge = jnp.stack([nearest[new], new])
+        closer = distances[new] < reach
+        state = outside.at[new].set(False), jnp.where(closer, distances[new], reach), jnp.where(closer, new, nearest)
+        return state, edge
+
+    start = (outside, distances[0], jnp.zeros(len(distances), int))
+    return jax.lax.scan(grow, start, length=len(distances) - 1)[1].T
 
 
 def _by_ranks(x: np.ndarray, y: np.ndarray, ks: Sequence[int], block: int = 500) -> dict[str, float]:

@@ -10,14 +10,18 @@ Ours beside it: the same network with the cost of LLE in place of the pull.
 What the numbers can be: the best rule errs on 5 % of all points, and on 3 to 8 % of the 500 that are measured in a sample, so
 that rule's error on the same points stands beside the methods'.
 
-Found: the claim holds, and 5.66 % is not quite reached. All three ways of using the unlabelled points come within 1.2 points of
-the best rule, and the differences between them are near their standard errors. With a penalty on the weights, pushing all
-outputs apart already finds the direction in which the points differ most: the row of the push alone says so.
+Found: unlabelled points help, by a third rather than by half: the network alone, its penalty on the weights chosen too, errs on
+7.96 %. EmbedNN errs on 5.56 % where the best rule errs on 5.19 %: the published 5.66 % is reached, and the difference from it is
+near a standard error (0.09). All three ways of using the unlabelled points (the push alone 5.56, the LLE network 5.56) come
+within 0.4 points of the best rule and cannot be told apart. With a strong penalty on the weights, pushing all outputs apart
+already finds the direction in which the points differ most: neither the pull nor the cost of LLE adds to it.
 
 Differs from the paper: its ten splits of one sample are not published; ours are fresh samples, with the means 3.29 standard
-deviations apart, for which the best rule errs on 5 %. The network is one unit on centred inputs, without a bias, and the push is
-on its output. All points are used in every step, each pushed from four random others. The strengths of the terms, one set a
-method, were chosen on other samples.
+deviations apart, for which the best rule errs on 5 %. The direction from mean to mean is drawn at random: where it is the
+diagonal, Adam's steps, which are alike in all coordinates, find it too easily (the push alone then came within 0.02 points of
+the best rule). The network is one unit on centred inputs, without a bias, and the push is on its output. All points are used in
+every step, each pushed from four random others. The strengths of the terms, one set a method, were chosen on other samples, and
+every setting was tried in all of the methods that have its terms.
 
 Run: jaxlle papers run weston_ratle_collobert_2008 --full
 """
@@ -65,19 +69,20 @@ class Strengths(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Points, the first of them labelled, with their graphs."""
+    """Points, the first of them labelled, with the direction from class to class and with their graphs."""
 
     x: Float[Array, "n d"]
     y: Int[Array, " n"]
+    direction: Float[Array, " d"]
     near: Int[Array, "n k"]
     weights: Float[Array, "n k"]
 
 
 METHODS = {
-    "network": Strengths(),
-    "push alone": Strengths(push=100.0, margin=6.0, decay=30.0),
-    "EmbedNN": Strengths(pull=10.0, push=100.0, margin=6.0, decay=30.0),
-    "LLE network": Strengths(lle=30.0, push=100.0, margin=6.0, decay=30.0),
+    "network": Strengths(decay=40.0),
+    "push alone": Strengths(push=100.0, margin=3.0, decay=400.0),
+    "EmbedNN": Strengths(pull=10.0, push=100.0, margin=3.0, decay=400.0),
+    "LLE network": Strengths(lle=10.0, push=100.0, margin=3.0, decay=400.0),
 }
 SHIFT = 1.6448536  # where the normal distribution's upper tail is 5 %
 
@@ -86,7 +91,7 @@ def main(
     n: int = 550,
     features: int = 50,
     labeled: int = 50,
-    k: int = 100,
+    k: int = 20,
     reg: float = 1.0,
     steps: int = 250,
     seeds: int = 50,
@@ -98,7 +103,7 @@ def main(
     samples = [_sample(seed, n, features, k, reg) for seed in range(seeds)]
     stacked = Sample(*(jnp.stack(parts) for parts in zip(*samples, strict=True)))
     report(f"{seeds} samples", {})
-    best = (stacked.x.sum(axis=2) > 0) != stacked.y
+    best = (jax.vmap(jnp.dot)(stacked.x, stacked.direction) > 0) != stacked.y
     errors = {"best rule": np.asarray(best[:, labeled:].mean(axis=1)), "SVM": _svm_errors(samples, labeled)}
     train = jax.jit(jax.vmap(partial(_train, labeled=labeled, steps=steps), in_axes=(0, 0, None)))
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
@@ -139,10 +144,13 @@ def _summary(name: str, errors: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def _sample(seed: int, n: int, features: int, k: int, reg: float) -> Sample:
+    noise, turn = jax.random.split(jax.random.key(seed))
+    direction = jax.random.normal(turn, (features,))  # at random: Adam's equal steps would favour the diagonal
+    direction /= jnp.linalg.norm(direction)
     y = jnp.arange(n) % 2
-    x = jax.random.normal(jax.random.key(seed), (n, features)) + SHIFT * (2 * y[:, None] - 1) / jnp.sqrt(features)
+    x = jax.random.normal(noise, (n, features)) + SHIFT * (2 * y[:, None] - 1) * direction
     near = jaxlle.knn(x, k)
-    return Sample(x, y, near.indices, jaxlle.barycentric_weights(x, near, reg=reg))
+    return Sample(x, y, direction, near.indices, jaxlle.barycentric_weights(x, near, reg=reg))
 
 
 def _svm_errors(samples: list[Sample], labeled: int) -> np.ndarray:

@@ -6,9 +6,12 @@ import json
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
 import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from scipy.spatial.distance import cdist
 
 import jaxlle
@@ -104,7 +107,8 @@ def check_markov_lipschitz_2020(out):
 
 
 def check_moor_2020(out):
-    for name in ("PCA", "t-SNE", "Isomap", "LLE", "modified LLE", "LTSA", "Hessian LLE", "LLE autoencoder"):
+    trained = ("topological autoencoder", "LLE and isometric autoencoder")
+    for name in ("PCA", "t-SNE", "Isomap", "LLE", "modified LLE", "LTSA", "Hessian LLE", *trained):
         assert 0.4 < out[f"{name}: Trust"] < 1
         assert 0 < out[f"{name}: KL.01"] < 5
     assert 0.5 < out["PCA: MSE"] < 1.2  # of standardised features
@@ -170,6 +174,13 @@ def test_the_study_of_scaling_compares_both_systems_and_says_what_was_stopped(tm
     assert [r["system"] for r in rows if "total" in r][:2] == ["jaxlle", "scikit-learn"]  # tapkee where it is installed
     assert all("is not one of" in r["stopped"] for r in rows if r["data"] == "no such data")
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
+
+
+def test_the_tree_of_the_topological_penalty_is_the_shortest_and_spans():
+    d = cdist(x := np.random.default_rng(0).normal(size=(40, 3)), x)
+    first, second = np.asarray(load("moor_2020")._spanning_tree(jnp.asarray(d, jnp.float32)))
+    assert d[first, second].sum() == pytest.approx(minimum_spanning_tree(d).sum(), rel=1e-5)
+    assert connected_components(coo_array((np.ones(39), (first, second)), shape=d.shape))[0] == 1
 
 
 def test_measures_by_one_ranking_are_those_of_the_library():
