@@ -1,6 +1,5 @@
 """The last layer of an encoder in closed form: its features are fixed, and a linear map of them has an exact best."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +8,6 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from .. import _inputs
 from ..alignment import Alignment
 from ..variants.linear import linear_projection
 
@@ -39,20 +37,21 @@ def split_last(encoder: Any) -> tuple[nnx.Sequential, nnx.Linear]:
             f"The encoder ends in {end}, but only an nnx.Linear has a closed form: an encoder that is one, or an nnx.Sequential "
             f"that ends in one, such as nnx.Sequential(network, nnx.Linear(width, dim, rngs=rngs))."
         )
-    return nnx.Sequential(lambda x: x, *layers[:-1]), layers[-1]
+    return nnx.Sequential(_same, *layers[:-1]), layers[-1]
 
 
 def decompose(body: nnx.Sequential, x: Any, dim: int, block: int = 4096) -> Features:
     """Take the features of points apart, in float64 on the host."""
     rows = [_apply(body, jnp.asarray(x[i : i + block])) for i in range(0, x.shape[0], block)]
-    # What lies below is rounding of the precision that the network computes in.
-    floor = float(jnp.finfo(rows[0].dtype).eps) * np.sqrt(rows[0].shape[1])
+    eps = float(jnp.finfo(rows[0].dtype).eps)
     features = np.concatenate([np.asarray(a, np.float64) for a in rows])
     if not np.isfinite(features).all():
         raise ValueError("The encoder's features contain NaN or infinity: train again, at a lower learning rate.")
     mean = features.mean(axis=0)
     left, sizes, axes = np.linalg.svd(features - mean, full_matrices=False)
-    count = int((sizes > floor * np.linalg.norm(features, 2)).sum())
+    # What lies below is rounding in the precision that the network computes in.
+    floor = eps * np.sqrt(len(mean)) * np.hypot(sizes[0], np.sqrt(len(left)) * np.linalg.norm(mean))
+    count = int((sizes > floor).sum())
     if count < dim:
         raise ValueError(
             f"The features that go into the last layer span {count} dimensions on these points, but dim = {dim} asks for as "
@@ -91,6 +90,10 @@ def put(layer: nnx.Linear, matrix: np.ndarray, mean: np.ndarray) -> None:
     layer.kernel[...] = jnp.asarray(matrix, layer.kernel[...].dtype)
     if layer.bias is not None:
         layer.bias[...] = jnp.asarray(-mean @ matrix, layer.bias[...].dtype)
+
+
+def _same(x: Array) -> Array:
+    return x
 
 
 @nnx.jit

@@ -226,7 +226,9 @@ class ParametricLLE(nnx.Module):
         """
         embedding = _inputs.as_points(embedding, "embedding")
         if embedding.shape != (wanted := (np.shape(x)[0], self.dim)):
-            raise ValueError(f"embedding has shape {embedding.shape}, but these points with dim = {self.dim} ask for {wanted}.")
+            raise ValueError(
+                f"embedding has shape {embedding.shape}, but these points with dim = {self.dim} ask for {wanted}."
+            )
         return self._put_last(x, lambda features: _last_layer.least_squares(features, embedding))
 
     def transform(self, x: Any, *, block: int = 4096) -> Float[Array, "n d"]:
