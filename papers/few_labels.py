@@ -58,14 +58,17 @@ SMALL = {
     "unlabelled": 900,
     "seeds": 2,
     "tuning_seeds": 1,
-    "steps": 40,
+    "mlp_steps": 40,
     "decays": (0.0,),
-    "penalties": (100.0,),
+    "widths": (10,),
+    "laplacian": (10.0,),
+    "lle": (30.0,),
 }
 
 ARMS = ("cross-entropy", "laplacian", "lle")
 CLASSES = 10
 TEST, VALIDATION = 1000, 500
+FRESH, TUNED_ON = 3000, 2000  # seeds from here on judge, and choose settings
 
 
 class Case(NamedTuple):
@@ -82,17 +85,21 @@ class Split(NamedTuple):
     x: Float[Array, "n pixels"]
     labels: Int[Array, " n"]
     neighbors: Int[Array, "n k"]
-    weights: Float[Array, "n k"]
+    weights: dict[int, Float[Array, "n k"]]  # by number of neighbours, the nearest
     test_x: Float[Array, "m pixels"]
     test_labels: Int[Array, " m"]
 
 
 class Setting(NamedTuple):
-    """What is added to the cross-entropy."""
+    """The decay of the weights, and what is added to the cross-entropy: a term's weight, and its neighbours."""
 
     decay: float = 0.0
     laplacian: float = 0.0
     lle: float = 0.0
+    k: int = 0
+
+    def __str__(self) -> str:
+        return f"weight {self.laplacian + self.lle:g}, k = {self.k}" if self.k else f"decay {self.decay:g}"
 
 
 CASES = {
@@ -117,46 +124,54 @@ def main(
     controls: tuple[str, ...] = ("mlp, upright",),
     labelled: int = 100,
     unlabelled: int = 3900,
-    seeds: int = 10,
-    tuning_seeds: int = 2,
-    k: int = 10,
-    steps: int = 100,
+    seeds: int = 30,
+    tuning_seeds: int = 5,
+    mlp_steps: int = 60,
+    cnn_steps: int = 100,
     rate: float = 1e-2,
+    reg: float = 0.1,
     decays: tuple[float, ...] = (0.0, 1e-2, 1e-1, 1.0),
-    penalties: tuple[float, ...] = (3.0, 10.0, 30.0, 100.0),
+    widths: tuple[int, ...] = (5, 10),
+    laplacian: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0),
+    lle: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0),
     *,
     report: Callable[[str, dict[str, float]], None] = print,
     figure: str | None = None,
 ) -> dict[str, float]:
-    """Tune each arm on a few seeds, run it on all, compare (of controls the first arm alone), and draw if a file is named."""
+    """Tune each arm on seeds of their own, run it on fresh ones, compare (of controls the first arm), draw if a file is named."""
     digits = jaxlle.datasets.mnist()
     pixels = {False: jnp.asarray(digits.points), True: upright(jnp.asarray(digits.points))}
     settings = {
         "cross-entropy": [Setting(decay=v) for v in decays],
-        "laplacian": [Setting(laplacian=v) for v in penalties],
-        "lle": [Setting(lle=v) for v in penalties],
+        "laplacian": [Setting(laplacian=v, k=k) for k in widths for v in laplacian],
+        "lle": [Setting(lle=v, k=k) for k in widths for v in lle],
     }
+    steps = {"mlp": mlp_steps, "cnn": cnn_steps}
     results: dict[str, float] = {}
     for case in (*cases, *controls):
         network, seen, graph = CASES[case]
         given = pixels[seen], pixels[graph], np.asarray(digits.labels)
-        splits = [split(*given, seed, labelled, unlabelled, k) for seed in range(seeds)]
-        run = partial(train, NETWORKS[network], labelled=labelled, steps=steps, rate=rate)
+        drawn = partial(split, *given, labelled=labelled, unlabelled=unlabelled, widths=widths, reg=reg)
+        run = partial(train, NETWORKS[network], labelled=labelled, steps=steps[network], rate=rate)
+        best = {}
+        tuning = {seed: drawn(seed) for seed in range(TUNED_ON, TUNED_ON + tuning_seeds)}
         for arm in ARMS if case in cases else ARMS[:1]:
-            tuning = seeds if arm == "cross-entropy" else tuning_seeds  # its runs take no time
-            told, best, errors = choose(run, splits[:tuning], settings[arm], f"{case}.{arm}", report)
-            for seed in range(seeds):
-                errors += [run(splits[seed], seed, best)[1]] if seed >= tuning else []
-                told[f"{case}.{arm}.error.seed {seed}"] = errors[seed]
-                report(f"{case}, {arm}, seed {seed}", {f"{case}.{arm}.error.seed {seed}": errors[seed]})
-            told |= {f"{case}.{arm}.setting": max(best), f"{case}.{arm}.error": float(np.mean(errors))}
+            told, best[arm] = choose(run, tuning, settings[arm], f"{case}.{arm}", report)
             results |= told
-            report(f"{case}, {arm}: {seeds} seeds", told)
-        told = compare(results, case, seeds, TEST / (labelled + unlabelled)) if case in cases else {}
+        errors = {arm: [] for arm in best}
+        for seed in range(seeds):
+            data = drawn(FRESH + seed)
+            for arm in best:
+                errors[arm].append(run(data, FRESH + seed, best[arm])[1])
+            told = {f"{case}.{arm}.error.seed {seed}": found[-1] for arm, found in errors.items()}
+            results |= told
+            report(f"{case}, seed {seed}", told)
+        told = {f"{case}.{arm}.error": float(np.mean(found)) for arm, found in errors.items()}
+        told |= compare(results, case, seeds, TEST / (labelled + unlabelled)) if case in cases else {}
         results |= told
         report(f"{case}, compared", told)
     if figure is not None:
-        draw(results, cases, seeds, figure)
+        draw_errors(results, cases, seeds, figure)
     return results
 
 
@@ -179,9 +194,11 @@ def split(
     graph: Float[Array, "m pixels"],
     labels: np.ndarray,
     seed: int,
+    *,
     labelled: int,
     unlabelled: int,
-    k: int,
+    widths: tuple[int, ...],
+    reg: float,
 ) -> Split:
     """Draw test digits, labelled ones (equally many of each class) and the rest; find neighbours and weights of the last two."""
     order = np.random.default_rng(seed).permutation(len(labels))
@@ -189,37 +206,49 @@ def split(
     each = [np.flatnonzero(labels[pool] == c)[: labelled // CLASSES] for c in range(CLASSES)]
     chosen = np.concatenate(each)
     pool = np.concatenate([pool[chosen], np.delete(pool, chosen)])[: labelled + unlabelled]
-    neighbors = jaxlle.knn(graph[pool], k)
-    weights = jaxlle.barycentric_weights(graph[pool], neighbors)
+    indices = jaxlle.knn(graph[pool], max(widths)).indices
+    near = {k: jaxlle.Neighbors(indices[:, :k], None) for k in widths}
+    weights = {k: jaxlle.barycentric_weights(graph[pool], near[k], reg=reg) for k in widths}
     known, held = jnp.asarray(labels[pool]), jnp.asarray(labels[test])
-    return Split(seen[pool], known, neighbors.indices, weights, seen[test], held)
+    return Split(seen[pool], known, indices, weights, seen[test], held)
 
 
 def train(
     network: Network, data: Split, seed: int, setting: Setting, *, labelled: int, steps: int, rate: float
 ) -> tuple[float, float]:
     """Train on one split; return the errors on the labels that choose settings and on the test digits."""
-    graph = setting.laplacian > 0 or setting.lle > 0  # without a term the unlabelled digits need no pass
-    validation, test = _train(network, data, jax.random.key(seed), setting, rate, labelled, steps, graph)
+    key = jax.random.key(seed)
+    k = setting.k  # without a term the unlabelled digits need no pass
+    graph = (data.neighbors[:, :k], data.weights[k]) if k else None
+    amounts = setting.decay, setting.laplacian, setting.lle
+    validation, test = _train(network, data._replace(weights={}), graph, key, amounts, rate, labelled, steps)
     return float(validation), float(test)
 
 
-@partial(jax.jit, static_argnames=("network", "labelled", "steps", "graph"))
+@partial(jax.jit, static_argnames=("network", "labelled", "steps"))
 def _train(
-    network: Network, data: Split, key: Array, setting: Setting, rate: float, labelled: int, steps: int, graph: bool
+    network: Network,
+    data: Split,
+    graph: tuple[Array, Array] | None,
+    key: Array,
+    amounts: tuple[float, float, float],
+    rate: float,
+    labelled: int,
+    steps: int,
 ) -> tuple[Array, Array]:
+    decay, laplacian, lle = amounts
     x, test_x = network.prepare(data.x), network.prepare(data.test_x)
-    optimizer = optax.adamw(optax.cosine_decay_schedule(rate, steps), weight_decay=setting.decay)
+    optimizer = optax.adamw(optax.cosine_decay_schedule(rate, steps), weight_decay=decay)
 
     def loss(params: list) -> Array:
-        logits = network.apply(params, x if graph else x[:labelled])
+        logits = network.apply(params, x[:labelled] if graph is None else x)
         fit = optax.softmax_cross_entropy_with_integer_labels(logits[:labelled], data.labels[:labelled]).mean()
-        if not graph:
+        if graph is None:
             return fit
+        neighbors, weights = graph
         p = jax.nn.softmax(logits)
-        near = p[data.neighbors]
-        terms = jaxlle.losses.lle_loss(p, near, data.weights), jaxlle.losses.pull_loss(p, near)
-        return fit + setting.lle * terms[0] + setting.laplacian * terms[1]
+        near = p[neighbors]
+        return fit + lle * jaxlle.losses.lle_loss(p, near, weights) + laplacian * jaxlle.losses.pull_loss(p, near)
 
     def step(carry: tuple, _: None) -> tuple[tuple, None]:
         params, state = carry
@@ -275,23 +304,20 @@ NETWORKS = {
 
 def choose(
     run: Callable[..., tuple[float, float]],
-    splits: list[Split],
+    splits: dict[int, Split],
     settings: list[Setting],
     arm: str,
     report: Callable[[str, dict[str, float]], None],
-) -> tuple[dict[str, float], Setting, list[float]]:
-    """Try every setting on some splits; return what they gave, the one with the least validation error, and its test errors."""
+) -> tuple[dict[str, float], Setting]:
+    """Try every setting on some splits; return what they gave, and the one with the least validation error."""
     told: dict[str, float] = {}
-    tests: dict[Setting, list[float]] = {}
     for setting in settings:
-        errors = [run(s, seed, setting) for seed, s in enumerate(splits)]
-        tests[setting] = [test for _, test in errors]
-        validation, test = np.mean(errors, axis=0)
-        name = f"{arm}.tried {max(setting):g}"
+        validation, test = np.mean([run(data, seed, setting) for seed, data in splits.items()], axis=0)
+        name = f"{arm}.tried {setting}"
         told |= {f"{name}.validation": float(validation), f"{name}.test": float(test)}
-        report(f"{arm}, setting {max(setting):g}", {f"{name}.validation": float(validation)})
-    best = min(settings, key=lambda s: told[f"{arm}.tried {max(s):g}.validation"])
-    return told, best, tests[best]
+        report(f"{arm}, {setting}", {f"{name}.validation": float(validation)})
+    best = min(settings, key=lambda s: told[f"{arm}.tried {s}.validation"])
+    return told | {f"{arm}.setting.{name}": float(v) for name, v in best._asdict().items() if v}, best
 
 
 def compare(results: dict[str, float], case: str, seeds: int, share: float) -> dict[str, float]:
@@ -319,7 +345,7 @@ def paired(gains: np.ndarray, share: float) -> tuple[float, float, float, float]
     return mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / max(spread, 1e-12), n - 1))
 
 
-def draw(results: dict[str, float], cases: tuple[str, ...], seeds: int, figure: str) -> None:
+def draw_errors(results: dict[str, float], cases: tuple[str, ...], seeds: int, figure: str) -> None:
     """Draw every seed's three errors joined by a line, and the means, one panel a case."""
     picture = Figure(figsize=(3.6 * len(cases), 4.2), layout="constrained")
     for ax, case in zip(picture.subplots(1, len(cases), squeeze=False, sharey=True)[0], cases, strict=True):

@@ -193,8 +193,12 @@ class ParametricLLE(nnx.Module):
             >>> model.solve_last_layer(x) < 1e-3
             True
         """
-        alignment = weights_alignment(*self.graph(x)) if alignment is None else alignment
-        return self._put_last(x, lambda features: _last_layer.least_cost(features, alignment, self.dim))
+
+        def solve(features: _last_layer.Features) -> tuple[np.ndarray, float]:
+            blocks = weights_alignment(*self.graph(x)) if alignment is None else alignment
+            return _last_layer.least_cost(features, blocks, self.dim)
+
+        return self._put_last(x, solve)
 
     def match_embedding(self, x: Any, embedding: Any) -> float:
         """Give the encoder the last layer whose outputs are nearest to a given embedding, by least squares.
@@ -224,7 +228,8 @@ class ParametricLLE(nnx.Module):
             >>> model.match_embedding(x, jaxlle.lle(x, 2, k=12, reg=0.1).points) < 0.1
             True
         """
-        embedding = _inputs.as_points(embedding, "embedding")
+        with jax.enable_x64(True):  # solved on the host in float64, so that an exact one keeps its digits
+            embedding = np.asarray(_inputs.as_points(embedding, "embedding"))
         if embedding.shape != (wanted := (np.shape(x)[0], self.dim)):
             raise ValueError(
                 f"embedding has shape {embedding.shape}, but these points with dim = {self.dim} ask for {wanted}."
