@@ -213,7 +213,7 @@ def unexplained(known: Any, new: Any, joint: np.ndarray) -> float:
 def train_encoder(x: jax.Array, alignment: jaxlle.Alignment, *, width: int, steps: int, seed: int) -> ParametricLLE:
     """Train a perceptron of two hidden layers on an alignment's cost by full batches, with Adam and a cosine decay."""
     # The cost is around 1e-7, and its gradient far below the eps that Adam adds to it by default.
-    rule = optax.adam(optax.cosine_decay_schedule(1e-2, steps), b2=0.99, eps=1e-16)
+    rule = optax.adam(optax.cosine_decay_schedule(1e-2, max(steps, 1)), b2=0.99, eps=1e-16)
     network = perceptron([3, width, width, 2], seed, bias=1.0)  # with no bias it starts as an odd function
     model = ParametricLLE(network, 2, k=K, optimizer=rule, momentum=0.0)
 
