@@ -26,7 +26,7 @@ class Features(NamedTuple):
     mean: Float[np.ndarray, " width"]
 
 
-def split_last(encoder: Any) -> tuple[nnx.Sequential, nnx.Linear]:
+def split_last(encoder: Any) -> tuple[nnx.Module, nnx.Linear]:
     """Return what comes before an encoder's last linear layer, and that layer."""
     layers = [encoder]
     while layers and type(layers[-1]) is nnx.Sequential:
@@ -40,7 +40,7 @@ def split_last(encoder: Any) -> tuple[nnx.Sequential, nnx.Linear]:
     return nnx.Sequential(_same, *layers[:-1]), layers[-1]
 
 
-def decompose(body: nnx.Sequential, x: Any, dim: int, block: int = 4096) -> Features:
+def decompose(body: nnx.Module, x: Any, dim: int, block: int = 4096) -> Features:
     """Take the features of points apart, in float64 on the host."""
     rows = [_apply(body, jnp.asarray(x[i : i + block])) for i in range(0, x.shape[0], block)]
     eps = float(jnp.finfo(rows[0].dtype).eps)
@@ -97,5 +97,5 @@ def _same(x: Array) -> Array:
 
 
 @nnx.jit
-def _apply(body: nnx.Sequential, x: Array) -> Array:
-    return body(x)
+def _apply(body: nnx.Module, x: Array) -> Array:
+    return body(x)  # pyright: ignore[reportCallIssue]
