@@ -2,7 +2,8 @@
 
 The losses need none of this: they take arrays, and a training step of one's own with them is three lines. Here are a layer
 that makes collapse impossible, and `ParametricLLE`, an encoder whose `fit` is a plain loop over `train_step` to copy
-and change; `save_model` and `load_model` keep what was learned.
+and change, and whose last layer has an exact best (`ParametricLLE.solve_last_layer`, `ParametricLLE.match_embedding`);
+`save_model` and `load_model` keep what was learned.
 """
 
 from ._head import OrthonormalHead

@@ -12,11 +12,14 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from .. import _inputs
+from ..alignment import Alignment
 from ..batches import NeighborhoodBatch, NeighborhoodBatches, neighborhood_batches
 from ..losses import lle_loss, participation_ratio
 from ..losses._reduce import check_weights
 from ..neighbors import Neighbors, knn
+from ..variants.standard import weights_alignment
 from ..weights import barycentric_weights
+from . import _last_layer
 from ._head import OrthonormalHead
 from ._records import Checkpoints, MetricsLog, show
 
@@ -162,6 +165,77 @@ class ParametricLLE(nnx.Module):
         self.eval()
         return {name: float(value) for name, value in metrics.items()}
 
+    def solve_last_layer(self, x: Any, *, alignment: Alignment | None = None) -> float:
+        """Give the encoder the last layer of least cost for its features, in closed form.
+
+        With H the features that go into the layer, its matrix minimises ``|(I - W) H A|^2`` over white ``H A``: neighbourhood
+        preserving embedding (`linear_projection`) in feature space. No training reaches a lower cost by this layer, and
+        a wide network needs hardly any: ask for this after a short training, or of random features.
+
+        Args:
+            x: points, shape (n, D).
+            alignment: of these points, by any variant; None: of LLE with the model's k and reg.
+
+        Returns:
+            The cost of the white outputs, as `train_step` reports it.
+
+        Raises:
+            ValueError: for bad points or alignments, an encoder that does not end in an `nnx.Linear`, or features that span
+                fewer than dim dimensions.
+
+        Example:
+            >>> import jax, jaxlle
+            >>> from flax import nnx
+            >>> from jaxlle.nn import ParametricLLE
+            >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 300).points / 10
+            >>> network = nnx.Sequential(nnx.Linear(3, 64, rngs=nnx.Rngs(0)), jax.numpy.tanh)
+            >>> model = ParametricLLE(nnx.Sequential(network, nnx.Linear(64, 2, rngs=nnx.Rngs(1))), 2, k=12)
+            >>> model.solve_last_layer(x) < 1e-3
+            True
+        """
+
+        def solve(features: _last_layer.Features) -> tuple[np.ndarray, float]:
+            blocks = weights_alignment(*self.graph(x)) if alignment is None else alignment
+            return _last_layer.least_cost(features, blocks, self.dim)
+
+        return self._put_last(x, solve)
+
+    def match_embedding(self, x: Any, embedding: Any) -> float:
+        """Give the encoder the last layer whose outputs are nearest to a given embedding, by least squares.
+
+        The exact embedding of `lle` follows each point's own weights, and a network may trade some of it for a lower cost
+        elsewhere; where its features can say that embedding, this says it, and new points are mapped with it. The outputs
+        stay white: of the embedding they take its span, not its scale.
+
+        Args:
+            x: points, shape (n, D).
+            embedding: theirs, by any method, shape (n, dim).
+
+        Returns:
+            The share of the embedding's variance that the outputs miss, its directions made white first.
+
+        Raises:
+            ValueError: for bad points, an embedding of another shape or of fewer dimensions than it has columns, and as
+                `solve_last_layer`.
+
+        Example:
+            >>> import jax, jaxlle
+            >>> from flax import nnx
+            >>> from jaxlle.nn import ParametricLLE
+            >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 300).points / 10
+            >>> network = nnx.Sequential(nnx.Linear(3, 128, rngs=nnx.Rngs(0)), jax.numpy.tanh)
+            >>> model = ParametricLLE(nnx.Sequential(network, nnx.Linear(128, 2, rngs=nnx.Rngs(1))), 2, k=12)
+            >>> model.match_embedding(x, jaxlle.lle(x, 2, k=12, reg=0.1).points) < 0.1
+            True
+        """
+        with jax.enable_x64(True):  # solved on the host in float64, so that an exact one keeps its digits
+            embedding = np.asarray(_inputs.as_points(embedding, "embedding"))
+        if embedding.shape != (wanted := (np.shape(x)[0], self.dim)):
+            raise ValueError(
+                f"embedding has shape {embedding.shape}, but these points with dim = {self.dim} ask for {wanted}."
+            )
+        return self._put_last(x, lambda features: _last_layer.least_squares(features, embedding))
+
     def transform(self, x: Any, *, block: int = 4096) -> Float[Array, "n d"]:
         """Embed points, a block at a time; new ones as well as those of the training.
 
@@ -198,18 +272,32 @@ class ParametricLLE(nnx.Module):
         self.eval()
         return _decode(self, jnp.asarray(_inputs.as_points(z, "z")))
 
+    def _put_last(self, x: Any, solve: Callable[[_last_layer.Features], tuple[np.ndarray, float]]) -> float:
+        body, layer = _last_layer.split_last(self.encoder)
+        x = self._checked(x)
+        self.eval()
+        features = _last_layer.decompose(body, x, self.dim)
+        matrix, found = solve(features)
+        _last_layer.put(layer, matrix, features.mean)
+        self._calibrate(x)
+        return found
+
     def _batches(self, x: Any, batch_size: int, key: Array | None, graph: Graph | None = None) -> NeighborhoodBatches:
+        x = self._checked(x)
+        if batch_size < self.dim:
+            raise ValueError(
+                f"batch_size = {batch_size} is smaller than dim = {self.dim}: a batch must span the embedding."
+            )
+        return _of_graph(x, self.graph(x) if graph is None else graph, min(batch_size, x.shape[0]), key)
+
+    def _checked(self, x: Any) -> Any:
         x = _inputs.as_points(x)
         found = jax.eval_shape(lambda a: self.encoder(a), jax.ShapeDtypeStruct(x[:1].shape, jnp.float32)).shape  # pyright: ignore
         if found != (1, self.dim):
             raise ValueError(
                 f"The encoder returns outputs of shape {found} for one point, but dim = {self.dim} asks for (1, {self.dim})."
             )
-        if batch_size < self.dim:
-            raise ValueError(
-                f"batch_size = {batch_size} is smaller than dim = {self.dim}: a batch must span the embedding."
-            )
-        return _of_graph(x, self.graph(x) if graph is None else graph, min(batch_size, x.shape[0]), key)
+        return x
 
     def _calibrate(self, x: Any, block: int = 4096) -> None:
         """Give the head the statistics of all points in place of running ones, which remember a network on its way."""
