@@ -6,9 +6,9 @@ P the prescribed places, the solution obeys the normal equations
     N Y = T P + (I - F) P - F B^T B (I - F) P,    N = F B^T B F + T + (I - F).
 
 They are solved by a factor or by conjugate gradients, and refined by steps whose right-hand side is a residual taken through B,
-``F B^T (B Y) + T (Y - P)``: the squared condition of N then costs steps and not digits (corrected semi-normal equations, Bjorck
-1987, Linear Algebra and its Applications 88/89:31; cited from memory). One such step from any fixed Y ends in the solution whatever the
-parameters, so that its derivatives, of any order, are the solution's.
+``F B^T (B Y) + T (Y - P)``: the squared condition of N then costs steps and not digits (corrected semi-normal equations,
+Bjorck 1987, Linear Algebra and its Applications 88/89:31; cited from memory). One such step from any fixed Y ends in the
+solution whatever the parameters, so that its derivatives, of any order, are the solution's.
 """
 
 from collections.abc import Callable

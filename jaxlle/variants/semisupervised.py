@@ -25,6 +25,7 @@ from .standard import lle_alignment
 
 _ENOUGH = 1e-3  # error, as a share of the places' spread, beyond which it is warned of
 
+
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("points", "costs", "misfit", "pull", "gap", "error", "converged"),
@@ -78,16 +79,16 @@ def semisupervised_embed(
     order, in the blocks, the places and the trust.
 
     Args:
-        alignment: of the n points, by any variant. Known places pin down most where B has the coordinates sought in its null
-            space: `ltsa_alignment` and `hessian_alignment` continue an affine map of a flat sheet exactly, LLE to its regularizer.
+        alignment: of the n points, by any variant. `ltsa_alignment` and `hessian_alignment` continue an affine map of a flat
+            sheet exactly, LLE up to its regularizer.
         known: numbers of the points whose places are known, each once, shape (m,).
         places: where they are, shape (m, dim).
-        trust: None for exact places; or how far they are trusted, one for all or one each, shape (m,), positive. It weighs against
-            M, whose norm is of order 1 to 10: at 1 places hardly move, smooth ones do below the square of the gap.
+        trust: None for exact places; or how far they are trusted, one number for all or one each, shape (m,), positive. It
+            weighs against M, whose norm is of order 1 to 10 and whose smooth vectors cost far less: at 1 places hardly move.
         solver: one of `jaxlle.derivatives`, or one of `jaxlle.solvers`, which stands for the one that `matching` names, or
-            "auto". `DenseInverse` (QR of the dense B; jit, vmap, float32) for small n; `SparseInverse` (sparse LU of M in float64,
-            refined by products with B; host) for low intrinsic dimension; `ConjugateGradient` (matrix-free, any n, jit, any device)
-            for real data, in a few hundred to a few thousand products with B.
+            "auto". `DenseInverse` (QR of the dense B; jit, vmap, float32) for small n; `SparseInverse` (sparse LU of M in
+            float64, refined by products with B; host) for low intrinsic dimension; `ConjugateGradient` (matrix-free, any n,
+            jit, any device) for real data, in a few hundred to a few thousand products with B.
 
     Returns:
         SemisupervisedEmbedding. Inside jit it carries gap, error and converged as data, and indices are not checked.
@@ -183,7 +184,7 @@ def _read_known(known: Any, count: int, n: int) -> Int[Array, " m"]:
         )
     if ids.shape[0] != count:
         raise ValueError(f"known names {ids.shape[0]} points, but places has {count} rows: one for each is needed.")
-    if _inputs.is_traced(ids):
+    if isinstance(ids, jax.Array) and _inputs.is_traced(ids):
         return ids
     host = np.asarray(ids)
     if host.min() < 0 or host.max() >= n:
@@ -216,21 +217,21 @@ def _tell_loose(components: Components, known: np.ndarray, dim: int) -> None:
     if len(empty):
         first = int((components.labels == empty[0]).argmax())
         raise DisconnectedGraphError(
-            f"{len(empty)} of {len(counts)} components of the neighbourhood graph have no known place, such as that of point {first} "
-            f"({components.sizes[empty[0]]} points): nothing says where they lie. Give each a known place, or raise k."
+            f"{len(empty)} of {len(counts)} components of the neighbourhood graph have no known place, such as that of point "
+            f"{first} ({components.sizes[empty[0]]} points): nothing says where they lie. Give each a known place, or raise k."
         )
     if loose:
         raise DisconnectedGraphError(
             f"{len(loose)} closed classes of the neighbourhood graph have no known place, such as that of point {loose[0][0]} "
-            f"({len(loose[0])} points that no member's neighbourhood leaves): nothing says where they lie. Give each a known place, "
-            f"or raise k."
+            f"({len(loose[0])} points that no member's neighbourhood leaves): nothing says where they lie. Give each a known "
+            f"place, or raise k."
         )
     thin = np.flatnonzero(counts <= dim)
     if len(thin):
         warnings.warn(
-            f"{len(thin)} of {len(counts)} components of the neighbourhood graph have no more than dim = {dim} known places, such as "
-            f"one of {components.sizes[thin[0]]} points with {counts[thin[0]]}: its places span fewer than dim dimensions. Give at "
-            f"least {dim + 1}.",
+            f"{len(thin)} of {len(counts)} components of the neighbourhood graph have no more than dim = {dim} known places, such "
+            f"as one of {components.sizes[thin[0]]} points with {counts[thin[0]]}: its places span fewer than dim dimensions. "
+            f"Give at least {dim + 1}.",
             JaxlleWarning,
             stacklevel=3,
         )
@@ -265,8 +266,9 @@ def _tell_settled(settled: Settled, linear: LinearSolver) -> None:
         return
     if not float(settled.gap) > 0:
         raise ValueError(
-            "The known places do not determine the others to rounding: what the alignment leaves free, such as the affine functions of a "
-            "flat neighbourhood, needs dim + 1 known points, not all on a line or a plane, in every part. Give more, or raise reg."
+            "The known places do not determine the others to rounding: what the alignment leaves free, such as the affine "
+            "functions of flat neighbourhoods, needs dim + 1 known points, not all on a line or a plane, in every part. Give "
+            "more, or raise reg."
         )
     if not float(settled.error) <= _ENOUGH:
         warnings.warn(
