@@ -143,8 +143,8 @@ def semisupervised_lle(
 ) -> SemisupervisedEmbedding:
     """Place all points by LLE where the places of some are known: see `semisupervised_embed`.
 
-    20 known of 1,000 points of a Swiss roll place the rest to 0.02 of the spread of the roll's parameters, where
-    plain LLE, whatever the affine map from it, leaves more than ten times as much.
+    20 known of 1,000 points of a Swiss roll give its parameters with an affine residual of 0.002, where that of plain LLE is 0.19
+    (tests/test_semisupervised.py).
 
     Args:
         x: points, shape (n, d).
@@ -229,9 +229,9 @@ def _tell_loose(components: Components, known: np.ndarray, dim: int) -> None:
     thin = np.flatnonzero(counts <= dim)
     if len(thin):
         warnings.warn(
-            f"{len(thin)} of {len(counts)} components of the neighbourhood graph have no more than dim = {dim} known places, such "
-            f"as one of {components.sizes[thin[0]]} points with {counts[thin[0]]}: its places span fewer than dim dimensions. "
-            f"Give at least {dim + 1}.",
+            f"{len(thin)} of {len(counts)} components of the neighbourhood graph have no more than dim = {dim} known places, "
+            f"such as one of {components.sizes[thin[0]]} points with {counts[thin[0]]}: its places span fewer than dim "
+            f"dimensions. Give at least {dim + 1}.",
             JaxlleWarning,
             stacklevel=3,
         )
