@@ -71,7 +71,7 @@ class Settled(NamedTuple):
     Attributes:
         points: shape (n, dim).
         gap: smallest singular value of the equations, relative to (a bound of) the norm of B; 0 if that is rounding.
-        error: by how much the last refinement moved the points, relative to them.
+        error: what is left of it, relative to the points, by how much the last refinements moved them.
     """
 
     points: Float[Array, "n dim"]
@@ -90,10 +90,12 @@ def settle(system: Prescription, linear: LinearSolver) -> Settled:
 def _settle(system: Prescription, linear: LinearSolver) -> Settled:
     y, dtype = system.pinned(jnp.zeros_like(system.target)), system.target.dtype
     step = partial(_refine, _prepared(system, linear), system.residual, jnp)
-    start = (y, system.free * _probe(y.shape[0], dtype), jnp.zeros_like(y))
-    y, probe, moved = lax.fori_loop(0, _REFINEMENTS, lambda _, state: step(state), start)
+    sizes = jnp.ones(2, dtype)
+    y, probe, sizes = lax.fori_loop(
+        0, _REFINEMENTS, lambda _, state: step(state), (y, system.free * _probe(y.shape[0], dtype), sizes)
+    )
     gap = 1 / jnp.sqrt(jnp.linalg.norm(probe)) / system.alignment.norm_bound()
-    return Settled(y, _cleared(gap, _ZERO * float(jnp.finfo(dtype).eps), jnp), _ratio(moved, y, jnp))
+    return Settled(y, _cleared(gap, _ZERO * float(jnp.finfo(dtype).eps), jnp), _left(sizes, y, jnp))
 
 
 def _settle_on_host(system: Prescription) -> Settled:
@@ -108,20 +110,21 @@ def _settle_on_host(system: Prescription) -> Settled:
         return free * (matrix.T @ (matrix @ y)) + trust * (y - target)
 
     y = (1 - free) * target
-    state = (y, free * _probe(len(free), np.float64), y)
+    state = (y, free * _probe(len(free), np.float64), np.ones(2))
     for _ in range(_REFINEMENTS):
         state = _refine(solve, residual, np, state)
-    y, probe, moved = state
+    y, probe, sizes = state
     gap = 1 / np.sqrt(np.linalg.norm(probe)) / float(system.alignment.norm_bound())
     rounding = float(np.sqrt(_ZERO * np.finfo(np.float64).eps))  # M is what was factored
-    return Settled(*(jnp.asarray(a, dtype) for a in (y, _cleared(gap, rounding, np), _ratio(moved, y, np))))
+    return Settled(*(jnp.asarray(a, dtype) for a in (y, _cleared(gap, rounding, np), _left(sizes, y, np))))
 
 
 def _refine(solve: Solve, residual: Solve, xp: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
     """Take a step of refinement, and one of inverse iteration towards the smallest eigenvalue of N, in one solve."""
-    y, probe, _ = state
-    moved = solve(xp.concatenate([residual(y), probe / xp.linalg.norm(probe)], axis=1))
-    return y - moved[:, :-1], moved[:, -1:], moved[:, :-1]
+    y, probe, sizes = state
+    solved = solve(xp.concatenate([residual(y), probe / xp.linalg.norm(probe)], axis=1))
+    moved = solved[:, :-1]
+    return y - moved, solved[:, -1:], xp.stack([sizes[1], xp.linalg.norm(moved)])
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -225,6 +228,9 @@ def _cleared(gap: Any, rounding: float, xp: Any) -> Any:
     return xp.where(gap > rounding, gap, 0)  # NaN too
 
 
-def _ratio(moved: Any, y: Any, xp: Any) -> Any:
+def _left(sizes: Any, y: Any, xp: Any) -> Any:
+    """Return what the steps to come would still move: those of a factor end in rounding, those of a slow iteration go on."""
+    before, last = sizes
+    rate = xp.clip(last / xp.where(before > 0, before, 1), 0.5, 0.9)
     size = xp.linalg.norm(y)
-    return xp.linalg.norm(moved) / xp.where(size > 0, size, 1)
+    return last * rate / (1 - rate) / xp.where(size > 0, size, 1)

@@ -43,7 +43,7 @@ class SemisupervisedEmbedding:
             places the force that holds the point. A wrong place stands out.
         gap: smallest singular value of the equations, relative to (a bound of) the norm of B. Rounding moves the points by about
             eps / gap of their spread. 0 if the known places do not determine the others to rounding.
-        error: by how much the last refinement moved the points, relative to their spread: an estimate of what is left of it.
+        error: estimate of what is left of it, relative to the points' spread, from how much the last refinements moved them.
         converged: whether gap and error allow to rely on the points.
         solver: name of the linear solver that was used.
     """
@@ -115,6 +115,8 @@ def semisupervised_embed(
     fixed = lax.stop_gradient(alignment)
     places = _inputs.as_points(places, "places")
     known, trust = _read_known(known, len(places), n), _read_trust(trust, len(places))
+    if trust is None:
+        _inputs.check_count(len(places), "the number of exact places", 1, n - 1, "some point must be free to move")
     traced = _inputs.is_traced(fixed, known, _inputs.fixed(places), _inputs.fixed(trust))
     if not traced:
         check_alignment(fixed)
