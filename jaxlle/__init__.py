@@ -118,6 +118,9 @@ if TYPE_CHECKING:
     from .variants.robust import robust_lle as robust_lle
     from .variants.robust import simplex_weights as simplex_weights
     from .variants.robust import weighted_alignment as weighted_alignment
+    from .variants.semisupervised import SemisupervisedEmbedding as SemisupervisedEmbedding
+    from .variants.semisupervised import semisupervised_embed as semisupervised_embed
+    from .variants.semisupervised import semisupervised_lle as semisupervised_lle
     from .variants.standard import lle as lle
     from .variants.standard import lle_alignment as lle_alignment
     from .variants.standard import weights_alignment as weights_alignment
@@ -195,6 +198,7 @@ _NAMES = {
     "variants.modified": ("modified_alignment", "modified_lle"),
     "variants.robust": ("reliability", "robust_lle", "simplex_weights", "weighted_alignment"),
     "projection": ("Drift", "Projection", "drift", "project", "training_residuals"),
+    "variants.semisupervised": ("SemisupervisedEmbedding", "semisupervised_embed", "semisupervised_lle"),
     "variants.standard": ("lle", "lle_alignment", "weights_alignment"),
     "variants.supervised": ("Shift", "Warp", "supervised_lle", "supervised_neighbors"),
     "weights": (

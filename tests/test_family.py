@@ -15,6 +15,7 @@ from jaxlle.metrics import subspace_angle
 
 DIM, K = 2, 8
 KEY = jax.random.key(0)
+KNOWN, PLACES = np.arange(0, 24, 3), np.random.default_rng(2).normal(size=(8, 5)).astype(np.float32)
 
 
 def labels_of(x):
@@ -48,6 +49,7 @@ MAPS = {
     "npe": lambda x, dim, **o: jaxlle.npe(x, dim, **o).transform(x),
     "onpp": lambda x, dim, **o: jaxlle.onpp(x, dim, **o).transform(x),
     "lltsa": lambda x, dim, **o: jaxlle.lltsa(x, dim, **o).transform(x),
+    "semisupervised": lambda x, dim, **o: jaxlle.semisupervised_lle(x, KNOWN, PLACES[:, :dim], **o).points,
 }
 FAMILY = {**EMBEDDINGS, **MAPS}
 DISCONNECTABLE = [name for name in EMBEDDINGS if name != "geodesic"]
@@ -100,15 +102,20 @@ def test_bad_requests_are_refused_by_every_member(points, name):
     for k in (0, 60):
         with pytest.raises(ValueError, match=r"k \(n_neighbors\) = |num_landmarks = "):
             FAMILY[name](points, 1, k=k)
-    with pytest.raises(ValueError, match=r"dim|output dimension"):
-        FAMILY[name](points, {"kernel": 60, "views": 9}.get(name, 5), k=20)
-    with pytest.raises(ValueError, match=r"dim|modes"):
-        FAMILY[name](points, 0, k=K)
+    if name != "semisupervised":  # whose places say how many columns they have, of whatever they are
+        check_dimensions(name, points)
     with pytest.raises(TypeError, match="must be dense"):
         FAMILY[name](scipy.sparse.csr_array(points), 1, k=K)
     if name not in ("hessian", "ltsa", "lltsa"):
         with pytest.raises(ValueError, match="reg = -1"):
             FAMILY[name](points, DIM, k=K, reg=-1.0)
+
+
+def check_dimensions(name, points):
+    with pytest.raises(ValueError, match=r"dim|output dimension"):
+        FAMILY[name](points, {"kernel": 60, "views": 9}.get(name, 5), k=20)
+    with pytest.raises(ValueError, match=r"dim|modes"):
+        FAMILY[name](points, 0, k=K)
 
 
 TOO_SMALL = {

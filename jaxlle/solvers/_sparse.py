@@ -66,6 +66,28 @@ def pseudo_inverse(alignment: Alignment) -> tuple[Any, _Inverse]:
     return matrix, _invert(matrix, alignment)
 
 
+def prescribed_inverse(
+    alignment: Alignment, free: Float[np.ndarray, " n"], trust: Float[np.ndarray, " n"]
+) -> tuple[Any, Callable[[np.ndarray], np.ndarray] | None]:
+    """Return B as a SciPy matrix in float64, and the inverse of M + diag(trust) on the free points, 0 on the others.
+
+    Some places are held or pulled, so that no null vector is left to project out; None where one is.
+    """
+    from scipy.sparse import diags_array
+
+    matrix, kept = _balanced(alignment), np.flatnonzero(free)
+    square = (matrix.T @ matrix + diags_array(trust)).tocsr()[kept][:, kept]
+    order = elimination_order(square, alignment)
+    factor = _factor(square, order, False) or _factor(square, order, True)
+
+    def apply(b: np.ndarray) -> np.ndarray:
+        out = np.zeros_like(b)
+        out[kept] = factor(b[kept], "N")  # pyright: ignore[reportOptionalCall]
+        return out
+
+    return matrix, None if factor is None else apply
+
+
 def _balanced(alignment: Alignment) -> Any:
     """Return B in float64, each row's rounding taken off its largest entry so that B 1 = 0 exactly."""
     blocks = np.array(alignment.blocks, np.float64)
