@@ -27,7 +27,7 @@ class MetricsLog:
         draft = self._path.with_suffix(self._path.suffix + ".part")
         draft.write_text("".join(json.dumps(line) + "\n" for line in kept))
         os.replace(draft, self._path)
-        self._events = _event_writer(self._path.parent)
+        self._events = _event_writer(self._path.parent, first_epoch)
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -135,9 +135,10 @@ def show(epoch: int, epochs: int, metrics: dict[str, Any]) -> None:
         print(f"\repoch {epoch + 1}/{epochs}  cost {metrics['cost']:.4g}", end=end, file=sys.stderr, flush=True)
 
 
-def _event_writer(directory: Path) -> Any:
+def _event_writer(directory: Path, first_epoch: int) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(directory))
+    # The name tells the second only: a run resumed within it would write over the events of the one before.
+    return SummaryWriter(str(directory), filename_suffix=f".{first_epoch}")
