@@ -23,6 +23,7 @@ from jax.scipy.linalg import solve_triangular
 from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, Float, Int
 
+from ._host import on_host
 from ._inputs import is_traced
 from .alignment import Alignment
 from .derivatives import ConjugateGradient, DenseInverse, LinearSolver, SparseInverse
@@ -174,15 +175,11 @@ def _sparse(system: Prescription) -> Solve:
     _, host = _host_inverse(system)
     fixed, held = (np.asarray(a, np.float64) for a in (system.free, system.trust + 1 - system.free))
 
-    def inverse(b: Any) -> np.ndarray:
-        b = np.asarray(b)
+    def inverse(b: np.ndarray) -> np.ndarray:
         inner = np.full(b.shape, np.nan) if host is None else host(fixed * b.astype(np.float64))
-        return (inner + (1 - fixed) * b / np.where(held > 0, held, 1)).astype(b.dtype)
+        return inner + (1 - fixed) * b / np.where(held > 0, held, 1)
 
-    def solve(b: Array) -> Array:
-        return jax.pure_callback(inverse, jax.ShapeDtypeStruct(b.shape, b.dtype), b, vmap_method="sequential")
-
-    return solve
+    return partial(on_host, inverse)
 
 
 def _host_inverse(system: Prescription) -> tuple[Any, Solve | None]:

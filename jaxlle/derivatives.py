@@ -26,6 +26,7 @@ from jax.scipy.linalg import solve_triangular
 from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, Float
 
+from ._host import on_host
 from ._inputs import is_traced
 from .alignment import Alignment
 from .solvers import DenseQR, SparseLU
@@ -86,12 +87,7 @@ class SparseInverse:
             )
         _, inverse = pseudo_inverse(alignment)
         sizes = np.asarray(vectors, np.float64), np.asarray(values, np.float64)
-        host = partial(_solve_on_host, inverse.apply, *sizes, self.max_iterations)
-
-        def solve(b: Array) -> Array:
-            return jax.pure_callback(host, jax.ShapeDtypeStruct(b.shape, b.dtype), b, vmap_method="sequential")
-
-        return solve
+        return partial(on_host, partial(_solve_on_host, inverse.apply, *sizes, self.max_iterations))
 
 
 @dataclass(frozen=True)
@@ -216,12 +212,14 @@ def _shifted_inverse(inverse: Solve, values: Array, x: Array) -> Array:
     return x - inverse(x) * values**2
 
 
-def _solve_on_host(apply: Any, vectors: np.ndarray, values: np.ndarray, max_iterations: int, b: Any) -> np.ndarray:
+def _solve_on_host(
+    apply: Any, vectors: np.ndarray, values: np.ndarray, max_iterations: int, b: np.ndarray
+) -> np.ndarray:
     """Solve X - K X L = K b by conjugate gradients in float64."""
     from scipy.sparse.linalg import LinearOperator
     from scipy.sparse.linalg import cg as host_cg
 
-    dtype, shape = b.dtype, vectors.shape
+    shape = vectors.shape
     basis = np.concatenate([np.full((shape[0], 1), shape[0] ** -0.5), vectors], axis=1)
 
     def off(x: np.ndarray) -> np.ndarray:
@@ -236,7 +234,7 @@ def _solve_on_host(apply: Any, vectors: np.ndarray, values: np.ndarray, max_iter
     linear = LinearOperator((size, size), matvec=operator, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     out, _ = host_cg(linear, start, rtol=1e-12, maxiter=max_iterations)
     good = np.linalg.norm(operator(out) - start) <= _accepted(np.float64) * np.linalg.norm(start)
-    return (out if good else np.full(size, np.nan)).reshape(shape).astype(dtype)
+    return (out if good else np.full(size, np.nan)).reshape(shape)
 
 
 def _verified(operator: Solve, target: Array, found: Array) -> Array:

@@ -10,6 +10,7 @@ from conftest import swiss_roll
 
 import jaxlle
 from jaxlle import Alignment, losses
+from jaxlle._host import on_host
 from jaxlle.derivatives import ConjugateGradient, DenseInverse, SparseInverse, matching, subspace
 from jaxlle.metrics import procrustes
 from jaxlle.solvers import DenseQR, SparseLU
@@ -188,3 +189,23 @@ def test_a_graph_in_two_parts_has_a_derivative_where_the_cut_has_a_gap(x64):
     along = np.random.default_rng(2).normal(size=b.blocks.shape)
     along = jnp.asarray(along - along.mean(axis=2, keepdims=True))
     np.testing.assert_allclose(jnp.sum(jax.grad(f)(b.blocks) * along), slope(f, b.blocks, along), rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_host_sees_all_digits_even_from_a_thread_of_jax_s_own(dtype, x64):
+    slow = jnp.full((800, 800), 1 / 800, dtype)
+    pending = (
+        (slow @ slow @ slow)[:3, 0] * 800 / 3
+    )  # not there yet when the call is made: JAX calls back from another thread
+    seen = []
+
+    def double(x):
+        seen.append(x.dtype)
+        return 2.0 * x.astype(np.float64)
+
+    doubled = jax.jit(lambda x: on_host(double, x))(pending)
+    assert doubled.dtype == dtype
+    assert seen == [jnp.dtype(dtype)]
+    np.testing.assert_array_equal(doubled, 2 * np.asarray(pending))
+    rows = jnp.stack([pending, -pending])
+    np.testing.assert_array_equal(jax.vmap(lambda x: on_host(double, x))(rows), 2 * np.asarray(rows))
