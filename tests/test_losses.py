@@ -194,6 +194,10 @@ def test_white_outputs_pass_every_guard():
     for guard in (losses.variance_hinge, losses.covariance_penalty, losses.log_det_penalty):
         assert abs(guard(white)) < 1e-5
     np.testing.assert_allclose(losses.participation_ratio(white), 4, rtol=1e-5)
+    lines = np.random.default_rng(3).normal(size=(200, 6, 1)) * np.random.default_rng(4).normal(size=(200, 1, 3))
+    ratios = jax.vmap(losses.participation_ratio)(jnp.asarray(lines, jnp.float32))
+    assert ratios.min() >= 1  # where rounding alone would say less
+    np.testing.assert_allclose(ratios, 1, rtol=1e-5)
 
 
 def test_devices_agree_with_one_that_holds_everything(batch):

@@ -165,7 +165,8 @@ def participation_ratio(
     c = covariance(y, where, axis_name)
     trace = jnp.trace(c)
     c = c / jnp.where(trace > 0, trace, 1)
-    return jnp.where(trace > 0, 1 / jnp.where(trace > 0, jnp.sum(c**2), 1), 0)
+    ratio = 1 / jnp.where(trace > 0, jnp.sum(c**2), 1)
+    return jnp.where(trace > 0, jnp.clip(ratio, 1, y.shape[1]), 0)  # rounding alone leads outside
 
 
 def covariance(
