@@ -103,6 +103,29 @@ def test_nested_dissection_gives_the_same_answer_with_smaller_factors(x64, monke
     assert dissected.L.nnz < 0.9 * splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", **options).L.nnz
 
 
+def test_digits_that_elimination_lost_are_refined_back_without_factoring_again(x64, monkeypatch):
+    from jaxlle.solvers import _sparse
+
+    x = np.random.default_rng(0).random((300, 3))
+    exact, factor, factored = jaxlle.lle(x, 2, k=8, solver=SparseLU()), _sparse._factor, []
+
+    def rough(matrix, order, robust):
+        solve, noise = factor(matrix, order, robust), 1e-7 * np.cos(np.arange(matrix.shape[0]))[:, None]
+        factored.append(robust)
+
+        def lossy(b, trans):
+            y = solve(b, trans)
+            return y * (1 + (noise if y.ndim == 2 else noise[:, 0]))
+
+        return lossy
+
+    monkeypatch.setattr(_sparse, "_factor", rough)
+    refined = jaxlle.lle(x, 2, k=8, solver=SparseLU())
+    assert factored == [False]
+    np.testing.assert_allclose(refined.singular_values, exact.singular_values, rtol=1e-8)
+    assert subspace_angle(refined.points, exact.points) < 1e-7
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("dim", [1, 2, 5, 9])
 def test_columns_are_orthonormal_centred_ordered_and_have_their_sign(cloud, solver, dim):

@@ -109,8 +109,9 @@ def _invert(matrix: Any, alignment: Alignment) -> _Inverse:
     order = elimination_order(square, alignment)
     for robust in (False, True):
         inverse = invert(matrix, square, order, ground, kept, robust)
-        if inverse is not None and _is_good(matrix, inverse):
-            return inverse
+        for good in () if inverse is None else (inverse, _refined(matrix, inverse)):
+            if _is_good(matrix, good):
+                return good
     raise np.linalg.LinAlgError(
         "The sparse LU of this alignment is too inaccurate to use, even with pivoting: the weights are extreme. Raise reg, "
         "or use solver=jaxlle.solvers.DenseQR()."
@@ -200,6 +201,16 @@ def _factor(matrix: Any, order: Order, robust: bool) -> Solve | None:
         return out
 
     return solve
+
+
+def _refined(matrix: Any, inverse: _Inverse) -> _Inverse:
+    """Add a step of iterative refinement: of a few digits lost without pivoting it leaves none, for twice the solves."""
+
+    def apply(b: np.ndarray) -> np.ndarray:
+        y = inverse.apply(b)
+        return y + inverse.apply(b - matrix.T @ (matrix @ y))
+
+    return _Inverse(apply, inverse.null)
 
 
 def _is_good(matrix: Any, inverse: _Inverse) -> bool:
