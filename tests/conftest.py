@@ -11,6 +11,16 @@ if "JAXLLE_TEST_OPTIMIZED" not in os.environ:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 
 
+def pytest_configure(config):
+    """Keep compiled programs, for the files and the processes that run the same ones and for the next run: many repeat.
+
+    They lie in .pytest_cache; ``pytest --cache-clear`` removes them.
+    """
+    jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled_programs():
     """Free a file's programs after it: each holds memory mappings, and at 65,530 of them Linux lets a process have no more."""
