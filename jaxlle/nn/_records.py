@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from flax import nnx
 
@@ -27,7 +28,7 @@ class MetricsLog:
         draft = self._path.with_suffix(self._path.suffix + ".part")
         draft.write_text("".join(json.dumps(line) + "\n" for line in kept))
         os.replace(draft, self._path)
-        self._events = _event_writer(self._path.parent, first_epoch)
+        self._events = _event_writer(self._path.parent)
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -135,10 +136,10 @@ def show(epoch: int, epochs: int, metrics: dict[str, Any]) -> None:
         print(f"\repoch {epoch + 1}/{epochs}  cost {metrics['cost']:.4g}", end=end, file=sys.stderr, flush=True)
 
 
-def _event_writer(directory: Path, first_epoch: int) -> Any:
+def _event_writer(directory: Path) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
         return None
-    # The name tells the second only: a run resumed within it would write over the events of the one before.
-    return SummaryWriter(str(directory), filename_suffix=f".{first_epoch}")
+    # The name tells the second only: another run begun within it would write over the events of the one before.
+    return SummaryWriter(str(directory), filename_suffix=f".{uuid4().hex[:8]}")
