@@ -221,13 +221,12 @@ def _in_a_process(case: Case, limit: float) -> dict[str, Any]:
         return {**row, "stopped": f"beyond {limit:.0f} s"}
     if done.returncode:
         return {**row, "stopped": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}
-    row |= json.loads(done.stdout.splitlines()[-1])
-    return row if case.system == "jaxlle" else {**row, **_angle(case)}
+    return row | json.loads(done.stdout.splitlines()[-1])
 
 
 def _angle(case: Case) -> dict[str, float]:
     ours, theirs = _kept(case._replace(system="jaxlle")), _kept(case)
-    if not (ours.exists() and theirs.exists()):
+    if case.system == "jaxlle" or not (ours.exists() and theirs.exists()):
         return {}
     a, b = (np.linalg.qr(np.load(path).astype(np.float64))[0] for path in (ours, theirs))
     return {"cosine": float(np.linalg.svd(a.T @ b, compute_uv=False).min())}
@@ -361,7 +360,7 @@ if __name__ == "__main__":
     if chosen.case:
         own = Case(chosen.case[0], int(chosen.case[1]), chosen.case[2])
         os.environ["SCALING_KEEP"] = str(_kept(own))
-        print(json.dumps(measure(own)))
+        print(json.dumps(measure(own) | _angle(own)))
     else:
         some = {data: tuple(n for n in counts if n <= 5_000) for data, counts in SIZES.items()}
         for name, value in main(some if chosen.small else None, chosen.limit, chosen.out).items():

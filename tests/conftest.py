@@ -16,6 +16,8 @@ def pytest_configure(config):
 
     They lie in .pytest_cache; ``pytest --cache-clear`` removes them.
     """
+    if not config.pluginmanager.hasplugin("cacheprovider"):
+        return
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -194,9 +194,8 @@ def test_a_graph_in_two_parts_has_a_derivative_where_the_cut_has_a_gap(x64):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_host_sees_all_digits_even_from_a_thread_of_jax_s_own(dtype, x64):
     slow = jnp.full((800, 800), 1 / 800, dtype)
-    pending = (
-        (slow @ slow @ slow)[:3, 0] * 800 / 3
-    )  # not there yet when the call is made: JAX calls back from another thread
+    # Not there yet when the call is made, so that JAX calls back from another thread.
+    pending = (slow @ slow @ slow)[:3, 0] * 800 / 3
     seen = []
 
     def double(x):
