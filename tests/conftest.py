@@ -2,6 +2,8 @@
 
 import os
 
+# jaxtyping imports this at its first check of a tree, and options of JAX's come with it: what was traced before is traced again.
+import equinox.internal  # noqa: F401
 import jax
 import numpy as np
 import pytest
@@ -39,6 +41,11 @@ def x64():
 @pytest.fixture
 def cloud():
     return np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
+
+
+def compiled_as_users_do():
+    """Return the environment of a process that compiles with optimisation."""
+    return {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
 
 
 def swiss_roll(n, seed=0):

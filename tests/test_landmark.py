@@ -1,6 +1,5 @@
 """The landmark solver and the embeddings that landmarks carry: against dense solvers, dense algebra and limits."""
 
-import os
 import subprocess
 import sys
 
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import compiled_as_users_do
 from sklearn.datasets import load_digits
 
 import jaxlle
@@ -53,7 +53,6 @@ def test_without_points_it_makes_smooth_coordinates_of_its_own(digits, exact):
 
 
 SHEET = """
-import jax.numpy as jnp
 import numpy as np
 from sklearn.datasets import make_swiss_roll
 import jaxlle
@@ -70,9 +69,10 @@ print(bool(out.converged), float(jaxlle.metrics.subspace_angle(out.points, exact
 @pytest.mark.slow
 def test_a_two_dimensional_sheet_in_float32_is_not_called_solved_too_early():
     # In a process of its own, compiled as users do: without optimisation its thousands of products take five times as long.
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     command = [sys.executable, "-W", "error", "-c", SHEET]
-    told = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout.split()
+    told = subprocess.run(
+        command, capture_output=True, text=True, env=compiled_as_users_do(), check=True
+    ).stdout.split()
     assert told[0] == "True"
     assert float(told[1]) < np.deg2rad(0.1)
 

@@ -7,13 +7,13 @@ from one run to the next.
 import base64
 import io
 import json
-import os
 import re
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from conftest import compiled_as_users_do
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -27,7 +27,6 @@ def execute(path):
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
             notebook,
@@ -37,7 +36,7 @@ def execute(path):
             startup_timeout=300,
             resources={"metadata": {"path": folder}},
         )
-        client.execute(env={**environment, "JAX_PLATFORMS": "cpu"})
+        client.execute(env={**compiled_as_users_do(), "JAX_PLATFORMS": "cpu"})
     return notebook
 
 
