@@ -20,6 +20,7 @@ from . import _inputs
 from ._blocks import CACHE_BYTES, map_blocks, map_rows
 from ._linear import solve_positive
 from ._search import BLOCK_BYTES
+from .distances import power_of_two
 from .neighbors import Neighbors
 from .regularizers import no_ridge, trace_ridge
 
@@ -278,9 +279,11 @@ def solve_points(
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "q k"]:
     """Solve for the weights of standardised points; the traceable body of `barycentric_weights`."""
+    # Queries may be far away. What is not finite is trouble of its own row alone.
+    reach = 2 + lax.stop_gradient(jnp.max(jnp.where(jnp.isfinite(source), jnp.abs(source), 0)))
 
     def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
-        return local_gram(points, source[i], ids)
+        return local_gram(points, source[i], ids, reach)
 
     row = 2 * points.shape[1] * points.dtype.itemsize
     return solve_grams(gram, neighbors, reg, unit, regularizer, row, block_bytes)
@@ -318,13 +321,23 @@ def _solve_regression(points: Array, neighbors: Neighbors, reg: Any, block_bytes
     return solve_grams(gram, neighbors, reg, 1.0, trace_ridge, row, block_bytes)
 
 
-def local_gram(points: Array, here: Array, ids: Array) -> tuple[Array, Array, Array]:
-    """Return the local Gram matrix in units of the neighbourhood's own extent, which no scale can underflow."""
-    spokes = points[ids] - here
-    extent = lax.stop_gradient(jnp.max(jnp.abs(spokes)))
-    extent = jnp.where(extent > 0, extent, 1)
-    spokes = spokes / extent
-    return _product(spokes, spokes.T), jnp.ones(ids.shape, points.dtype), extent
+def local_gram(
+    points: Float[Array, "n d"], here: Float[Array, " d"], ids: Array, reach: Real[ArrayLike, ""] = 4.0
+) -> tuple[Array, Array, Array]:
+    """Return the local Gram matrix in units of its largest diagonal entry, which no scale can underflow.
+
+    `reach` is what no entry of a point minus `here` exceeds: 4 where both are standardised. Only neighbourhoods 1e30 times
+    smaller (float32) would vanish. One factor for all spokes costs nothing, where the extent of each would be two more
+    passes over them, a quarter of the stage.
+    """
+    limits = jnp.finfo(points.dtype)
+    room = (limits.maxexp - 10 - points.shape[1].bit_length()) // 2  # d squares of this many bits do not overflow
+    scale = 2.0**room / power_of_two(jnp.asarray(reach, points.dtype))
+    spokes = (points[ids] - here) * scale
+    gram = _product(spokes, spokes.T)
+    size = lax.stop_gradient(jnp.max(jnp.diagonal(gram)))
+    size = jnp.where(size > 0, size, 1)
+    return gram / size, jnp.ones(ids.shape, points.dtype), jnp.sqrt(size) / scale
 
 
 def _product(a: Array, b: Array) -> Array:
