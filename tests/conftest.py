@@ -44,8 +44,20 @@ def cloud():
 
 
 def compiled_as_users_do():
-    """Return the environment of a process that compiles with optimisation."""
-    return {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    """Return the environment of a process that compiles with optimisation, and keeps the programs where tests keep theirs."""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    kept = jax.config.jax_compilation_cache_dir
+    return {**environment, **(keeping_programs(kept) if kept else {})}
+
+
+def keeping_programs(folder):
+    """Return the variables by which JAX in another process keeps every compiled program in a folder."""
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "PYTHONWARNINGS": "ignore:Error reading persistent compilation cache entry",  # another is just writing it
+    }
 
 
 def swiss_roll(n, seed=0):

@@ -95,6 +95,7 @@ def test_the_list_shows_what_was_last_measured(checkout, capsys):
     assert "toy: Doe (1999)" in out
     assert "jax " in out
     assert "published 9 [S]" in out
+    assert "1 full runs, 0 minutes together." in out
 
 
 def test_the_readme_s_table_is_written_from_the_results_and_checked(checkout, capsys):

@@ -1,6 +1,7 @@
 """Training runs killed at random moments: each resumes from its last complete checkpoint, and ends as one left alone."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import keeping_programs
 
 EPOCHS, KILLS = 240, 20
 
@@ -31,7 +33,9 @@ save_model(folder / "model.npz", model)
 
 
 def started(folder):
-    return subprocess.Popen([sys.executable, "-W", "ignore", "-c", RUN, folder], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-W", "ignore", "-c", RUN, folder]
+    kept = keeping_programs(folder / "compiled")  # or most of the time would be compiling the same again
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **kept})
 
 
 def checkpoints(folder):

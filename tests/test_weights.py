@@ -92,6 +92,21 @@ def test_a_tight_cluster_far_from_the_rest_keeps_its_weights():
     np.testing.assert_allclose(both[60:], base, atol=5e-3)
 
 
+def test_tiny_neighborhoods_and_far_queries_keep_their_weights():
+    x = points()
+    neighbors = jaxlle.knn(x, 4)
+    base = jaxlle.barycentric_weights(x, neighbors)
+    wide = np.concatenate([1e-28 * x, np.ones((1, 5)), -np.ones((1, 5))]).astype(np.float32)
+    tiny = jaxlle.barycentric_weights(wide, neighbors, query=wide[:60])
+    np.testing.assert_allclose(tiny, base, atol=1e-4)
+    query = np.concatenate([x, 1e15 * x[:1], np.full((1, 5), np.nan)]).astype(np.float32)
+    ids = jnp.concatenate([neighbors.indices, neighbors.indices[:2]])
+    out = jax.jit(lambda q: jaxlle.barycentric_weights(x, Neighbors(ids, None), query=q))(query)
+    np.testing.assert_allclose(out[:60], base, atol=1e-4)
+    np.testing.assert_allclose(out[60], 0.25, atol=1e-3)  # nothing but the ridge tells the neighbours apart from so far
+    assert np.isnan(out[61]).all()
+
+
 def test_masked_neighbors_take_no_part():
     x = points()
     wide, narrow = jaxlle.knn(x, 8), jaxlle.knn(x, 5)

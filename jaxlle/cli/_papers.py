@@ -31,16 +31,18 @@ def add(commands: Any) -> None:
 
 def show(options: argparse.Namespace) -> int:
     """List the papers of the checkout with the results of their last full run, beside the published ones."""
-    folder = _shelf.find_papers()
+    folder, took = _shelf.find_papers(), []
     for name in _shelf.names(folder):
         paper, last = _shelf.read(folder, name), _shelf.record(folder, name)
         print(f"{name}: {paper.citation}")
         if last is None:
             print("    not run in full yet")
             continue
+        took.append(last["seconds"])
         print(f"    {last['date']}, {_shelf.number(last['seconds'])} s, {last['machine']}")
         _print_rows(paper, last["results"], paper.headline)
-    print("\njaxlle papers run NAME [--full] [--out FOLDER] runs one.")
+    print(f"\n{len(took)} full runs, {sum(took) / 60:.0f} minutes together.")
+    print("jaxlle papers run NAME [--full] [--out FOLDER] runs one.")
     return 0
 
 
