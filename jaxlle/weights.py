@@ -333,11 +333,27 @@ def local_gram(
     limits = jnp.finfo(points.dtype)
     room = (limits.maxexp - 10 - points.shape[1].bit_length()) // 2  # d squares of this many bits do not overflow
     scale = 2.0**room / power_of_two(jnp.asarray(reach, points.dtype))
-    spokes = (points[ids] - here) * scale
-    gram = _product(spokes, spokes.T)
-    size = lax.stop_gradient(jnp.max(jnp.diagonal(gram)))
-    size = jnp.where(size > 0, size, 1)
-    return gram / size, jnp.ones(ids.shape, points.dtype), jnp.sqrt(size) / scale
+    gram, extent = _unit_gram(points[ids] - here, scale)
+    return gram, jnp.ones(ids.shape, points.dtype), extent
+
+
+@jax.custom_jvp
+def _unit_gram(spokes: Float[Array, "k d"], scale: Float[Array, ""]) -> tuple[Float[Array, "k k"], Float[Array, ""]]:
+    """Return spokes spokes^T over its largest diagonal entry, and the root of that entry, which counts as a constant."""
+    scaled = spokes * scale
+    gram = _product(scaled, scaled.T)
+    size = jnp.max(jnp.diagonal(gram))
+    some = size > 0
+    return gram / jnp.where(some, size, 1), jnp.where(some, jnp.sqrt(size) / scale, 1)
+
+
+@_unit_gram.defjvp
+def _unit_gram_tangent(primals: tuple, tangents: tuple) -> tuple:
+    # In units of the extent from the start: taken back through the scale, a cotangent would pass scale^-2, and vanish there.
+    gram, extent = _unit_gram(*primals)
+    unit = lax.stop_gradient(extent)
+    half = _product(tangents[0] / unit, (primals[0] / unit).T)
+    return (gram, extent), (half + half.T, jnp.zeros_like(extent))
 
 
 def _product(a: Array, b: Array) -> Array:

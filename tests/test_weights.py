@@ -107,6 +107,23 @@ def test_tiny_neighborhoods_and_far_queries_keep_their_weights():
     assert np.isnan(out[61]).all()
 
 
+@pytest.mark.parametrize("size", [1e-20, 1.0, 1e20])
+def test_small_cotangents_do_not_vanish_on_their_way_back(size):
+    x, coefficients = points().astype(np.float32), np.random.default_rng(1).normal(size=(60, 4))
+    neighbors = jaxlle.knn(x, 4)
+
+    def gradient(x, factor, scale):
+        def loss(x):
+            return factor * (jaxlle.barycentric_weights(scale * x, neighbors, reg=0.1) * coefficients.astype(x.dtype)).sum()
+
+        return jax.grad(loss)(x)
+
+    with jax.enable_x64(True):
+        expected = np.asarray(gradient(jnp.asarray(x, jnp.float64), 1.0, 1.0))
+    out = np.asarray(gradient(jnp.asarray(x), np.float32(1e-12), np.float32(size)))
+    np.testing.assert_allclose(1e12 * out, expected, atol=1e-4 * np.abs(expected).max())
+
+
 def test_masked_neighbors_take_no_part():
     x = points()
     wide, narrow = jaxlle.knn(x, 8), jaxlle.knn(x, 5)
