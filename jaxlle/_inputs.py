@@ -4,6 +4,7 @@ Inside jit nothing can be raised, so the same functions pass tracers through wit
 trouble is then data in the result.
 """
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -175,9 +176,8 @@ def standardize(x: Any) -> Standardized:
 def apply_standard(x: Any, like: Standardized) -> Float[Array, "q d"]:
     """Shift and scale other points, such as queries, as `like` was; a row of both has the same bits in both."""
     if isinstance(x, np.ndarray) and not is_traced(like):
-        return jnp.asarray(
-            _shift_host(x, np.asarray(like.center, np.float64), float(like.unit), np.dtype(like.points.dtype))
-        )
+        center, unit = np.asarray(like.center, np.float64), float(like.unit)
+        return jax.device_put(_shift_host(x, center, unit, np.dtype(like.points.dtype)))
     return ((jnp.asarray(x) - like.center) / like.unit).astype(like.points.dtype)
 
 
@@ -204,7 +204,7 @@ def _standardize_host(x: np.ndarray) -> Standardized:
     # With all rows equal, x - center is the centre's own rounding, not a spread: dividing by inf makes it 0.
     unit = _power_of_two(extent) if bool((high > low).any()) else np.inf
     points = _shift_host(x, center, unit, dtype)
-    return Standardized(jnp.asarray(points), center, unit if np.isfinite(unit) else 1.0)
+    return Standardized(jax.device_put(points), center, unit if np.isfinite(unit) else 1.0)
 
 
 def _on_grid(center: Any, extent: float) -> Any:
@@ -217,16 +217,24 @@ def _on_grid(center: Any, extent: float) -> Any:
 
 
 def _shift_host(x: np.ndarray, center: np.ndarray, unit: float, dtype: np.dtype) -> np.ndarray:
+    out = _aligned(x.shape, dtype)
     with np.errstate(over="ignore"):
         near = center.astype(dtype)
     if x.dtype == dtype and np.isfinite(1 / unit) and (near == center).all():
         # The centre has few bits, so that as a rule nothing is lost by subtracting in x's own dtype.
-        out = np.subtract(x, near)
+        np.subtract(x, near, out=out)
         return np.multiply(out, dtype.type(1 / unit), out=out)
-    out = np.empty(x.shape, dtype)
     for place, rows in _row_blocks(x):
         out[place] = (rows - center) / unit
     return out
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an empty array where XLA can use it in place: `jax.device_put` on a CPU copies what is not aligned."""
+    size = math.prod(shape) * dtype.itemsize
+    room = np.empty(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].view(dtype).reshape(shape)
 
 
 def _row_blocks(x: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -243,15 +251,21 @@ def _power_of_two(m: float) -> float:
 
 @jax.jit
 def _standardize_device(x: Float[Array, "n d"]) -> Standardized:
-    fixed = jax.lax.stop_gradient(x)
-    coarse = _unit_of(jnp.max(jnp.abs(fixed)))
+    # The extremes of the columns say how far any point is from a centre, without another pass over the points.
+    fixed = lax.stop_gradient(x)
+    low, high = jnp.min(fixed, axis=0), jnp.max(fixed, axis=0)
+    coarse = _unit_of(jnp.maximum(jnp.max(jnp.abs(low)), jnp.max(jnp.abs(high))))
     center = jnp.mean(fixed / coarse, axis=0)
-    grid = _unit_of(jnp.max(jnp.abs(fixed / coarse - center))) / 8
+
+    def reach(center: Array) -> Array:
+        return jnp.max(jnp.maximum(high / coarse - center, center - low / coarse))
+
+    grid = _unit_of(reach(center)) / 8
     center = jnp.round(center / grid) * grid  # see _on_grid
-    fine = _unit_of(jnp.max(jnp.abs(fixed / coarse - center)))
-    points = (x / coarse - center) / fine
-    equal = jnp.all(fixed == fixed[:1])  # as on the host: what is left then is rounding
-    return Standardized(jnp.where(equal, 0 * points, points), center * coarse, jnp.where(equal, 1, fine * coarse))
+    fine = _unit_of(reach(center))
+    equal = jnp.all(low == high)  # as on the host: what is left then is rounding
+    points = (x / coarse - center) / jnp.where(equal, jnp.inf, fine)
+    return Standardized(points, center * coarse, jnp.where(equal, 1, fine * coarse))
 
 
 def _unit_of(m: Float[Array, ""]) -> Float[Array, ""]:

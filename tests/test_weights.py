@@ -114,7 +114,10 @@ def test_small_cotangents_do_not_vanish_on_their_way_back(size):
 
     def gradient(x, factor, scale):
         def loss(x):
-            return factor * (jaxlle.barycentric_weights(scale * x, neighbors, reg=0.1) * coefficients.astype(x.dtype)).sum()
+            return (
+                factor
+                * (jaxlle.barycentric_weights(scale * x, neighbors, reg=0.1) * coefficients.astype(x.dtype)).sum()
+            )
 
         return jax.grad(loss)(x)
 
