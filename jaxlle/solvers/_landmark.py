@@ -1,6 +1,5 @@
 """The iterative solver: LOBPCG on B^T B, preconditioned by landmarks between two Chebyshev smoothings, all of it jitted."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,19 +11,14 @@ from jaxtyping import Array, Float, Int
 
 from .._inputs import check_count, memory_advice, standardize
 from ..alignment import Alignment, prepare_rows
-from ._coarse import Choice, Coarse, coarse_space, random_landmarks
+from ._coarse import Choice, coarse_space, random_landmarks
 from ._rows import Operator, Rows, product
+from ._smoothing import smoother, top_eigenvalue
 from ._spectrum import NO_HINTS, TYPICAL_ROUNDING, Hints, Spectrum
 
-Smoother = Callable[[Float[Array, "n c"]], Float[Array, "n c"]]
-
-_MOST_RATIO = 1500.0
 _LANES = 8  # products with eight columns cost no more than with five
-_PROBES = _LANES
 _FIRST_RATE, _FORGETTING = 0.9, 0.8  # at which steps shrink before two have been seen; how fast slow ones are forgotten
 _SETTLED = 0.01  # values that fall by less in a step have settled
-_EDGE_STEPS = 6  # of the power iterations that find the ends of the spectrum's rough part
-_EDGE_MARGIN = 3  # by which so few steps may stay above the lower end
 
 
 @dataclass(frozen=True)
@@ -108,11 +102,11 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
     like = alignment.blocks[:, 0, 0]
     operator = Operator(prepare_rows(alignment, rows.here(len(like))[1]), rows)
     keys = jax.random.split(key, 4)
-    top = _top_eigenvalue(operator, rows.normal(keys[0], like, _PROBES))
+    top = top_eigenvalue(operator, rows.normal(keys[0], like, _LANES))
     coarse = coarse_space(
         operator, hints.points, top, keys[1], options.landmarks, options.landmark_neighbors, options.choice
     )
-    smooth, short = _smoother(operator, coarse, top, rows.normal(keys[2], like, _PROBES), options)
+    smooth = smoother(operator, coarse, top, rows.normal(keys[2], like, _LANES), options.ratio, options.degree)
     size = min(-(-(count + options.oversample) // _LANES) * _LANES, rows.num_points - 1)
     rounding = jnp.finfo(like.dtype).eps * operator.norm_bound()
     wanted = max(1, count - 1)  # the last vector only tells the gap
@@ -127,7 +121,7 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
         step = step - product(state.basis, rows.inner(state.basis, step))
         space = rows.orthonormal(jnp.concatenate([state.basis, step, state.direction], axis=1))
         new = _rayleigh_ritz(operator, space, size, wanted, rounding, options)
-        return _progress(state, new, wanted, 4 * rounding, short)
+        return _progress(state, new, wanted, 4 * rounding, smooth.short)
 
     guess = coarse.bottom(keys[3], size) if hints.start is None else _started(keys[3], hints.start, size, rows)
     state = _rayleigh_ritz(operator, rows.orthonormal(guess), size, wanted, rounding, options)
@@ -190,59 +184,3 @@ def _started(key: Array, start: Float[Array, "n c"], size: int, rows: Rows) -> F
     """Return start vectors, filled up with random ones."""
     columns = min(start.shape[1], size)
     return rows.normal(key, start[:, 0], size).at[:, :columns].set(start[:, :columns])
-
-
-def _top_eigenvalue(operator: Operator, start: Float[Array, "n c"]) -> Float[Array, ""]:
-    """Return an upper bound, as a rule, of the largest eigenvalue of M: block power iteration and a margin."""
-    rows = operator.rows
-    basis = lax.fori_loop(0, 8, lambda _, v: rows.orthonormal(operator.gram(v)), start)
-    found = jnp.linalg.svd(rows.triangle(operator.matvec(basis)), compute_uv=False)[0] ** 2
-    return jnp.minimum(1.2 * found, operator.norm_bound() ** 2)
-
-
-def _smoother(
-    operator: Operator, coarse: Coarse, top: Array, probe: Float[Array, "n c"], options: Landmark
-) -> tuple[Smoother, Float[Array, ""]]:
-    """Return a Chebyshev approximation of M^-1 on what the landmarks miss, and the factor it may fall short by."""
-    missed = top / _missed_eigenvalue(operator, coarse, top, probe)
-    ratio = jnp.minimum(missed, _MOST_RATIO) if options.ratio is None else jnp.asarray(options.ratio, top.dtype)
-    degree = jnp.ceil(jnp.sqrt(ratio)) if options.degree is None else jnp.asarray(options.degree)
-    degree = jnp.maximum(degree, 2).astype(jnp.int32)
-    return partial(_chebyshev, operator, top / ratio, top, degree), jnp.maximum(missed / ratio, 1)
-
-
-def _missed_eigenvalue(operator: Operator, coarse: Coarse, top: Array, probe: Array) -> Float[Array, ""]:
-    """Estimate the smallest eigenvalue of M on what the landmarks cannot represent: the smoother's lower end."""
-    rows = operator.rows
-
-    def squares(v: Float[Array, "n c"]) -> Float[Array, " c"]:
-        return rows.total(jnp.sum(v**2, axis=0))
-
-    def rough(_: Array, v: Float[Array, "n c"]) -> Float[Array, "n c"]:
-        v = v - coarse.correct(operator.gram(v))
-        # One smoothing on a wide interval damps all but the smoothest of what is left.
-        v = v - _chebyshev(operator, top / 30, top, jnp.asarray(6), operator.gram(v))
-        return v / jnp.sqrt(squares(v))
-
-    v = lax.fori_loop(0, _EDGE_STEPS, rough, rows.centered(probe))
-    v = v - coarse.correct(operator.gram(v))
-    values = squares(operator.matvec(v)) / squares(v)
-    return jnp.clip(jnp.min(values) / _EDGE_MARGIN, top / 1e4, top / 4)
-
-
-def _chebyshev(
-    operator: Operator, low: Array, high: Array, degree: Array, r: Float[Array, "n c"]
-) -> Float[Array, "n c"]:
-    """Return p(M) r with 1 - t p(t) the Chebyshev polynomial that is smallest on [low, high] (Saad 2003, 12.3)."""
-    middle, half = (high + low) / 2, (high - low) / 2
-    sigma = middle / half
-
-    def step(_: Any, state: tuple) -> tuple:
-        z, rest, move, rho = state
-        rest = rest - operator.gram(move)
-        fresh = 1 / (2 * sigma - rho)
-        move = fresh * rho * move + 2 * fresh / half * rest
-        return z + move, rest, move, fresh
-
-    move = r / middle
-    return lax.fori_loop(1, degree, step, (move, r, move, 1 / sigma))[0]

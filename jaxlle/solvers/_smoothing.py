@@ -1,0 +1,91 @@
+"""Chebyshev smoothing: the rough part of a vector, solved for by products with M alone."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from ._coarse import Coarse
+from ._rows import Operator
+
+_MOST_RATIO = 1500.0
+_EDGE_STEPS = 6  # of the power iterations that find the ends of the spectrum's rough part
+_EDGE_MARGIN = 3  # by which so few steps may stay above the lower end
+
+
+class Smoother(NamedTuple):
+    """A Chebyshev approximation of M^-1 on the upper part of its spectrum.
+
+    Attributes:
+        operator: B.
+        top: the largest eigenvalue of M.
+        ratio: largest over smallest eigenvalue that is smoothed.
+        degree: of the polynomial.
+        short: the factor that it may fall short by on what the landmarks miss.
+    """
+
+    operator: Operator
+    top: Float[Array, ""]
+    ratio: Float[Array, ""]
+    degree: Int[Array, ""]
+    short: Float[Array, ""]
+
+    def __call__(self, r: Float[Array, "n c"]) -> Float[Array, "n c"]:
+        """Return nearly M^-1 r where r is rough."""
+        return _chebyshev(self.operator, self.top / self.ratio, self.top, self.degree, r)
+
+
+def smoother(
+    operator: Operator, coarse: Coarse, top: Array, probe: Float[Array, "n c"], ratio: float | None, degree: int | None
+) -> Smoother:
+    """Return the smoother of what the landmarks miss; ratio and degree are estimated where they are None."""
+    missed = top / _missed_eigenvalue(operator, coarse, top, probe)
+    used = jnp.minimum(missed, _MOST_RATIO) if ratio is None else jnp.asarray(ratio, top.dtype)
+    steps = jnp.ceil(jnp.sqrt(used)) if degree is None else jnp.asarray(degree)
+    return Smoother(operator, top, used, jnp.maximum(steps, 2).astype(jnp.int32), jnp.maximum(missed / used, 1))
+
+
+def top_eigenvalue(operator: Operator, start: Float[Array, "n c"]) -> Float[Array, ""]:
+    """Return an upper bound, as a rule, of the largest eigenvalue of M: block power iteration and a margin."""
+    rows = operator.rows
+    basis = lax.fori_loop(0, 8, lambda _, v: rows.orthonormal(operator.gram(v)), start)
+    found = jnp.linalg.svd(rows.triangle(operator.matvec(basis)), compute_uv=False)[0] ** 2
+    return jnp.minimum(1.2 * found, operator.norm_bound() ** 2)
+
+
+def _missed_eigenvalue(operator: Operator, coarse: Coarse, top: Array, probe: Array) -> Float[Array, ""]:
+    """Estimate the smallest eigenvalue of M on what the landmarks cannot represent: the smoother's lower end."""
+    rows = operator.rows
+
+    def squares(v: Float[Array, "n c"]) -> Float[Array, " c"]:
+        return rows.total(jnp.sum(v**2, axis=0))
+
+    def rough(_: Array, v: Float[Array, "n c"]) -> Float[Array, "n c"]:
+        v = v - coarse.correct(operator.gram(v))
+        # One smoothing on a wide interval damps all but the smoothest of what is left.
+        v = v - _chebyshev(operator, top / 30, top, jnp.asarray(6), operator.gram(v))
+        return v / jnp.sqrt(squares(v))
+
+    v = lax.fori_loop(0, _EDGE_STEPS, rough, rows.centered(probe))
+    v = v - coarse.correct(operator.gram(v))
+    values = squares(operator.matvec(v)) / squares(v)
+    return jnp.clip(jnp.min(values) / _EDGE_MARGIN, top / 1e4, top / 4)
+
+
+def _chebyshev(
+    operator: Operator, low: Array, high: Array, degree: Array, r: Float[Array, "n c"]
+) -> Float[Array, "n c"]:
+    """Return p(M) r with 1 - t p(t) the Chebyshev polynomial that is smallest on [low, high] (Saad 2003, 12.3)."""
+    middle, half = (high + low) / 2, (high - low) / 2
+    sigma = middle / half
+
+    def step(_: Any, state: tuple) -> tuple:
+        z, rest, move, rho = state
+        rest = rest - operator.gram(move)
+        fresh = 1 / (2 * sigma - rho)
+        move = fresh * rho * move + 2 * fresh / half * rest
+        return z + move, rest, move, fresh
+
+    move = r / middle
+    return lax.fori_loop(1, degree, step, (move, r, move, 1 / sigma))[0]
