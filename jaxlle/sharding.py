@@ -259,7 +259,9 @@ class ShardedLandmark:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
         if hints.points is not None:
             hints = hints._replace(points=_standard(hints.points, self.mesh).points)
-        with _inputs.memory_advice("every device holds 30 vectors of its share; try fewer landmarks, or more devices"):
+        with _inputs.memory_advice(
+            "every device holds some hundred vectors of its share; try fewer landmarks, or more devices"
+        ):
             return _solve(alignment, count, key, hints, self.options, self.mesh)
 
 

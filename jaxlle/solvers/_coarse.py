@@ -82,13 +82,17 @@ class Coarse(NamedTuple):
         return self.spread(product(self.inverse, self.gather(r)))
 
     def bottom(self, key: Array, columns: int) -> Float[Array, "n c"]:
-        """Return nearly the bottom of M in the coarse space, by inverse iteration: the Locally Linear Landmarks embedding."""
+        """Return nearly the bottom of M in the coarse space, by inverse iteration: the Locally Linear Landmarks embedding.
+
+        Of few landmarks, all columns that there are beside the constant.
+        """
 
         def step(_: Array, z: Float[Array, "l c"]) -> Float[Array, "l c"]:
             mass = self.gather(self.spread(z))
             return jnp.linalg.qr(product(self.inverse, mass - mass.mean(axis=0)))[0]
 
-        start = jax.random.normal(key, (self.inverse.shape[0], columns), self.inverse.dtype)
+        size = self.inverse.shape[0]
+        start = jax.random.normal(key, (size, min(columns, size - 1)), self.inverse.dtype)
         return self.spread(lax.fori_loop(0, _BOTTOM_STEPS, step, start))
 
 

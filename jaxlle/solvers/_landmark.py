@@ -1,4 +1,4 @@
-"""The iterative solver: LOBPCG on B^T B, preconditioned by landmarks between two Chebyshev smoothings, all of it jitted."""
+"""The iterative solver: LOBPCG on B^T B, preconditioned by landmarks, deflation and Chebyshev smoothing, all of it jitted."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +12,12 @@ from jaxtyping import Array, Float, Int
 from .._inputs import check_count, memory_advice, standardize
 from ..alignment import Alignment, prepare_rows
 from ._coarse import Choice, coarse_space, random_landmarks
+from ._deflation import deflation
 from ._rows import Operator, Rows, product
 from ._smoothing import smoother, top_eigenvalue
 from ._spectrum import NO_HINTS, TYPICAL_ROUNDING, Hints, Spectrum
 
+_DEFLATED = 4  # vectors solved for exactly in every step, for each one iterated
 _LANES = 8  # products with eight columns cost no more than with five
 _FIRST_RATE, _FORGETTING = 0.9, 0.8  # at which steps shrink before two have been seen; how fast slow ones are forgotten
 _SETTLED = 0.01  # values that fall by less in a step have settled
@@ -26,9 +28,10 @@ class Landmark:
     """Solve by LOBPCG (Knyazev 2001), preconditioned by a landmark coarse space; matrix-free, on any device.
 
     Every point is written by its nearest landmarks, so that a vector on the landmarks stands for a smooth vector on all
-    points. The coarse operator's bottom is the Locally Linear Landmarks embedding (Vladymyrov and Carreira-Perpinan 2013);
-    between two smoothings by Chebyshev polynomials its inverse preconditions an iteration whose limit is exact. Time grows
-    nearly linearly in n where the intrinsic dimension is high, as in images; where it is low `SparseLU` is faster. Works
+    points. The coarse operator's bottom is the Locally Linear Landmarks embedding (Vladymyrov and Carreira-Perpinan 2013),
+    which a Chebyshev polynomial then smooths: the space to deflate by. Between two smoothings the inverses on both
+    precondition an iteration whose limit is exact. Time grows nearly linearly in n where the intrinsic dimension is high,
+    as in images; where it is low and n is large, `SparseLU` is faster. Works
     on B and not on M = B^T B, so that float32 is enough wherever `Embedding.gap` says so. Runs under jit.
 
     Attributes:
@@ -58,7 +61,9 @@ class Landmark:
         _check(self, alignment.blocks.dtype, count)
         if hints.points is not None:
             hints = hints._replace(points=standardize(hints.points).points)
-        with memory_advice("the landmark solver holds 30 vectors of all points; try fewer landmarks, or SparseLU"):
+        with memory_advice(
+            "the landmark solver holds some hundred vectors of all points; try fewer landmarks, or SparseLU"
+        ):
             return _solve(alignment, count, key, hints, self)
 
 
@@ -108,13 +113,17 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
     )
     smooth = smoother(operator, coarse, top, rows.normal(keys[2], like, _LANES), options.ratio, options.degree)
     size = min(-(-(count + options.oversample) // _LANES) * _LANES, rows.num_points - 1)
+    num_deflated = min(_DEFLATED * size, rows.num_points - 1)
     rounding = jnp.finfo(like.dtype).eps * operator.norm_bound()
     wanted = max(1, count - 1)  # the last vector only tells the gap
+    smoothest = _filled(keys[3], coarse.bottom(keys[3], num_deflated), num_deflated, rows)
+    bottom = deflation(operator, smooth, smoothest)
 
     def precondition(r: Float[Array, "n c"]) -> Float[Array, "n c"]:
         z = smooth(r)
-        z = z + coarse.correct(r - operator.gram(z))
-        return z + smooth(r - operator.gram(z))
+        for solve in (bottom.correct, coarse.correct, bottom.correct, smooth):
+            z = z + solve(r - operator.gram(z))
+        return z
 
     def improve(state: _State) -> _State:
         step = rows.centered(precondition(state.residual))
@@ -123,8 +132,8 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
         new = _rayleigh_ritz(operator, space, size, wanted, rounding, options)
         return _progress(state, new, wanted, 4 * rounding, smooth.short)
 
-    guess = coarse.bottom(keys[3], size) if hints.start is None else _started(keys[3], hints.start, size, rows)
-    state = _rayleigh_ritz(operator, rows.orthonormal(guess), size, wanted, rounding, options)
+    start = bottom.vectors[:, :size] if hints.start is None else _filled(keys[3], hints.start, size, rows)
+    state = _rayleigh_ritz(operator, rows.orthonormal(start), size, wanted, rounding, options)
     state = lax.while_loop(lambda s: (s.error > s.limit) & (s.step < options.max_iterations), improve, state)
     num_components = 1 + jnp.sum(state.values <= 4 * rounding, dtype=jnp.int32)
     return Spectrum(state.values[:count], state.basis[:, :count], num_components, state.error <= state.limit)
@@ -180,7 +189,7 @@ def _progress(old: _State, new: _State, wanted: int, floor: Float[Array, ""], sh
     return new._replace(rate=rate, error=jnp.maximum(to_come, hidden), step=old.step + 1)
 
 
-def _started(key: Array, start: Float[Array, "n c"], size: int, rows: Rows) -> Float[Array, "n b"]:
-    """Return start vectors, filled up with random ones."""
+def _filled(key: Array, start: Float[Array, "n c"], size: int, rows: Rows) -> Float[Array, "n b"]:
+    """Return so many vectors, those given first, filled up with random ones."""
     columns = min(start.shape[1], size)
     return rows.normal(key, start[:, 0], size).at[:, :columns].set(start[:, :columns])

@@ -35,6 +35,11 @@ class Smoother(NamedTuple):
         """Return nearly M^-1 r where r is rough."""
         return _chebyshev(self.operator, self.top / self.ratio, self.top, self.degree, r)
 
+    def damped(self, y: Float[Array, "n c"], more: float) -> Float[Array, "n c"]:
+        """Return vectors with their rough part damped, by a degree higher by a factor, over half the interval."""
+        degree = jnp.ceil(more * self.degree).astype(jnp.int32)
+        return y - _chebyshev(self.operator, 2 * self.top / self.ratio, self.top, degree, self.operator.gram(y))
+
 
 def smoother(
     operator: Operator, coarse: Coarse, top: Array, probe: Float[Array, "n c"], ratio: float | None, degree: int | None
