@@ -46,6 +46,11 @@ def test_the_readme_s_table_is_that_of_the_recorded_results():
     assert _shelf.with_table(readme, PAPERS) == readme, "run jaxlle papers table"
 
 
+def test_all_full_runs_beside_the_study_of_scaling_took_less_than_two_hours_together():
+    last = [_shelf.record(PAPERS, name) for name in NAMES if name != "scaling"]
+    assert sum(saved["seconds"] for saved in last if saved is not None) < 2 * 3600
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if _shelf.record(PAPERS, name) is not None])
 def test_a_recorded_result_is_complete_of_the_full_size_and_has_its_headline_and_figure(name):
     saved = json.loads((PAPERS / "results" / f"{name}.json").read_text())
