@@ -14,8 +14,7 @@ Differs: every case runs in a process of its own, for its peak memory. Ours is f
 within a minute, whose medians are reported beside the first, all of points that lie on the device; the others compile nothing
 and are fitted once. A system that goes beyond the time limit is stopped, and
 not tried at larger n; tapkee runs where it is installed (pip install tapkee), and raises k by itself where its graph falls
-apart. Waiting for the others up to their limits is most of the half hour that the study takes, beside the two hours of all
-other papers together. Of the digits the landmark solver is timed at every size too, so that its growth is that of one solver.
+apart. Waiting for the others up to their limits is most of the half hour that the study takes. Of the digits the landmark solver is timed at every size too, so that its growth is that of one solver.
 
 Run: jaxlle papers run scaling --full, or python papers/scaling.py [--limit SECONDS] [--out FOLDER] [--small]
 """
