@@ -12,9 +12,10 @@ scikit-learn breaks at random. k = 12, two columns, float32 here (scikit-learn c
 
 Differs: every case runs in a process of its own, for its peak memory. Ours is fitted once, compiling, and then up to three times
 within a minute, whose medians are reported beside the first, all of points that lie on the device; the others compile nothing
-and are fitted once. A system that goes beyond the time limit is stopped, and
-not tried at larger n; tapkee runs where it is installed (pip install tapkee), and raises k by itself where its graph falls
-apart. Waiting for the others up to their limits is most of the half hour that the study takes. Of the digits the landmark solver is timed at every size too, so that its growth is that of one solver.
+and are fitted once. A system that goes beyond the time limit is stopped, and not tried at larger n; waiting for the others
+up to their limits is most of the half hour that the study takes. tapkee runs where it is installed (pip install tapkee), and
+raises k by itself where its graph falls apart. Of the digits the landmark solver is timed at every size too, so that its
+growth is that of one solver.
 
 Run: jaxlle papers run scaling --full, or python papers/scaling.py [--limit SECONDS] [--out FOLDER] [--small]
 """
