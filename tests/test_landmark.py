@@ -144,8 +144,14 @@ def test_fewer_points_than_landmarks_and_copies_do_no_harm(digits):
     assert subspace_angle(a.points, b.points) < np.deg2rad(0.1)
 
 
-def test_fewer_landmarks_than_vectors_iterated_take_more_steps_and_not_another_answer(digits, exact):
+def test_fewer_landmarks_than_vectors_iterated_give_the_same_answer(digits, exact):
     out = jaxlle.lle(digits, 2, k=10, solver=Landmark(landmarks=5))
+    assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
+
+
+def test_a_smoother_of_next_to_no_interval_is_finite_and_only_slow(digits, exact):
+    with pytest.warns(ConvergenceWarning, match="Landmark did not converge"):
+        out = jaxlle.lle(digits, 2, k=10, solver=Landmark(ratio=2.0, max_iterations=80))
     assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from ._rows import Operator, Rows, product
 from ._smoothing import Smoother
 
-_DAMPING = 1.5  # of the smoother's degree, over half its interval: what is rough shrinks thirtyfold
+_DAMPING = 1.5  # of the smoother's degree, over half its ratio: what is rough shrinks thirtyfold
 
 
 class Deflation(NamedTuple):
@@ -36,8 +36,7 @@ def deflation(operator: Operator, smooth: Smoother, start: Float[Array, "n c"]) 
     coarse space then lies far above that of M, and a correction by the landmarks moves the smoothest vectors hardly at all.
     (A second level of more landmarks, smoothed on its own, has kinks too, and took twice the steps on a Swiss roll.)
     """
-    rows = operator.rows
-    basis = rows.orthonormal(smooth.damped(start, _DAMPING))
-    _, values, right = jnp.linalg.svd(rows.triangle(operator.matvec(basis)))
+    basis = operator.rows.orthonormal(smooth.damped(start, _DAMPING))
+    _, values, mix = operator.ritz(basis)
     floor = jnp.finfo(start.dtype).eps * operator.norm_bound()
-    return Deflation(product(basis, right[::-1].T), 1 / jnp.maximum(values[::-1], floor) ** 2, rows)
+    return Deflation(product(basis, mix), 1 / jnp.maximum(values, floor) ** 2, operator.rows)

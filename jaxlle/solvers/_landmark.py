@@ -31,8 +31,8 @@ class Landmark:
     points. The coarse operator's bottom is the Locally Linear Landmarks embedding (Vladymyrov and Carreira-Perpinan 2013),
     which a Chebyshev polynomial then smooths: the space to deflate by. Between two smoothings the inverses on both
     precondition an iteration whose limit is exact. Time grows nearly linearly in n where the intrinsic dimension is high,
-    as in images; where it is low and n is large, `SparseLU` is faster. Works
-    on B and not on M = B^T B, so that float32 is enough wherever `Embedding.gap` says so. Runs under jit.
+    as in images; where it is low and n is large, `SparseLU` is faster. Works on B and not on M = B^T B, so that float32 is
+    enough wherever `Embedding.gap` says so. Runs under jit.
 
     Attributes:
         landmarks: how many. None: a twentieth of the points, between 200 and 1,000.
@@ -106,7 +106,7 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
     """Solve with the rows that are here, of the alignment, the points and the vectors alike."""
     like = alignment.blocks[:, 0, 0]
     operator = Operator(prepare_rows(alignment, rows.here(len(like))[1]), rows)
-    keys = jax.random.split(key, 4)
+    keys = jax.random.split(key, 5)
     top = top_eigenvalue(operator, rows.normal(keys[0], like, _LANES))
     coarse = coarse_space(
         operator, hints.points, top, keys[1], options.landmarks, options.landmark_neighbors, options.choice
@@ -116,7 +116,7 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
     num_deflated = min(_DEFLATED * size, rows.num_points - 1)
     rounding = jnp.finfo(like.dtype).eps * operator.norm_bound()
     wanted = max(1, count - 1)  # the last vector only tells the gap
-    smoothest = _filled(keys[3], coarse.bottom(keys[3], num_deflated), num_deflated, rows)
+    smoothest = _filled(keys[4], coarse.bottom(keys[3], num_deflated), num_deflated, rows)
     bottom = deflation(operator, smooth, smoothest)
 
     def precondition(r: Float[Array, "n c"]) -> Float[Array, "n c"]:
@@ -132,7 +132,7 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
         new = _rayleigh_ritz(operator, space, size, wanted, rounding, options)
         return _progress(state, new, wanted, 4 * rounding, smooth.short)
 
-    start = bottom.vectors[:, :size] if hints.start is None else _filled(keys[3], hints.start, size, rows)
+    start = bottom.vectors[:, :size] if hints.start is None else _filled(keys[4], hints.start, size, rows)
     state = _rayleigh_ritz(operator, rows.orthonormal(start), size, wanted, rounding, options)
     state = lax.while_loop(lambda s: (s.error > s.limit) & (s.step < options.max_iterations), improve, state)
     num_components = 1 + jnp.sum(state.values <= 4 * rounding, dtype=jnp.int32)
@@ -147,13 +147,9 @@ def _rayleigh_ritz(
     rounding: Float[Array, ""],
     options: Landmark,
 ) -> _State:
-    """Return the bottom of B within a space with orthonormal columns, the first of which are the old basis.
-
-    By the SVD of B itself on it: half the digits would be lost in its Gram matrix.
-    """
-    image = operator.matvec(space)
-    _, values, right = jnp.linalg.svd(operator.rows.triangle(image))
-    values, mix = values[::-1][:size], right[::-1].T[:, :size]
+    """Return the bottom of B within a space with orthonormal columns, the first of which are the old basis."""
+    image, values, mix = operator.ritz(space)
+    values, mix = values[:size], mix[:, :size]
     basis = product(space, mix)
     gap = values[min(wanted, size - 1)] - values[wanted - 1]
     angle = TYPICAL_ROUNDING * rounding / jnp.maximum(gap, jnp.finfo(values.dtype).tiny)
@@ -192,4 +188,6 @@ def _progress(old: _State, new: _State, wanted: int, floor: Float[Array, ""], sh
 def _filled(key: Array, start: Float[Array, "n c"], size: int, rows: Rows) -> Float[Array, "n b"]:
     """Return so many vectors, those given first, filled up with random ones."""
     columns = min(start.shape[1], size)
+    if columns == size:
+        return start[:, :size]
     return rows.normal(key, start[:, 0], size).at[:, :columns].set(start[:, :columns])

@@ -103,6 +103,15 @@ class Operator(NamedTuple):
         """Return B^T (B y)."""
         return self.rmatvec(self.matvec(y))
 
+    def ritz(self, space: Float[Array, "n s"]) -> tuple[Float[Array, "nr s"], Float[Array, " s"], Float[Array, "s s"]]:
+        """Return the image of a space with orthonormal columns, and B's singular values on it, ascending, with their vectors.
+
+        By the SVD of B itself: half the digits would be lost in its Gram matrix.
+        """
+        image = self.matvec(space)
+        _, values, right = jnp.linalg.svd(self.rows.triangle(image))
+        return image, values[::-1], right[::-1].T
+
     def norm_bound(self) -> Float[Array, ""]:
         """Return an upper bound of the largest singular value: see `Alignment.norm_bound`."""
         size = jnp.abs(self.prepared.alignment.blocks)

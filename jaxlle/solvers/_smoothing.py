@@ -36,9 +36,10 @@ class Smoother(NamedTuple):
         return _chebyshev(self.operator, self.top / self.ratio, self.top, self.degree, r)
 
     def damped(self, y: Float[Array, "n c"], more: float) -> Float[Array, "n c"]:
-        """Return vectors with their rough part damped, by a degree higher by a factor, over half the interval."""
+        """Return vectors with their rough part damped, by a degree higher by a factor, over half the ratio."""
         degree = jnp.ceil(more * self.degree).astype(jnp.int32)
-        return y - _chebyshev(self.operator, 2 * self.top / self.ratio, self.top, degree, self.operator.gram(y))
+        low = 2 * self.top / (1 + self.ratio)  # below the top, however small the ratio
+        return y - _chebyshev(self.operator, low, self.top, degree, self.operator.gram(y))
 
 
 def smoother(
