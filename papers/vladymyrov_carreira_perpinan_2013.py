@@ -67,9 +67,7 @@ def main(
             return jaxlle.nystrom_lle(points, 2, k=k, num_landmarks=count, key=jax.random.key(draw)).embedding
 
         def smoothed(draw: int, count: int = count) -> Any:
-            start = jaxlle.solvers.Landmark(
-                landmarks=count, max_iterations=0
-            )  # the iteration's start, and no step of it
+            start = jaxlle.solvers.Landmark(landmarks=count, max_iterations=0)  # of the iteration: no step
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", jaxlle.ConvergenceWarning)
                 return jaxlle.embed(alignment, 2, points=points, solver=start, key=jax.random.key(draw))
