@@ -132,7 +132,7 @@ def coarse_space(
     key_choice, key_points = jax.random.split(key)
     made = points is None
     near = smooth_coordinates(operator, top, key_points) if made else leading_directions(points, key_points, rows)
-    count = share_of(rows.num_points, 20) if count is None else count
+    count = share_of(rows.num_points, 30) if count is None else count
     whole = interpolate(near, count, k, choice, key_choice, alignment.blocks.dtype, rows)
     reduced = rows.total(_reduced(alignment, whole))
     # The constant is in the coarse space, where M is zero: lifted, it is out of the way of every centred vector.

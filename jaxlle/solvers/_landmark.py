@@ -35,7 +35,7 @@ class Landmark:
     enough wherever `Embedding.gap` says so. Runs under jit.
 
     Attributes:
-        landmarks: how many. None: a twentieth of the points, between 200 and 1,000.
+        landmarks: how many. None: a thirtieth of the points, between 200 and 1,000.
         choice: how they are chosen: `random_landmarks`, `farthest_landmarks`, `kmeans_landmarks` or your own.
         landmark_neighbors: landmarks that a point is written by.
         degree: of the smoothing polynomials. None: by the interval, the square root of its ratio.
