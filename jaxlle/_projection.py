@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 MIN_POINTS, MIN_FEATURES = 6144, 128  # below, choosing a projection costs what it saves; twice the least width
-_SAMPLE = 600  # rows that the basis is made from
+_SAMPLE = 2000  # rows that the basis is made from
+_OVERSAMPLE = 32  # directions searched beyond those kept
 _PROBES = 128  # rows whose bounds are counted
 _WIDTHS = (64, 128, 192)
 _SURE = (0.8, 0.9, 0.95, 0.98)  # shares of the probes whose neighbours a number of candidates may settle
@@ -91,12 +92,13 @@ def _basis(sample: Float[np.ndarray, "s d"], width: int) -> Float[np.ndarray, "d
 
     Halko, Martinsson and Tropp 2011, algorithm 4.4. Any orthonormal basis gives bounds that hold; a better one, tighter.
     """
-    test = np.random.default_rng(0).standard_normal((sample.shape[1], width), np.float32)
-    basis = np.linalg.qr(sample.T @ (sample @ test))[0].astype(np.float64)
-    inside = sample @ basis.astype(np.float32)
-    basis = basis @ np.linalg.eigh((inside.T @ inside).astype(np.float64))[1][:, ::-1]
+    test = np.random.default_rng(0).standard_normal((sample.shape[1], width + _OVERSAMPLE), np.float32)
+    basis = np.linalg.qr(sample.T @ (sample @ test))[0]
+    inside = sample @ basis
+    turn = np.linalg.eigh((inside.T @ inside).astype(np.float64))[1][:, ::-1]
+    kept = basis.astype(np.float64) @ turn[:, :width]
     # The bound needs |Q| <= 1, and rounding may have left it a little longer.
-    return basis / np.sqrt(1 + np.linalg.norm(basis.T @ basis - np.eye(width)))
+    return kept / np.sqrt(1 + np.linalg.norm(kept.T @ kept - np.eye(width)))
 
 
 def _spread(n: int, count: int) -> np.ndarray:
