@@ -106,6 +106,7 @@ def test_the_data_itself_and_similar_data_are_trusted_fully_and_never_more(d, sc
     assert float(metrics.continuity(np.float32(scale) * x, x, k=44)) == 1
 
 
+@pytest.mark.slow
 def test_sums_of_ranks_are_exact_at_three_thousand_points(x64):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3000, 2)).astype(np.float32)
