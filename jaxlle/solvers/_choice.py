@@ -19,7 +19,7 @@ _DENSE_MAX = 2_000  # points up to which a dense QR is the fastest that runs und
 _DEVICE_MAX = 8_192  # the same on an accelerator
 _HOST_MIN = 64  # below, a Krylov space has no room and the dense solve costs nothing
 # On two cores the LU of graphs of width w took 3e-11 (digits) to 1e-10 (cube of six dimensions) times w^3 seconds in METIS's
-# order and two to four times that in minimum degree's, the landmark solver 7e-5 (digits) to 7e-4 (cube) times n.
+# order and two to four times that in minimum degree's, the landmark solver 5e-5 (digits) to 5e-4 (cube) times n.
 _WIDTH, _WIDTH_WITHOUT_METIS = 172.0, 141.0
 
 
