@@ -1,7 +1,7 @@
-"""The figures of the core, side by side with scikit-learn in one run: `python tests/benchmarks/core.py [SECTION ...]`.
+"""Benchmarks of plain LLE, next to scikit-learn in the same run: `python tests/benchmarks/core.py [SECTION ...]`.
 
-Sections: precision, subspace, speed, batch, memory, start. Needs the extras `sklearn` and `data`. Times are medians of
-warm runs taken in turn; quote the ratios, for seconds drift on a shared machine.
+Sections: precision, subspace, speed, batch, memory, start. The extras `sklearn` and `data` are required. Times are medians of
+alternating runs after compilation. Quote the ratios, because seconds vary on a shared machine.
 """
 
 import os
@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,14 +46,14 @@ def small_data() -> dict[str, np.ndarray]:
 
 
 def precision() -> None:
-    """Print the angle between float32 and float64 embeddings, the expected one, and whether the gap flag fired."""
+    """Print the angle between float32 and float64 embeddings, the expected angle, and whether `GapWarning` was issued."""
     import jax
 
     import jaxlle
     from jaxlle.metrics import subspace_angle
 
-    print("\nfloat32 against float64 (degrees); expected = eps / (32 gap)")
-    print(f"{'data':18} {'reg':>6} {'solver':9} {'angle':>9} {'expected':>9} {'eps / gap':>9}  gap flag")
+    print("\nfloat32 compared with float64 (degrees); expected = eps / (32 gap)")
+    print(f"{'data':18} {'reg':>6} {'solver':9} {'angle':>9} {'expected':>9} {'eps / gap':>9}  warning")
     for name, x in small_data().items():
         for reg in (1e-3, 1e-6):
             with jax.enable_x64(True):
@@ -61,28 +62,29 @@ def precision() -> None:
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
                     out = jaxlle.lle(x.astype(np.float32), 2, k=K, reg=reg, solver=solver)
-                fired = any(issubclass(w.category, jaxlle.GapWarning) for w in caught)
+                warned = any(issubclass(w.category, jaxlle.warnings.GapWarning) for w in caught)
                 with jax.enable_x64(True):
                     angle = np.rad2deg(float(subspace_angle(np.asarray(out.points, np.float64), exact)))
                 expected = np.rad2deg(float(out.rounding_angle))
                 bound = min(90.0, np.rad2deg(np.finfo(np.float32).eps / float(out.gap)))
                 print(
-                    f"{name:18} {reg:6.0e} {out.solver:9} {angle:9.5f} {expected:9.5f} {bound:9.3f}  {'fires' if fired else '-'}"
+                    f"{name:18} {reg:6.0e} {out.solver:9} {angle:9.5f} {expected:9.5f} {bound:9.3f}  {'yes' if warned else '-'}"
                 )
 
 
 def subspace() -> None:
-    """Print the smallest cosine between our subspace and scikit-learn's, in float64, for each solver."""
+    """Print the smallest cosine between the subspaces of jaxlle and scikit-learn, in float64, for each solver."""
     import jax
     from sklearn.manifold import locally_linear_embedding
 
     import jaxlle
 
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    from test_lle import scikit_learn
+    tests = Path(__file__).parents[1]
+    sys.path[:0] = [str(tests), str(tests / "variants")]
+    from test_standard import scikit_learn
 
     print(
-        "\nsmallest cosine with scikit-learn's subspace, float64; on our graph / on its own (it breaks ties at random)"
+        "\nsmallest cosine with scikit-learn's subspace, float64; on jaxlle's graph / on its own, with ties in random order"
     )
     with jax.enable_x64(True):
         for name, x in {**small_data(), "MNIST 5,000": mnist()}.items():
@@ -94,8 +96,8 @@ def subspace() -> None:
                 print(f"{name:18} {type(solver).__name__:9} {cosines[0]:.8f} / {cosines[1]:.8f}")
 
 
-def in_turn(ours: Callable[[], Any], theirs: Callable[[], Any], runs: int) -> tuple[float, float]:
-    """Return the median seconds of both, run alternately after a warm-up of ours."""
+def alternate(ours: Callable[[], Any], theirs: Callable[[], Any], runs: int) -> tuple[float, float]:
+    """Return the median seconds of two functions, which are called alternately after one call of the first."""
     ours()
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(runs):
@@ -107,12 +109,12 @@ def in_turn(ours: Callable[[], Any], theirs: Callable[[], Any], runs: int) -> tu
 
 
 def speed() -> None:
-    """Print the whole fit's seconds, warm, against scikit-learn's, with the same data and k, in both dtypes."""
+    """Print the seconds of a whole fit after compilation and those of scikit-learn, for the same data and k, in both dtypes."""
     from sklearn.manifold import LocallyLinearEmbedding as Theirs
 
     from jaxlle.sklearn import LocallyLinearEmbedding as Ours
 
-    print("\nwhole fit, k = 12, seconds (scikit-learn computes in float64 whatever it is given)")
+    print("\nwhole fit, k = 12, seconds (scikit-learn always computes in float64)")
     print(f"{'data':20} {'dtype':8} {'jaxlle':>8} {'sklearn':>8} {'ratio':>6}")
     for name, x in {
         "MNIST 5,000 x 784": mnist(),
@@ -122,12 +124,12 @@ def speed() -> None:
         for dtype in (np.float32, np.float64):
             data = x.astype(dtype)
             fits = [lambda e=e, data=data: e(n_neighbors=K, random_state=0).fit(data) for e in (Ours, Theirs)]
-            a, b = in_turn(*fits, runs=5)
+            a, b = alternate(*fits, runs=5)
             print(f"{name:20} {dtype.__name__:8} {a:8.3f} {b:8.3f} {b / a:6.1f}", flush=True)
 
 
 def batch() -> None:
-    """Print the seconds of 64 data sets of 200 points in one vmapped call against a loop over scikit-learn."""
+    """Print the seconds of 64 data sets of 200 points in one vmapped call and in a loop over scikit-learn."""
     import jax
     from sklearn.manifold import LocallyLinearEmbedding
 
@@ -136,7 +138,7 @@ def batch() -> None:
     x = jax.vmap(lambda key: jaxlle.datasets.swiss_roll(key, 200).points)(jax.random.split(jax.random.key(0), 64))
     fit = jax.jit(jax.vmap(lambda a: jaxlle.lle(a, 2, k=K).points))
     host = np.asarray(x, np.float64)
-    a, b = in_turn(
+    a, b = alternate(
         lambda: jax.block_until_ready(fit(x)),
         lambda: [LocallyLinearEmbedding(n_neighbors=K).fit(one) for one in host],
         runs=5,
@@ -147,7 +149,7 @@ def batch() -> None:
 
 
 def child(code: str) -> str:
-    """Run code in a fresh process and return what it prints."""
+    """Run code in a new process and return its output."""
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -164,9 +166,9 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
 
 
 def memory() -> None:
-    """Print the peak extra memory of neighbours and weights at n = 50,000, D = 784, in a fresh process."""
+    """Print the peak memory of neighbors and weights above that of the data, 50,000 x 784, in a new process."""
     print(
-        f"\nneighbours and weights of 50,000 x 784 float32: peak resident memory {float(child(_MEMORY)):.2f} GiB above the data's"
+        f"\nneighbors and weights of 50,000 x 784 float32: peak resident memory {float(child(_MEMORY)):.2f} GiB above the data's"
     )
 
 
@@ -187,11 +189,11 @@ print(imported, cold, time.perf_counter() - start)
 
 
 def start() -> None:
-    """Print the seconds of the import, and of the first fit in a fresh process against the second."""
+    """Print the seconds of the import, and of the first and the second fit in a new process."""
     for _ in range(2):
         alone = float(child("import time; s = time.perf_counter(); import jaxlle; print(time.perf_counter() - s)"))
         jax_alone = float(child("import time; s = time.perf_counter(); import jax; print(time.perf_counter() - s)"))
-    print(f"\nimport jaxlle {alone:.3f} s (import jax, which comes with the first name used, {jax_alone:.2f} s)")
+    print(f"\nimport jaxlle {alone:.3f} s (import jax, which the first use of a name triggers, {jax_alone:.2f} s)")
     for name, data in {
         "MNIST 5,000": "jaxlle.datasets.mnist().points",
         "Swiss roll 10,000": "np.asarray(__import__('sklearn.datasets').datasets.make_swiss_roll(10_000, random_state=0)[0])",
@@ -199,7 +201,7 @@ def start() -> None:
         imported, cold, warm = map(float, child(_START.format(data=data)).split())
         print(
             f"{name}: import {imported:.2f} s, first fit {cold:.2f} s, warm fit {warm:.2f} s; "
-            f"import and first less warm {imported + cold - warm:.2f} s"
+            f"import plus first fit minus warm fit {imported + cold - warm:.2f} s"
         )
 
 
@@ -207,7 +209,7 @@ SECTIONS = {f.__name__: f for f in (precision, subspace, speed, batch, memory, s
 
 
 def heading() -> None:
-    """Print when, where and with what the figures were measured."""
+    """Print the date, the machine and the versions."""
     import jax
     import scipy
     import sklearn

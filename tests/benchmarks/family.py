@@ -1,7 +1,8 @@
-"""The figures of the whole family, side by side in one run: `python tests/benchmarks/family.py [SECTION ...]`.
+"""Benchmarks of the tangent-space variants and of `choose`: `python tests/benchmarks/family.py [SECTION ...]`.
 
-Sections: variants, grid, hole, digits. Needs the extras `sklearn` and `data`. Times are medians of warm runs taken in turn;
-quote the ratios, for seconds drift on a shared machine. `digits` takes minutes.
+Sections: variants, grid, hole, digits. The extras `sklearn` and `data` are required. Times are medians of alternating runs after
+compilation. Quote the ratios, because seconds vary on a shared machine. `digits` takes minutes; `digits=hessian,ltsa,20000`
+restricts it to two variants and 20,000 points.
 """
 
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from core import K, heading, in_turn, swiss_roll
+from core import K, alternate, heading, swiss_roll
 
 ALIGNMENTS = ("modified", "hessian", "ltsa")
 
@@ -22,20 +23,20 @@ def cosine(a: Any, b: Any) -> float:
     return float(np.linalg.svd(qa.T @ qb)[1].min())
 
 
-def ours(method: str, x: np.ndarray, include_self: bool = True, **how: Any) -> Any:
-    """Return our embedding by one of the variants with tangent spaces."""
+def embed_by(method: str, x: np.ndarray, include_self: bool = True, **arguments: Any) -> Any:
+    """Embed by one of the tangent-space variants."""
     import jaxlle
 
     if method == "modified":
-        return jaxlle.modified_lle(x, 2, k=K, **how)
+        return jaxlle.modified_lle(x, 2, k=K, **arguments)
     pipeline = {"hessian": jaxlle.hessian_lle, "ltsa": jaxlle.ltsa}[method]
-    return pipeline(x, 2, k=K, include_self=include_self, **how)
+    return pipeline(x, 2, k=K, include_self=include_self, **arguments)
 
 
 def variants(*methods: str) -> None:
-    """Print the whole fit's seconds against scikit-learn's, and the cosine between the subspaces of both.
+    """Print the seconds of a whole fit and those of scikit-learn, and the cosine between the two subspaces.
 
-    For the cosine the point is left out of its neighbourhood, as scikit-learn does, whose method="hessian" is LTSA for k = 12.
+    For the cosine a point is not a member of its own neighborhood, as in scikit-learn, whose method="hessian" is LTSA for k = 12.
     """
     import jax
     from sklearn.manifold import LocallyLinearEmbedding
@@ -49,15 +50,15 @@ def variants(*methods: str) -> None:
         for dtype in (np.float32, np.float64):
             with jax.enable_x64(dtype == np.float64):
                 data = x.astype(dtype)
-                fit = lambda data=data, method=method: jax.block_until_ready(ours(method, data))  # noqa: E731
-                a, b = in_turn(fit, lambda theirs=theirs: theirs.fit(x), runs=2)
-                same = ours(like, data, include_self=False)
+                fit = lambda data=data, method=method: jax.block_until_ready(embed_by(method, data))  # noqa: E731
+                a, b = alternate(fit, lambda theirs=theirs: theirs.fit(x), runs=2)
+                same = embed_by(like, data, include_self=False)
             found = cosine(theirs.embedding_, same.points)
             print(f"{method:9} {dtype.__name__:8} {a:8.3f} {b:8.3f} {b / a:6.1f}  {found:.6f} ({like})", flush=True)
 
 
 def grid() -> None:
-    """Print the seconds of a grid of 8 values of k by 8 of reg on 2,000 points against a loop over scikit-learn."""
+    """Print the seconds of a grid of 8 values of k by 8 of reg on 2,000 points, and those of a loop over scikit-learn."""
     from sklearn.manifold import LocallyLinearEmbedding
 
     import jaxlle
@@ -70,18 +71,19 @@ def grid() -> None:
             for reg in regs:
                 LocallyLinearEmbedding(n_neighbors=k, reg=reg).fit(x)
 
-    print("\n8 x 8 grid of k and reg, Swiss roll 2,000, seconds (scikit-learn: the fits alone, measured by nothing)")
+    print("\n8 x 8 grid of k and reg, Swiss roll 2,000, seconds (scikit-learn: only the fits, without criteria)")
     every = ("residual_variance", "procrustes", "preservation")
-    for name, criteria in (("all three measures", every), ("Procrustes statistic", ("procrustes",))):
+    for name, criteria in (("all three criteria", every), ("Procrustes statistic", ("procrustes",))):
         measured = lambda criteria=criteria: jaxlle.choose(x, 2, ks=ks, regs=regs, criteria=criteria)  # noqa: E731
-        a, b = in_turn(measured, loop, runs=2)
+        a, b = alternate(measured, loop, runs=2)
         print(f"{name:21} jaxlle {a:6.2f}  sklearn {b:6.2f}  ratio {b / a:.1f}", flush=True)
 
 
 def hole(seeds: int = 12) -> None:
     """Print the affine residual on Swiss rolls with a hole, n = 1,000, k = 12, for several samples.
 
-    As a ratio of norms, the root of `metrics.affine_residual`, which is how it is quoted at .015.
+    The printed value is a ratio of norms, the square root of `metrics.affine_residual`, as in the published
+    values near 0.015.
     """
     import jax
     from sklearn.datasets import make_swiss_roll
@@ -110,30 +112,30 @@ def hole(seeds: int = 12) -> None:
             )
 
 
-def digits(*asked: str) -> None:
-    """Print the seconds and residuals of the variants with tangent spaces on deformed digits by the landmark solver."""
+def digits(*selected: str) -> None:
+    """Print the seconds and residuals of the tangent-space variants on deformed digits with the landmark solver."""
     import jax
 
     import jaxlle
 
-    methods = [name for name in asked if not name.isdecimal()]
-    n, start = int(next((size for size in asked if size.isdecimal()), 70_000)), time.perf_counter()
+    methods = [name for name in selected if not name.isdecimal()]
+    n, start = int(next((size for size in selected if size.isdecimal()), 70_000)), time.perf_counter()
     x = jax.block_until_ready(jaxlle.datasets.deformed_digits(jax.random.key(0), n).points)
     print(
-        f"\n{n:,} deformed digits x {x.shape[1]}, float32, k = {K}, Landmark: made in {time.perf_counter() - start:.0f} s"
+        f"\n{n:,} deformed digits x {x.shape[1]}, float32, k = {K}, Landmark: generated in {time.perf_counter() - start:.0f} s"
     )
     start = time.perf_counter()
     neighbors = jax.block_until_ready(jaxlle.knn(x, K))
-    print(f"neighbours {time.perf_counter() - start:.1f} s", flush=True)
+    print(f"neighbors {time.perf_counter() - start:.1f} s", flush=True)
     solver = jaxlle.solvers.Landmark()
     for method in methods or ALIGNMENTS:
         start = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            out = jax.block_until_ready(ours(method, x, neighbors=neighbors, solver=solver))
+            out = jax.block_until_ready(embed_by(method, x, neighbors=neighbors, solver=solver))
         seconds, s = time.perf_counter() - start, np.asarray(out.singular_values)
         print(
-            f"{method:9} {seconds:7.1f} s with compiling; singular values {s[0]:.3g} {s[1]:.3g}, residuals "
+            f"{method:9} {seconds:7.1f} s including compilation; singular values {s[0]:.3g} {s[1]:.3g}, residuals "
             f"{float(out.residuals[0]):.2g} {float(out.residuals[1]):.2g}, gap {float(out.gap):.2g}, "
             f"converged {bool(out.converged)}; {', '.join(w.category.__name__ for w in caught) or 'no warning'}",
             flush=True,
@@ -146,5 +148,5 @@ SECTIONS = {f.__name__: f for f in (variants, grid, hole, digits)}
 if __name__ == "__main__":
     heading()
     for section in sys.argv[1:] or SECTIONS:
-        name, _, asked = section.partition("=")  # digits=hessian,ltsa,20000 for some variants, or fewer points
-        SECTIONS[name](*filter(None, asked.split(",")))
+        name, _, selected = section.partition("=")
+        SECTIONS[name](*filter(None, selected.split(",")))

@@ -1,7 +1,7 @@
-"""The figures of the learning part: `python tests/benchmarks/learning.py [SECTION ...]`.
+"""Benchmarks of losses, gradients, batches and encoders: `python tests/benchmarks/learning.py [SECTION ...]`.
 
-Sections: step, gradient, batches, latency, encoder, explanation. Needs the extras `data`, `plot` and `serve`. Times are
-medians of warm runs taken in turn; quote the ratios, for seconds drift on a shared machine.
+Sections: step, gradient, batches, latency, encoder, explanation. The extras `data`, `plot` and `serve` are required. Times are
+medians of alternating runs after compilation. Quote the ratios, because seconds vary on a shared machine.
 """
 
 import os
@@ -31,7 +31,7 @@ FIGURES = Path(__file__).parents[2] / "papers" / "figures"
 
 
 def medians(calls: dict[str, Callable[[], Any]], runs: int) -> dict[str, float]:
-    """Return the median seconds of each call, run in turn after a warm-up."""
+    """Return the median seconds of each function; they are called alternately after one call of each."""
     for call in calls.values():
         jax.block_until_ready(call())
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -62,7 +62,7 @@ def perceptron(sizes: list[int], seed: int = 0, bias: float = 0.0) -> nnx.Sequen
 
 
 def step() -> None:
-    """Print a step with the LLE term against one without it, over the same points: the cost of the term itself."""
+    """Print the time of a training step with and without the LLE term, for the same points."""
     x, labels = digits()
     batches = jaxlle.neighborhood_batches(jnp.asarray(x), *graph_of(x), batch_size=256)
     batch = batches.batch(0)
@@ -72,7 +72,7 @@ def step() -> None:
         model = perceptron([784, 256, 10])
         optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
 
-        def loss(model: nnx.Sequential, batch: jaxlle.NeighborhoodBatch) -> jax.Array:
+        def loss(model: nnx.Sequential, batch: jaxlle.losses.NeighborhoodBatch) -> jax.Array:
             logits = model(batch.points)
             task = optax.softmax_cross_entropy_with_integer_labels(logits[batch.anchors], labels[batch.anchors]).mean()
             if not penalty:
@@ -81,7 +81,7 @@ def step() -> None:
             return task + penalty * losses.probability_lle_loss(logits[batch.anchors], near, batch.weights)
 
         @nnx.jit
-        def one(model: nnx.Sequential, optimizer: nnx.Optimizer, batch: jaxlle.NeighborhoodBatch) -> jax.Array:
+        def one(model: nnx.Sequential, optimizer: nnx.Optimizer, batch: jaxlle.losses.NeighborhoodBatch) -> jax.Array:
             value, grads = nnx.value_and_grad(loss)(model, batch)
             optimizer.update(model, grads)
             return value
@@ -96,7 +96,7 @@ def step() -> None:
 
 
 def gradient() -> None:
-    """Print the gradient through lle(x) by the implicit rule against JAX's rule for a dense eigh, n = 2,000, float64."""
+    """Print the time of the gradient through lle(x) by the implicit rule and by JAX's rule for a dense eigh, n = 2,000."""
     n = 2000
     with jax.enable_x64(True):
         turn = 2 * np.pi * np.arange(n) / n
@@ -122,25 +122,25 @@ def gradient() -> None:
             grads = {"implicit": jax.grad(implicit), "eigh": jax.jit(jax.grad(dense))}
             values = {rule: np.asarray(grad(x)) for rule, grad in grads.items()}
             kinds = {rule: "finite" if np.isfinite(value).all() else "NaN" for rule, value in values.items()}
-            off = np.linalg.norm(values["implicit"] - values["eigh"]) / np.linalg.norm(values["implicit"])
+            difference = np.linalg.norm(values["implicit"] - values["eigh"]) / np.linalg.norm(values["implicit"])
             found = medians({rule: lambda grad=grad, x=x: grad(x) for rule, grad in grads.items()}, runs=3)
             print(
                 f"{name:11} implicit {found['implicit']:.2f} s ({kinds['implicit']}), "
                 f"eigh {found['eigh']:.2f} s ({kinds['eigh']}), ratio {found['eigh'] / found['implicit']:.1f}, "
-                f"relative difference {off:.1e}",
+                f"relative difference {difference:.1e}",
                 flush=True,
             )
 
 
 def batches() -> None:
-    """Print the batcher's throughput for a device's array and for a memmap, 60,000 x 784 float32, random neighbours."""
+    """Print the throughput of neighborhood batches from a device array and from a memory map, with random neighbors."""
     n, size = 60_000, 256
     rng = np.random.default_rng(0)
     x = rng.standard_normal((n, 784), np.float32)
     neighbors = jaxlle.Neighbors(jnp.asarray(rng.integers(n, size=(n, K), dtype=np.int32)), None)
     weights = jnp.full((n, K), 1 / K)
     print(
-        f"\nneighbourhood batches of {size} anchors, k = {K}, from {n:,} x 784 float32 (random neighbours: the worst case)"
+        f"\nneighborhood batches of {size} anchors, k = {K}, from {n:,} x 784 float32 (random neighbors: the worst case)"
     )
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "x.npy", x)
@@ -151,13 +151,13 @@ def batches() -> None:
             seconds = medians({name: lambda made=made, steps=steps: made.batch(next(steps))}, runs=50)[name]
             points = made.batch(0).points
             print(
-                f"{name:14} {1e3 * seconds:7.2f} ms a batch, {size / seconds:9,.0f} anchors/s, "
+                f"{name:14} {1e3 * seconds:7.2f} ms per batch, {size / seconds:9,.0f} anchors/s, "
                 f"{points.shape[0] / seconds:10,.0f} points/s, {points.nbytes / seconds / 2**20:7,.0f} MiB/s"
             )
 
 
 def latency() -> None:
-    """Print the time of one vector through an exported encoder and an exported out-of-sample map."""
+    """Print the latency of one vector in an exported encoder and in an exported out-of-sample map."""
     x, _ = digits()
     encoder = perceptron([784, 256, 2])
     known = jaxlle.serving.OutOfSampleMap(jnp.asarray(x), jaxlle.lle(x, 2, k=12).points, k=12)
@@ -166,7 +166,7 @@ def latency() -> None:
         for name, function in {"encoder 784-256-2": encoder, "out-of-sample map, bank of 5,000": known}.items():
             file = Path(folder) / "map.bin"
             file.write_bytes(jaxlle.serving.export_map(function, 784, rows=1))
-            call = jaxlle.serving.load_map(file)
+            call = jaxlle.serving.load_exported(file)
             one = jnp.asarray(x[:1] + 0.01)
             jax.block_until_ready(call(one))
             times = []
@@ -176,13 +176,13 @@ def latency() -> None:
                 times.append(1e6 * (time.perf_counter() - start))
             size = file.stat().st_size / 2**20
             middle, late = np.percentile(times, [50, 99])
-            print(f"{name:33} {middle:7.0f} us median, {late:7.0f} us at 99 %; file {size:.1f} MiB")
+            print(f"{name:33} {middle:7.0f} us median, {late:7.0f} us at the 99th percentile; file {size:.1f} MiB")
 
 
 def ceiling(alignment: jaxlle.Alignment, parameters: np.ndarray, exact: np.ndarray) -> float:
-    """Return the cosine of the exact subspace with the one of least cost among polynomials of degree 8 in the parameters.
+    """Return the cosine between the exact subspace and that of least cost among polynomials of degree 8 in the parameters.
 
-    The exact embedding may follow each point's own weights; a smooth function of the data cannot.
+    It bounds what a smooth function of the data can reach: the exact embedding also follows the individual weights of each point.
     """
     unit = 2 * (parameters - parameters.min(axis=0)) / np.ptp(parameters, axis=0) - 1
     terms = [np.polynomial.legendre.legvander(column, 8) for column in unit.T]
@@ -194,27 +194,27 @@ def ceiling(alignment: jaxlle.Alignment, parameters: np.ndarray, exact: np.ndarr
 
 
 def cosine(y: Any, exact: Any) -> float:
-    """Return the smallest cosine of the angles between two subspaces."""
+    """Return the smallest cosine of the principal angles between two subspaces."""
     bases = [np.linalg.qr(np.asarray(a, np.float64) - np.asarray(a, np.float64).mean(axis=0))[0] for a in (y, exact)]
     return float(np.linalg.svd(bases[0].T @ bases[1], compute_uv=False).min())
 
 
 def unexplained(known: Any, new: Any, joint: np.ndarray) -> float:
-    """Return the share of the held-out rows' variance, in the exact embedding of all, that a map's images miss.
+    """Return the share of the variance of the held-out rows, in the exact embedding of all rows, that a map does not explain.
 
-    Images are placed by the affine map that fits the training rows best.
+    The images are aligned by the affine map that fits the training rows best.
     """
     count = len(known)
     known, new = (np.column_stack([np.asarray(a, np.float64), np.ones(len(a))]) for a in (known, new))
-    off = joint[count:] - new @ np.linalg.lstsq(known, joint[:count], rcond=None)[0]
-    return float((off**2).sum() / ((joint[count:] - joint[count:].mean(axis=0)) ** 2).sum())
+    residuals = joint[count:] - new @ np.linalg.lstsq(known, joint[:count], rcond=None)[0]
+    return float((residuals**2).sum() / ((joint[count:] - joint[count:].mean(axis=0)) ** 2).sum())
 
 
 def train_encoder(x: jax.Array, alignment: jaxlle.Alignment, *, width: int, steps: int, seed: int) -> ParametricLLE:
-    """Train a perceptron of two hidden layers on an alignment's cost by full batches, with Adam and a cosine decay."""
-    # The cost is around 1e-7, and its gradient far below the eps that Adam adds to it by default.
+    """Train a perceptron with two hidden layers on the cost of an alignment, by full batches, Adam and a cosine decay."""
+    # The cost is near 1e-7, so its gradient is far below the default eps of Adam.
     rule = optax.adam(optax.cosine_decay_schedule(1e-2, max(steps, 1)), b2=0.99, eps=1e-16)
-    network = perceptron([3, width, width, 2], seed, bias=1.0)  # with no bias it starts as an odd function
+    network = perceptron([3, width, width, 2], seed, bias=1.0)  # without a bias the network starts as an odd function
     model = ParametricLLE(network, 2, k=K, optimizer=rule, momentum=0.0)
 
     def loss(model: ParametricLLE, x: jax.Array, alignment: jaxlle.Alignment) -> jax.Array:
@@ -246,15 +246,15 @@ def encoder(
     seeds: int = 3,
     graphs: Any = tuple(GRAPHS),
 ) -> list[dict[str, float]]:
-    """Print how near an encoder comes to the exact embedding of a Swiss roll, and how it maps points held out."""
+    """Print how close an encoder comes to the exact embedding of a Swiss roll, and how it maps held-out points."""
     roll = jaxlle.datasets.swiss_roll(jax.random.key(0), n + held_out)
     x = np.asarray(roll.points)
-    x = (x - x[:n].mean(axis=0)) / x[:n].std()  # for the network; LLE does not see it
+    x = (x - x[:n].mean(axis=0)) / x[:n].std()  # for the network; LLE is invariant to it
     print(
         f"\nMLP 3-{width}-{width}-2 on {n:,} points of a Swiss roll, full-batch steps; {held_out:,} points held out\n"
-        "smallest cosine with the exact embedding; share, in %, of the exact embedding of all points that is missed at those\n"
-        "held out; and both with the last layer of least cost (`solve_last_layer`), and with the one nearest to the exact\n"
-        f"embedding of the {n:,} (`match_embedding`)"
+        "smallest cosine with the exact embedding; share, in %, of the variance of the exact embedding of all points that is\n"
+        "not explained at the held-out points; both again with the last layer of least cost (`solve_last_layer`) and with the\n"
+        f"layer closest to the exact embedding of the {n:,} points (`match_embedding`)"
     )
     rows = []
     for name in graphs:
@@ -271,8 +271,9 @@ def encoder(
             "exact": unexplained(exact, exact, np.concatenate([joint[:n], joint[:n]])),
         }
         print(
-            f"{name}: the smooth map of least cost has cosine {best:.4f}; transform misses {100 * known['transform']:.4f} %; the "
-            f"exact embedding of the {n:,} misses {100 * known['exact']:.4f} % of that of all, at its own points"
+            f"{name}: the smooth map of least cost has cosine {best:.4f}; not explained: by transform "
+            f"{100 * known['transform']:.4f} %, by the exact embedding of the {n:,} at its own points "
+            f"{100 * known['exact']:.4f} %"
         )
         alignment = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32) if a.dtype == np.float64 else a, alignment)
         for count, seed in ((count, seed) for count in steps for seed in range(seeds)):
@@ -287,16 +288,16 @@ def encoder(
                 z = np.asarray(model.transform(x))
                 row[kind], row[f"{kind} cosine"] = unexplained(z[:n], z[n:], joint), cosine(z[:n], exact)
             rows.append(row)
-            told = "; ".join(
+            summary = "; ".join(
                 f"{kind} {row[kind + ' cosine']:.5f}, {100 * row[kind]:.4f} %"
                 for kind in ("encoder", "solved", "matched")
             )
-            print(f"{count:5} steps, seed {seed}: {told}; {time.perf_counter() - start:.0f} s", flush=True)
+            print(f"{count:5} steps, seed {seed}: {summary}; {time.perf_counter() - start:.0f} s", flush=True)
     return rows
 
 
 def explanation() -> None:
-    """Print how far neighbours account for a digit classifier's logits on digits held out, and draw some of them."""
+    """Print how well neighbors explain the logits of a digit classifier on held-out digits, and draw some of them."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -316,19 +317,22 @@ def explanation() -> None:
     for _ in range(200):
         one(model, optimizer)
     out = jaxlle.explanation.explain(model, new, known, 12)
-    account = out.contributions.sum(axis=1).argmax(axis=1)
-    said = out.outputs.argmax(axis=1)
+    explained = out.contributions.sum(axis=1).argmax(axis=1)
+    predicted = out.outputs.argmax(axis=1)
     print(
-        f"\nclassifier 64-64-10 of the 1,797 digits, {len(new)} held out: accuracy {float((said == labels[1500:]).mean()):.3f}; "
-        f"12 neighbours' shares sum to the same class for {float((account == said).mean()):.3f}, and leave a median of "
-        f"{float(jnp.median(out.output_residuals / out.spreads)):.2f} of the logits' spread"
+        f"\nclassifier 64-64-10 of the 1,797 digits, {len(new)} held out: "
+        f"accuracy {float((predicted == labels[1500:]).mean()):.3f}; "
+        f"the contributions of 12 neighbors give the same class for {float((explained == predicted).mean()):.3f}; the median "
+        f"residual is {float(jnp.median(out.output_residuals / out.spreads)):.2f} of the spread of the logits"
     )
-    rows = np.array([int(np.argmax(np.asarray(said) == digit)) for digit in (0, 3, 4, 8)])
+    rows = np.array([int(np.argmax(np.asarray(predicted) == digit)) for digit in (0, 3, 4, 8)])
     picked = jax.tree.map(lambda a: a[rows], out)
-    sensitivity = jaxlle.explanation.sensitivity(model, new[rows])
+    sensitivity = jaxlle.explanation.jacobian(model, new[rows])
     figure = jaxlle.plot.explanation(picked, new[rows], known, (8, 8), sensitivity=sensitivity, count=5)
     figure.savefig(FIGURES / "explanation.png", dpi=100)
-    print(f"the digits, what moves their logit, and the neighbours that account for it: {FIGURES / 'explanation.png'}")
+    print(
+        f"the digits, the sensitivity of their logits, and the neighbors that explain them: {FIGURES / 'explanation.png'}"
+    )
 
 
 SECTIONS = {f.__name__: f for f in (step, gradient, batches, latency, encoder, explanation)}
