@@ -1,0 +1,12 @@
+"""Drawings of embeddings, neighbor graphs, spectra, grids, diagnoses and explanations, with Matplotlib.
+
+The functions that draw one panel take `ax` and return it; the others return a figure. Panels have no frame, classes are labeled
+where they lie, and figures made here have 200 dots per inch (pass `dpi=200` to `savefig` for figures of your own). The colors
+are shared: `PALETTE` for classes and lines, viridis for continuous values, red and blue for positive and negative values.
+"""
+
+from ._style import PALETTE
+from .results import diagnosis, explanation, grid, spectrum
+from .scatter import embedding, neighbor_graph
+
+__all__ = ["PALETTE", "diagnosis", "embedding", "explanation", "grid", "neighbor_graph", "spectrum"]
