@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from . import _files
-from ._blocks import CACHE_BYTES, map_rows
+from ._core import files
+from ._core.blocks import CACHE_BYTES, map_rows
 
 
 class Manifold(NamedTuple):
@@ -313,7 +313,7 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
-    readers = {".npy": _files.read_npy, ".npz": _files.read_npz, ".csv": _files.read_csv}
+    readers = {".npy": files.read_npy, ".npz": files.read_npz, ".csv": files.read_csv}
     if path.suffix.lower() not in readers:
         raise ValueError(
             f"{path} is not a .npy, .npz or .csv file: convert it, or load it yourself and call jaxlle.lle."
@@ -325,7 +325,7 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
         return Data(points, None, None, path.stem)
     if found.shape != points.shape[:1]:
         raise ValueError(f"{path} holds {found.size} labels, but there must be one for each of {len(points)} points.")
-    return Data(points, _files.as_whole(found), None, path.stem)
+    return Data(points, files.as_whole(found), None, path.stem)
 
 
 MANIFOLDS: dict[str, Callable[..., Manifold]] = {

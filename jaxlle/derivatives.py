@@ -26,11 +26,12 @@ from jax.scipy.linalg import solve_triangular
 from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, Float
 
-from ._host import on_host
-from ._inputs import is_traced
+from ._core.checks import is_traced
+from ._core.host import on_host
+from ._core.linear import matmul, project_out
 from .alignment import Alignment
 from .solvers import DenseQR, SparseLU
-from .solvers._sparse import pseudo_inverse
+from .solvers.sparse import pseudo_inverse
 
 Solve = Callable[[Float[Array, "n c"]], Float[Array, "n c"]]
 
@@ -56,7 +57,7 @@ class DenseInverse:
         triangle = jnp.linalg.qr(dense, mode="r")
 
         def inverse(b: Array) -> Array:
-            return _off(basis, solve_triangular(triangle, solve_triangular(triangle, b, trans="T")))
+            return project_out(basis, solve_triangular(triangle, solve_triangular(triangle, b, trans="T")))
 
         def solve(b: Array) -> Array:
             operator = partial(_shifted_inverse, inverse, values)
@@ -111,10 +112,10 @@ class ConjugateGradient:
         diagonal = jnp.where(diagonal > 0, diagonal, 1)
 
         def operator(x: Array) -> Array:
-            return _off(basis, prepared.gram(x) - x * values**2)
+            return project_out(basis, prepared.gram(x) - x * values**2)
 
         def precondition(b: Array) -> Array:
-            return _off(basis, _off(basis, b) / diagonal)
+            return project_out(basis, project_out(basis, b) / diagonal)
 
         def solve(b: Array) -> Array:
             out = cg(operator, b, tol=_tol(b), maxiter=self.max_iterations, M=precondition)[0]
@@ -184,17 +185,17 @@ def _subspace_jvp(linear_solver: LinearSolver, primals: Any, tangents: Any) -> A
     moved = alignment._replace(blocks=tangents[0].blocks)
     image, moved_image = alignment.matvec(vectors), moved.matvec(vectors)
     basis = with_constant(vectors)
-    pulled = _off(basis, moved.rmatvec(image) + alignment.rmatvec(moved_image))
-    block = _product(image.T, image)
+    pulled = project_out(basis, moved.rmatvec(image) + alignment.rmatvec(moved_image))
+    block = matmul(image.T, image)
 
     # The identity on the basis makes the operator regular there; it also is what the second derivative needs.
     def operator(x: Array) -> Array:
-        inner = _off(basis, x)
-        return _off(basis, alignment.rmatvec(alignment.matvec(inner)) - _product(inner, block)) + x - inner
+        inner = project_out(basis, x)
+        return project_out(basis, alignment.rmatvec(alignment.matvec(inner)) - matmul(inner, block)) + x - inner
 
     def solve(_: Any, b: Array) -> Array:
         fixed = lax.stop_gradient(basis)
-        inner = _off(fixed, b)
+        inner = project_out(fixed, b)
         return linear(inner) + b - inner
 
     change = -lax.custom_linear_solve(operator, pulled, solve, symmetric=True)
@@ -249,11 +250,3 @@ def _accepted(dtype: Any) -> float:
 
 def _tol(b: Array) -> float:
     return 4 * float(jnp.finfo(b.dtype).eps)
-
-
-def _off(basis: Float[Array, "n c"], x: Float[Array, "n m"]) -> Float[Array, "n m"]:
-    return x - _product(basis, _product(basis.T, x))
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.dot(a, b, precision=lax.Precision.HIGHEST)

@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from . import _inputs, distances
-from ._blocks import map_rows
-from ._search import BLOCK_BYTES
-from .neighbors import find, known_distances
-from .variants._local import FromPoints, map_members, members
+from . import distances
+from ._core.blocks import BLOCK_BYTES, map_rows
+from ._core.checks import check_count
+from ._core.points import as_points, standardize
+from .neighbors.exact import find
+from .neighbors.graph import require_distances
+from .weights.frames import FromPoints, map_members, members
 
 
 class Dimension(NamedTuple):
@@ -50,8 +52,8 @@ def local_pca(x: Any, *, k: int, threshold: Real[ArrayLike, ""] = 0.05, block_by
         >>> float(jaxlle.dimension.local_pca(x, k=12).value.round(1))
         2.0
     """
-    x = _inputs.as_points(x)
-    standard = _inputs.standardize(x)
+    x = as_points(x)
+    standard = standardize(x)
     neighbors, _, _ = find(x, k, block_bytes=block_bytes, standard=standard)
     local = _long_axes(FromPoints(standard.points), *members(neighbors), threshold, block_bytes)
     return Dimension(local.mean(), local)
@@ -81,9 +83,9 @@ def maximum_likelihood(x: Any, *, k: int, block_bytes: int = BLOCK_BYTES) -> Dim
         >>> float(jaxlle.dimension.maximum_likelihood(x, k=12).value.round(1))
         2.0
     """
-    x = _inputs.as_points(x)
-    _inputs.check_count(k, "k (n_neighbors)", 2, None, "ratios of distances are needed")
-    far = known_distances(find(x, k, block_bytes=block_bytes)[0])
+    x = as_points(x)
+    check_count(k, "k (n_neighbors)", 2, None, "ratios of distances are needed")
+    far = require_distances(find(x, k, block_bytes=block_bytes)[0])
     present = (far[:, :-1] > 0) & (far[:, -1:] > 0)
     logs = jnp.where(present, jnp.log(far[:, -1:] / jnp.where(present, far[:, :-1], 1)), 0)
     counts, sums = present.sum(axis=1), logs.sum(axis=1)
@@ -91,7 +93,7 @@ def maximum_likelihood(x: Any, *, k: int, block_bytes: int = BLOCK_BYTES) -> Dim
     return Dimension(counts.sum() / sums.sum(), local.astype(far.dtype))
 
 
-def two_nearest(x: Any, *, discard: float = 0.1, block_bytes: int = BLOCK_BYTES) -> Dimension:
+def two_nn(x: Any, *, discard: float = 0.1, block_bytes: int = BLOCK_BYTES) -> Dimension:
     """Estimate the dimension from the two nearest neighbours alone: TwoNN (Facco, d'Errico, Rodriguez and Laio 2017).
 
     The ratio m of a point's second distance to its first has the distribution function ``F(m) = 1 - m^-d``, whatever the
@@ -112,13 +114,13 @@ def two_nearest(x: Any, *, discard: float = 0.1, block_bytes: int = BLOCK_BYTES)
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 2000).points
-        >>> 1.8 < float(jaxlle.dimension.two_nearest(x).value) < 2.2
+        >>> 1.8 < float(jaxlle.dimension.two_nn(x).value) < 2.2
         True
     """
-    x = _inputs.as_points(x)
+    x = as_points(x)
     if not 0 <= discard < 1:
         raise ValueError(f"discard = {discard} is not allowed: it is a share, at least 0 and less than 1.")
-    far = known_distances(find(x, 2, block_bytes=block_bytes)[0])
+    far = require_distances(find(x, 2, block_bytes=block_bytes)[0])
     present = far[:, 0] > 0
     ratio = jnp.sort(jnp.where(present, jnp.log(far[:, 1] / jnp.where(present, far[:, 0], 1)), jnp.inf))
     count = present.sum()
@@ -130,7 +132,7 @@ def two_nearest(x: Any, *, discard: float = 0.1, block_bytes: int = BLOCK_BYTES)
     return Dimension(jnp.sum(ratio * level) / jnp.sum(ratio**2), None)
 
 
-def correlation(x: Any, *, near: int = 10, far: int = 20, block_bytes: int = BLOCK_BYTES) -> Dimension:
+def correlation_dimension(x: Any, *, near: int = 10, far: int = 20, block_bytes: int = BLOCK_BYTES) -> Dimension:
     """Estimate the dimension from how the number of close pairs grows (Grassberger and Procaccia 1983).
 
     With C(r) the share of pairs closer than r it is ``log(C(b) / C(a)) / log(b / a)``, between the median distances a and b
@@ -151,13 +153,13 @@ def correlation(x: Any, *, near: int = 10, far: int = 20, block_bytes: int = BLO
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 1000).points
-        >>> 1.7 < float(jaxlle.dimension.correlation(x).value) < 2.2
+        >>> 1.7 < float(jaxlle.dimension.correlation_dimension(x).value) < 2.2
         True
     """
-    x = _inputs.as_points(x)
-    _inputs.check_count(near, "near", 1, far - 1, f"less than far = {far}")
-    standard = _inputs.standardize(x)
-    reach = known_distances(find(x, far, block_bytes=block_bytes, standard=standard)[0])
+    x = as_points(x)
+    check_count(near, "near", 1, far - 1, f"less than far = {far}")
+    standard = standardize(x)
+    reach = require_distances(find(x, far, block_bytes=block_bytes, standard=standard)[0])
     radii = jnp.stack([jnp.median(reach[:, near - 1]), jnp.median(reach[:, far - 1])])
     counts = _pairs_within(standard.points, radii, block_bytes).astype(reach.dtype).sum(axis=0)
     return Dimension(jnp.log(counts[1] / counts[0]) / jnp.log(radii[1] / radii[0]), None)

@@ -4,10 +4,13 @@ Any function of two vectors that JAX can trace serves as a metric; these are the
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from ._core.linear import power_of_two
 
 Metric = str | Callable[[Array, Array], Array]
 
@@ -86,18 +89,6 @@ def resolve(metric: Metric) -> Metric:
     return METRICS[metric]
 
 
-def power_of_two(m: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """Return the power of two at or below m > 0, by which division is exact.
-
-    >>> import jax.numpy as jnp
-    >>> power_of_two(jnp.array([1.0, 5.0]))
-    Array([1., 4.], dtype=float32)
-    """
-    limits = jnp.finfo(m.dtype)
-    exponent = jnp.clip(jnp.frexp(m)[1] - 1, limits.minexp + 4, limits.maxexp - 4)  # denormals may be flushed
-    return jnp.ldexp(jnp.ones_like(m), exponent)
-
-
 def _norm(v: Float[Array, " d"]) -> Float[Array, ""]:
     # Scaled near its largest entry, so that squares neither vanish nor overflow; by a power of two, so that equal
     # distances stay equal. The two `where`s keep the derivative of the root at zero out of the graph (NaN times
@@ -107,3 +98,28 @@ def _norm(v: Float[Array, " d"]) -> Float[Array, ""]:
     square = jnp.sum((v / top) ** 2)
     positive = square > 0
     return jnp.where(positive, top * jnp.sqrt(jnp.where(positive, square, 1)), 0)
+
+
+Kernel = Callable[[Array, Array], Array]
+
+
+@dataclass(frozen=True)
+class KernelDistance:
+    """The distance in a kernel's feature space, ``sqrt(K(a, a) - 2 K(a, b) + K(b, b))``: a metric for `knn`.
+
+    Attributes:
+        kernel: positive semi-definite JAX function of two vectors.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> jaxlle.distances.KernelDistance(jnp.dot)(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
+        Array(5., dtype=float32)
+    """
+
+    kernel: Kernel
+
+    def __call__(self, a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
+        """Return the distance of two points; its gradient is 0 where they coincide."""
+        square = self.kernel(a, a) - 2 * self.kernel(a, b) + self.kernel(b, b)
+        positive = ~(square <= 0)  # also a NaN, which must not pass for nearest
+        return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)

@@ -14,17 +14,17 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from . import _inputs
-from ._blocks import map_rows
-from ._linear import solve_positive
-from ._search import BLOCK_BYTES
+from ._core.blocks import BLOCK_BYTES, map_rows
+from ._core.checks import check_count
+from ._core.linear import solve_positive
+from ._core.points import as_points, working_dtype
+from .extension import project
 from .neighbors import Neighbors
-from .projection import project
 
 Map = Callable[[Any], Any]
 
 
-def sensitivity(function: Map, x: Any) -> Float[Array, "q c d"]:
+def jacobian(function: Map, x: Any) -> Float[Array, "q c d"]:
     """Return how each output of a point changes with each of its features: ``J_i = df(x_i)/dx``.
 
     One backward pass an output, over all points at once; the output at a point must depend on that point alone, as a
@@ -44,7 +44,7 @@ def sensitivity(function: Map, x: Any) -> Float[Array, "q c d"]:
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
-        >>> jaxlle.explanation.sensitivity(lambda x: x**2 @ jnp.array([[1.0], [10.0]]), jnp.array([[1.0, 2.0]]))
+        >>> jaxlle.explanation.jacobian(lambda x: x**2 @ jnp.array([[1.0], [10.0]]), jnp.array([[1.0, 2.0]]))
         Array([[[ 2., 40.]]], dtype=float32)
     """
     x = _points(x)
@@ -54,7 +54,7 @@ def sensitivity(function: Map, x: Any) -> Float[Array, "q c d"]:
     return jax.vmap(lambda e: pull(jnp.broadcast_to(e, y.shape))[0], out_axes=1)(each)
 
 
-def response(function: Map, x: Any, directions: Any) -> Float[Array, "q c"]:
+def jvp(function: Map, x: Any, directions: Any) -> Float[Array, "q c"]:
     """Return how the outputs change as the points move: ``J v``, one forward pass.
 
     Of a function of every point by itself it is ``J_i v_i``; of an embedding, which all points decide, it is the motion of all
@@ -73,7 +73,7 @@ def response(function: Map, x: Any, directions: Any) -> Float[Array, "q c"]:
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
-        >>> jaxlle.explanation.response(lambda x: x**2, jnp.array([[1.0, 2.0]]), jnp.array([[0.0, 1.0]]))
+        >>> jaxlle.explanation.jvp(lambda x: x**2, jnp.array([[1.0, 2.0]]), jnp.array([[0.0, 1.0]]))
         Array([[0., 4.]], dtype=float32)
     """
     x, directions = _points(x), _points(directions, "directions")
@@ -111,7 +111,7 @@ def influence(function: Map, x: Any, row: int) -> Float[Array, "c n d"]:
         ((2, 40, 3), True)
     """
     x = _points(x)
-    row = _inputs.check_count(row, "row", 0, x.shape[0] - 1, f"x has {x.shape[0]} points")
+    row = check_count(row, "row", 0, x.shape[0] - 1, f"x has {x.shape[0]} points")
     y, pull = jax.vjp(function, x)
     _check_outputs(y, x)
     each = jnp.eye(y.shape[1], dtype=y.dtype)
@@ -233,8 +233,8 @@ def _root(squares: Array) -> Array:
 
 
 def _points(x: Any, name: str = "x") -> Array:
-    x = _inputs.as_points(x, name)
-    return jnp.asarray(x, _inputs.working_dtype(x))
+    x = as_points(x, name)
+    return jnp.asarray(x, working_dtype(x))
 
 
 def _check_outputs(y: Any, x: Any) -> None:

@@ -6,6 +6,7 @@ function `(gram, count, reg, unit) -> ridge` of one matrix in squares of `unit`,
 `CrossValidatedRidge`, which lets every point choose its own, is such a function once it knows the number of features.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -121,3 +122,6 @@ class CrossValidatedRidge:
         residual = jnp.maximum(square - explained.sum(), 0) + jnp.sum(left**2 * explained, axis=1)
         freedom = jnp.maximum(self.features - present.sum(), 0) + jnp.sum(jnp.where(present, left, 0), axis=1)
         return self.features * residual / freedom**2
+
+
+Regularizer = Callable[..., Array]

@@ -17,13 +17,12 @@ import numpy as np
 from jax import export
 from jaxtyping import Array, Float
 
-from . import _archive
+from ._core import archive
+from .extension import transform
 from .neighbors import Neighbors
-from .out_of_sample import transform
-from .weights import check_indices
+from .neighbors.graph import check_indices
 
 Platform = Literal["cpu", "cuda", "rocm", "tpu"]
-
 _KIND = "out-of-sample map"
 _VERSION = 1
 _READABLE_FROM = 1
@@ -33,7 +32,7 @@ _READABLE_FROM = 1
 class OutOfSampleMap:
     """The map that `transform` computes, with all that it needs: data, their embedding, and how it was made.
 
-    A function of new points like any other: under jit, to `export_map`, for `explanation.sensitivity`.
+    A function of new points like any other: under jit, to `export_map`, for `explanation.jacobian`.
 
     Attributes:
         points: the data that were embedded, shape (n, d).
@@ -86,13 +85,13 @@ def save_map(path: str | Path, known: OutOfSampleMap) -> None:
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "roll.npz"
         >>> x = jnp.array([[0.0], [1.0], [2.0]])
         >>> jaxlle.serving.save_map(path, jaxlle.serving.OutOfSampleMap(x, 10 * x, k=2))
-        >>> jaxlle.serving.restore_map(path)(jnp.array([[0.5]])).round(2).tolist()
+        >>> jaxlle.serving.load_map(path)(jnp.array([[0.5]])).round(2).tolist()
         [[5.0]]
     """
-    _archive.write(path, _KIND, _VERSION, _READABLE_FROM, pack(known), **facts(known))
+    archive.write(path, _KIND, _VERSION, _READABLE_FROM, pack(known), **metadata(known))
 
 
-def restore_map(path: str | Path) -> OutOfSampleMap:
+def load_map(path: str | Path) -> OutOfSampleMap:
     """Read a map that `save_map` wrote.
 
     Args:
@@ -107,11 +106,11 @@ def restore_map(path: str | Path) -> OutOfSampleMap:
 
     Example:
         >>> import pathlib, tempfile, jaxlle
-        >>> jaxlle.serving.restore_map(pathlib.Path(tempfile.mkdtemp()) / "none.npz")
+        >>> jaxlle.serving.load_map(pathlib.Path(tempfile.mkdtemp()) / "none.npz")
         Traceback (most recent call last):
         FileNotFoundError: There is no file ...
     """
-    header, arrays = _archive.read(path, _KIND, _VERSION)
+    header, arrays = archive.read(path, _KIND, _VERSION)
     return unpack(header, arrays)
 
 
@@ -122,7 +121,7 @@ def pack(known: OutOfSampleMap) -> dict[str, np.ndarray]:
     return {f"map/{name}": np.asarray(a) for name, a in arrays.items() if a is not None}
 
 
-def facts(known: OutOfSampleMap) -> dict[str, Any]:
+def metadata(known: OutOfSampleMap) -> dict[str, Any]:
     """Return the numbers of a map, for a file's header."""
     return {"k": int(known.k), "reg": float(known.reg)}
 
@@ -183,7 +182,7 @@ def export_map(
         ) from error
 
 
-def load_map(path: str | Path) -> Callable[[Float[Array, "b d"]], Array]:
+def load_exported(path: str | Path) -> Callable[[Float[Array, "b d"]], Array]:
     """Load a map that `export_map` made and a file holds.
 
     Args:
@@ -200,7 +199,7 @@ def load_map(path: str | Path) -> Callable[[Float[Array, "b d"]], Array]:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = pathlib.Path(folder) / "map.bin"
         ...     _ = file.write_bytes(jaxlle.serving.export_map(lambda x: 2 * x, 1))
-        ...     jaxlle.serving.load_map(file)(jnp.ones((1, 1)))
+        ...     jaxlle.serving.load_exported(file)(jnp.ones((1, 1)))
         Array([[2.]], dtype=float32)
     """
     _need_flatbuffers()

@@ -24,22 +24,26 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from . import _inputs, _search, distances, neighbors
-from . import embedding as stage3
-from ._search import BLOCK_BYTES
-from .alignment import Alignment
-from .embedding import Disconnected, Embedding, Scaling
-from .neighbors import Neighbors
-from .regularizers import trace_ridge
+from . import distances
+from ._core.blocks import BLOCK_BYTES, memory_advice
+from ._core.checks import check_dim, check_spread
+from ._core.points import Standardized, as_points, standardize
+from .alignment import Alignment, weights_alignment
+from .embedding import Embedding
+from .embedding import embed as embed_alignment
+from .embedding.embed import Disconnected, Scaling
+from .neighbors import Neighbors, blockwise
+from .neighbors.exact import check_shapes
+from .neighbors.graph import in_units, warn_of_duplicates
+from .regularizers import Regularizer, trace_ridge
 from .solvers import Hints, Landmark, Spectrum
-from .solvers._landmark import solve_rows
-from .solvers._rows import Rows
-from .solvers._spectrum import NO_HINTS
-from .variants.standard import check_dim, check_spread, warn_of_copies, weights_alignment
-from .weights import Regularizer, check_reg, checked, solve_points
+from .solvers.landmark import solve_rows
+from .solvers.rows import Rows
+from .solvers.spectrum import NO_HINTS
+from .weights.barycentric import solve_points
+from .weights.gram import check_reg, require_finite_weights
 
 Metric = Literal["euclidean", "manhattan", "chebyshev"] | Callable
-
 _LANDMARK = Landmark()
 
 
@@ -68,10 +72,10 @@ def knn(x: Any, k: int, *, mesh: Mesh, metric: Metric = "euclidean", block_bytes
         >>> jaxlle.sharding.knn(x, 5, mesh=mesh).indices.shape
         (100, 5)
     """
-    x, metric, mesh = _inputs.as_points(x), _resolved(metric), _automatic(mesh)
-    k = neighbors.check_shapes(x, None, k, metric)
+    x, metric, mesh = as_points(x), _resolved(metric), _automatic(mesh)
+    k = check_shapes(x, None, k, metric)
     standard = _standard(x, mesh)
-    return neighbors.in_units(_knn(standard.points, k, metric, mesh, block_bytes), standard.unit, False)
+    return in_units(_knn(standard.points, k, metric, mesh, block_bytes), standard.unit, False)
 
 
 def embed(
@@ -111,7 +115,7 @@ def embed(
         (100, 2)
     """
     spread = ShardedLandmark(_automatic(mesh), solver)
-    return stage3.embed(
+    return embed_alignment(
         alignment, dim, solver=spread, scaling=scaling, disconnected=disconnected, key=key, points=points
     )
 
@@ -162,13 +166,15 @@ def lle(
         >>> jaxlle.sharding.lle(x, 2, k=10, mesh=mesh).points.shape
         (300, 2)
     """
-    x, metric, mesh = _inputs.as_points(x), _resolved(metric), _automatic(mesh)
+    x, metric, mesh = as_points(x), _resolved(metric), _automatic(mesh)
     dim = check_dim(dim, k, x.shape, metric)
     check_reg(reg, regularizer, k, x.shape[1])
     points, _, unit = _standard(x, mesh)
     if neighbors is None:
         neighbors = knn_of(points, x, k, metric, mesh, block_bytes)
-    weights = checked(_weights(points, neighbors, jnp.asarray(reg), unit, regularizer, mesh, block_bytes), reg)
+    weights = require_finite_weights(
+        _weights(points, neighbors, jnp.asarray(reg), unit, regularizer, mesh, block_bytes), reg
+    )
     alignment = weights_alignment(neighbors, weights)
     return embed(
         alignment, dim, mesh=mesh, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=points
@@ -178,8 +184,8 @@ def lle(
 def knn_of(points: Array, x: Any, k: int, metric: Any, mesh: Mesh, block_bytes: int) -> Neighbors:
     """Find the neighbours of standardised points, and look for what should not pass silently."""
     check_spread(points)
-    found = _knn(points, neighbors.check_shapes(x, None, k, metric), metric, mesh, block_bytes)
-    warn_of_copies(found)
+    found = _knn(points, check_shapes(x, None, k, metric), metric, mesh, block_bytes)
+    warn_of_duplicates(found)
     return found
 
 
@@ -198,16 +204,14 @@ def _resolved(metric: Metric) -> Any:
     return resolved
 
 
-def _standard(x: Any, mesh: Mesh) -> _inputs.Standardized:
+def _standard(x: Any, mesh: Mesh) -> Standardized:
     """Return standardised points, whole on every device."""
     here = isinstance(x, np.ndarray)  # every process makes the same; as NumPy arrays they can go anywhere
-    standard = jax.tree.map(np.asarray, _inputs.standardize(x)) if here else jax.jit(_inputs.standardize)(x)
+    standard = jax.tree.map(np.asarray, standardize(x)) if here else jax.jit(standardize)(x)
     everywhere = NamedSharding(mesh, P())
     dtype = standard.points.dtype
     points, center, unit = (jax.device_put(a, everywhere) for a in standard)
-    return _inputs.Standardized(
-        points, center, jnp.clip(unit, jnp.finfo(dtype).tiny, jnp.finfo(dtype).max).astype(dtype)
-    )
+    return Standardized(points, center, jnp.clip(unit, jnp.finfo(dtype).tiny, jnp.finfo(dtype).max).astype(dtype))
 
 
 def _in_shares(function: Callable, mesh: Mesh, shares: Any, whole: Any) -> Any:
@@ -224,7 +228,7 @@ def _in_shares(function: Callable, mesh: Mesh, shares: Any, whole: Any) -> Any:
 @partial(jax.jit, static_argnames=("k", "metric", "mesh", "block_bytes"))
 def _knn(points: Float[Array, "n d"], k: int, metric: Callable, mesh: Mesh, block_bytes: int) -> Neighbors:
     def share(ids: Array, points: Array) -> Neighbors:
-        return Neighbors(*_search.nearest_of_rows(points, ids, k, metric, block_bytes))
+        return Neighbors(*blockwise.nearest_of_rows(points, ids, k, metric, block_bytes))
 
     return _in_shares(share, mesh, jnp.arange(points.shape[0], dtype=jnp.int32), points)
 
@@ -259,7 +263,7 @@ class ShardedLandmark:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
         if hints.points is not None:
             hints = hints._replace(points=_standard(hints.points, self.mesh).points)
-        with _inputs.memory_advice(
+        with memory_advice(
             "every device holds some hundred vectors of its share; try fewer landmarks, or more devices"
         ):
             return _solve(alignment, count, key, hints, self.options, self.mesh)

@@ -10,7 +10,7 @@ from conftest import swiss_roll
 
 import jaxlle
 from jaxlle import Alignment, losses
-from jaxlle._host import on_host
+from jaxlle._core.host import on_host
 from jaxlle.derivatives import ConjugateGradient, DenseInverse, SparseInverse, matching, subspace
 from jaxlle.metrics import procrustes
 from jaxlle.solvers import DenseQR, SparseLU
@@ -170,7 +170,7 @@ def test_where_no_derivative_exists_it_is_nan_and_not_wrong(x64):
     def f(x, dim):
         return invariant(jaxlle.lle(x, dim, k=K, reg=1e-2, neighbors=neighbors, solver=SparseLU()).points)
 
-    with pytest.warns(jaxlle.GapWarning):
+    with pytest.warns(jaxlle.warnings.GapWarning):
         grad = jax.grad(f)(x, 1)  # cuts the first pair in two
     assert np.isnan(grad).any()
     with pytest.raises(TypeError, match="SparseLU runs on the host"):
@@ -183,7 +183,7 @@ def test_a_graph_in_two_parts_has_a_derivative_where_the_cut_has_a_gap(x64):
     b = jaxlle.lle_alignment(x, k=6, reg=1e-2)
 
     def f(blocks):
-        with pytest.warns(jaxlle.DisconnectedGraphWarning):
+        with pytest.warns(jaxlle.warnings.DisconnectedGraphWarning):
             return invariant(jaxlle.embed(b._replace(blocks=blocks), 2, solver=SparseLU()).points)
 
     along = np.random.default_rng(2).normal(size=b.blocks.shape)

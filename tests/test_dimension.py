@@ -12,8 +12,8 @@ from jaxlle import dimension
 ESTIMATORS = {
     "local_pca": lambda x: dimension.local_pca(x, k=20).value,
     "maximum_likelihood": lambda x: dimension.maximum_likelihood(x, k=20).value,
-    "two_nearest": lambda x: dimension.two_nearest(x).value,
-    "correlation": lambda x: dimension.correlation(x).value,
+    "two_nn": lambda x: dimension.two_nn(x).value,
+    "correlation": lambda x: dimension.correlation_dimension(x).value,
 }
 EACH = pytest.mark.parametrize("name", ESTIMATORS)
 
@@ -49,11 +49,11 @@ def test_the_estimates_are_the_formulas(x64):
     ratio = np.sort(np.log(reach[:, 1] / reach[:, 0]))[:180]
     level = -np.log(1 - np.arange(1, 181) / 200)
     slope = np.linalg.lstsq(ratio[:, None], level)[0][0]
-    np.testing.assert_allclose(dimension.two_nearest(x).value, slope, rtol=1e-9)
+    np.testing.assert_allclose(dimension.two_nn(x).value, slope, rtol=1e-9)
     a, b = np.median(reach[:, 9]), np.median(reach[:, 19])
     pairs = far[np.triu_indices(200, 1)]
     expected = np.log((pairs < b).sum() / (pairs < a).sum()) / np.log(b / a)
-    np.testing.assert_allclose(dimension.correlation(x).value, expected, rtol=1e-9)
+    np.testing.assert_allclose(dimension.correlation_dimension(x).value, expected, rtol=1e-9)
     ids = np.argsort(far, axis=1, kind="stable")[:, :10]
     counts = [(lambda v: (v > 0.05 * v.max()).sum())(np.linalg.eigvalsh(np.cov(x[i].T))) for i in ids]
     np.testing.assert_array_equal(dimension.local_pca(x, k=9).local, counts)
@@ -68,8 +68,10 @@ def test_the_estimates_are_those_of_scikit_dimension(x64):
         ours = dimension.maximum_likelihood(x, k=12)
         np.testing.assert_allclose(ours.value, theirs.dimension_, rtol=1e-9)
         np.testing.assert_allclose(ours.local, theirs.dimension_pw_, rtol=1e-9)
-        np.testing.assert_allclose(dimension.two_nearest(x).value, skdim.id.TwoNN().fit(x).dimension_, rtol=1e-9)
-        np.testing.assert_allclose(dimension.correlation(x).value, skdim.id.CorrInt().fit(x).dimension_, rtol=1e-9)
+        np.testing.assert_allclose(dimension.two_nn(x).value, skdim.id.TwoNN().fit(x).dimension_, rtol=1e-9)
+        np.testing.assert_allclose(
+            dimension.correlation_dimension(x).value, skdim.id.CorrInt().fit(x).dimension_, rtol=1e-9
+        )
         far = cdist(x, x)
         for i, found in enumerate(dimension.local_pca(x, k=12).local[:20]):
             patch = x[np.argsort(far[i], kind="stable")[:13]]  # with the point itself; theirs leaves it out
@@ -98,8 +100,8 @@ def test_estimates_run_under_jit_and_vmap_and_keep_the_dtype(name):
 def test_bad_requests_are_refused(cloud):
     for call, message in (
         (lambda: dimension.maximum_likelihood(cloud, k=1), "ratios of distances"),
-        (lambda: dimension.two_nearest(cloud, discard=1.0), "discard = 1.0"),
-        (lambda: dimension.correlation(cloud, near=20), "near = 20"),
+        (lambda: dimension.two_nn(cloud, discard=1.0), "discard = 1.0"),
+        (lambda: dimension.correlation_dimension(cloud, near=20), "near = 20"),
         (lambda: dimension.local_pca(cloud, k=120), r"k \(n_neighbors\) = 120"),
         (lambda: dimension.local_pca(np.full((9, 2), np.nan, np.float32), k=3), "NaN"),
     ):

@@ -8,7 +8,7 @@ import pytest
 from jax.test_util import check_grads
 
 import jaxlle
-from jaxlle.explanation import explain, influence, response, sensitivity
+from jaxlle.explanation import explain, influence, jacobian, jvp
 
 matplotlib.use("Agg")
 
@@ -28,17 +28,17 @@ def curved(x):
 def test_the_sensitivity_of_each_point_is_its_forward_mode_jacobian(x64, data):
     z, _, _ = data
     expected = jax.vmap(jax.jacfwd(lambda a: curved(a[None])[0]))(z)
-    np.testing.assert_allclose(sensitivity(curved, z), expected, atol=1e-12)
-    np.testing.assert_allclose(jax.jit(lambda a: sensitivity(curved, a))(z), expected, atol=1e-12)
+    np.testing.assert_allclose(jacobian(curved, z), expected, atol=1e-12)
+    np.testing.assert_allclose(jax.jit(lambda a: jacobian(curved, a))(z), expected, atol=1e-12)
 
 
 def test_the_response_is_the_sensitivity_along_the_motion(x64, data):
     z, _, _ = data
     v = np.random.default_rng(1).normal(size=z.shape)
-    expected = np.einsum("qcd,qd->qc", sensitivity(curved, z), v)
-    np.testing.assert_allclose(response(curved, z, v), expected, atol=1e-12)
+    expected = np.einsum("qcd,qd->qc", jacobian(curved, z), v)
+    np.testing.assert_allclose(jvp(curved, z, v), expected, atol=1e-12)
     steps = (curved(z + 1e-6 * v) - curved(z - 1e-6 * v)) / 2e-6
-    np.testing.assert_allclose(response(curved, z, v), steps, atol=1e-8)
+    np.testing.assert_allclose(jvp(curved, z, v), steps, atol=1e-8)
 
 
 def test_the_sensitivity_of_the_out_of_sample_map_is_that_of_finite_differences(x64, data):
@@ -46,7 +46,7 @@ def test_the_sensitivity_of_the_out_of_sample_map_is_that_of_finite_differences(
     known = jaxlle.serving.OutOfSampleMap(bank, bank[:, :2] ** 2, k=5, reg=1e-2)
     v = np.random.default_rng(1).normal(size=z.shape)
     steps = (known(z + 1e-6 * v) - known(z - 1e-6 * v)) / 2e-6
-    np.testing.assert_allclose(np.einsum("qcd,qd->qc", sensitivity(known, z), v), steps, atol=1e-6)
+    np.testing.assert_allclose(np.einsum("qcd,qd->qc", jacobian(known, z), v), steps, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def test_residuals_spreads_and_slopes_are_their_formulas(x64, data):
     off = np.linalg.norm(f - np.einsum("qk,qkc->qc", out.weights, around), axis=1)
     np.testing.assert_allclose(out.output_residuals, off, atol=1e-10)
     np.testing.assert_allclose(out.spreads, np.sqrt(((around - f[:, None]) ** 2).sum(-1).mean(1)), atol=1e-10)
-    np.testing.assert_allclose(out.input_residuals, jaxlle.project(z, bank, 6, reg=0.1).residuals)
+    np.testing.assert_allclose(out.input_residuals, jaxlle.extension.project(z, bank, 6, reg=0.1).residuals)
     for i in range(5):
         spokes = bank[np.asarray(out.neighbors.indices)[i]] - z[i]
         ridge = 0.1 * np.trace(spokes @ spokes.T)
@@ -142,11 +142,11 @@ def test_repeated_points_and_a_constant_map_break_nothing():
 def test_bad_requests_are_refused(data):
     z, bank, _ = (a.astype(np.float32) for a in data)
     with pytest.raises(ValueError, match=r"returned outputs of shape \(5,\) for 5 points"):
-        sensitivity(lambda x: x.sum(axis=1), z)
+        jacobian(lambda x: x.sum(axis=1), z)
     with pytest.raises(ValueError, match=r"returned outputs of shape \(1, 4\) for 5 points"):
         explain(lambda x: x[:1], z, bank, 3)
     with pytest.raises(ValueError, match="directions has shape"):
-        response(curved, z, z[:2])
+        jvp(curved, z, z[:2])
     with pytest.raises(ValueError, match="row = 5"):
         influence(curved, z, 5)
     with pytest.raises(ValueError, match="bank contains NaN"):
@@ -169,7 +169,7 @@ def test_the_picture_shows_digits_their_maps_and_their_nearest_kin():
         return jax.nn.softmax(a @ maps)
 
     out = explain(classifier, z, bank, 6)
-    figure = jaxlle.plot.explanation(out, z, bank, (8, 8), sensitivity=sensitivity(classifier, z), count=2)
+    figure = jaxlle.plot.explanation(out, z, bank, (8, 8), jacobian=jacobian(classifier, z), count=2)
     figure.canvas.draw()
     axes = np.array(figure.axes).reshape(3, 5)
     for row, c in enumerate(np.asarray(out.outputs).argmax(axis=1)):

@@ -12,9 +12,9 @@ import pytest
 from flax import nnx
 
 import jaxlle
-from jaxlle import _archive
+from jaxlle._core import archive
 from jaxlle.nn import ParametricLLE, load_model, save_model
-from jaxlle.serving import OutOfSampleMap, export_map, load_map, restore_map, save_map
+from jaxlle.serving import OutOfSampleMap, export_map, load_exported, load_map, save_map
 
 pytest.importorskip("flatbuffers")
 
@@ -41,7 +41,7 @@ def test_an_encoder_and_the_out_of_sample_map_run_where_there_is_no_jaxlle(tmp_p
     subprocess.run([sys.executable, "-c", SERVER], check=True, cwd=tmp_path)
     for name, (function, _) in maps.items():
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), function(jnp.asarray(new)), atol=1e-5)
-    many = load_map(tmp_path / "encoder.bin")(jnp.asarray(x))
+    many = load_exported(tmp_path / "encoder.bin")(jnp.asarray(x))
     np.testing.assert_allclose(many, model(jnp.asarray(x)), atol=1e-5)
 
 
@@ -51,15 +51,15 @@ def test_files_that_are_no_maps_are_refused(tmp_path):
     for spoilt in (whole[: len(whole) // 2], b"", b"not a map"):
         file.write_bytes(spoilt)
         with pytest.raises(ValueError, match="not an exported function"):
-            load_map(file)
+            load_exported(file)
     with pytest.raises(FileNotFoundError):
-        load_map(tmp_path / "none.bin")
+        load_exported(tmp_path / "none.bin")
 
 
 def test_a_function_that_needs_its_number_of_rows_says_so():
     bank = jax.random.normal(jax.random.key(0), (20, 3))
     with pytest.raises(ValueError, match="pass rows=1"):
-        export_map(lambda z: z if z.shape[0] > 5 else jaxlle.project(z, bank, 3).points, 3)
+        export_map(lambda z: z if z.shape[0] > 5 else jaxlle.extension.project(z, bank, 3).points, 3)
 
 
 def test_a_program_of_a_newer_jax_and_one_for_other_platforms_are_refused(tmp_path):
@@ -70,7 +70,7 @@ def test_a_program_of_a_newer_jax_and_one_for_other_platforms_are_refused(tmp_pa
     for data in (newer.serialize(), broken.serialize(), export_map(lambda x: 2 * x, 1, platforms=("tpu",))):
         file.write_bytes(data)
         with pytest.raises(ValueError, match="for other platforms, or from a newer JAX"):
-            load_map(file)
+            load_exported(file)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def encoder(width=2, seed=0, dtype=jnp.float32):
 
 def test_a_saved_map_computes_the_same(known, tmp_path):
     save_map(tmp_path / "map.npz", known)
-    again = restore_map(tmp_path / "map.npz")
+    again = load_map(tmp_path / "map.npz")
     new = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
     np.testing.assert_array_equal(again(new), known(new))
     np.testing.assert_array_equal(known(new), jaxlle.transform(new, known.points, known.embedding, k=6, reg=1e-2))
@@ -93,7 +93,7 @@ def test_a_saved_map_computes_the_same(known, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "map.npz"]
     bare = dataclasses.replace(known, neighbors=None)
     save_map(tmp_path / "map.npz", bare)
-    assert restore_map(tmp_path / "map.npz").neighbors is None
+    assert load_map(tmp_path / "map.npz").neighbors is None
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
@@ -123,17 +123,17 @@ def test_a_file_of_a_later_version_is_read_if_it_only_adds_and_refused_if_it_mus
         np.savez(file, **{**arrays, "header": np.frombuffer(text, np.uint8), "map/unheard": np.ones(2)})
         return file
 
-    np.testing.assert_array_equal(restore_map(rewritten()).points, known.points)
+    np.testing.assert_array_equal(load_map(rewritten()).points, known.points)
     with pytest.raises(ValueError, match="version 7 of its format and needs 5 or later; this jaxlle reads up to 1"):
-        restore_map(rewritten(readable_from=5))
+        load_map(rewritten(readable_from=5))
     with pytest.raises(ValueError, match="holds no out-of-sample map: it holds model"):
-        restore_map(rewritten(kind="model"))
+        load_map(rewritten(kind="model"))
     for spoilt in ({"version": "two"}, {"dtypes": None}):
         with pytest.raises(ValueError, match="holds no out-of-sample map"):
-            restore_map(rewritten(**spoilt))
+            load_map(rewritten(**spoilt))
     del arrays["map/embedding"]
     with pytest.raises(ValueError, match="The file lacks embedding"):
-        restore_map(rewritten())
+        load_map(rewritten())
 
 
 def test_truncated_foreign_and_misfitting_files_are_refused_and_change_nothing(known, tmp_path):
@@ -170,14 +170,14 @@ def test_parts_that_do_not_belong_together_are_refused(known):
 
 def test_a_save_that_fails_leaves_the_file_as_it_was(tmp_path):
     file = tmp_path / "a.npz"
-    _archive.write(file, "thing", 1, 1, {"a": np.ones(2)})
+    archive.write(file, "thing", 1, 1, {"a": np.ones(2)})
 
     def spoil():
-        with _archive.replacing(file) as part:
+        with archive.replacing(file) as part:
             part.write_bytes(b"half")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         spoil()
-    assert _archive.read(file, "thing", 1)[1]["a"].tolist() == [1, 1]
+    assert archive.read(file, "thing", 1)[1]["a"].tolist() == [1, 1]
     assert list(tmp_path.iterdir()) == [file]

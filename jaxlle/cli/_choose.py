@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         data, x64 = load(options, watch)
         import jax
 
-        from .._choosing import choose
+        from ..choosing import choose
 
         with jax.enable_x64(x64), watch.stage("grid") as progress:
             key = jax.random.key(options.seed)

@@ -102,10 +102,10 @@ def _discriminant(asked: Asked) -> Any:
 def _landmark(asked: Asked) -> Any:
     import jax
 
-    from .. import _inputs
+    from .._core.points import standardize
     from ..variants.landmarks import landmark_embed
 
-    points, key = _inputs.standardize(asked.x).points, jax.random.key(asked.options.seed)
+    points, key = standardize(asked.x).points, jax.random.key(asked.options.seed)
     return landmark_embed(asked.alignment, asked.options.dim, points=points, key=key).embedding
 
 

@@ -51,7 +51,7 @@ def whole(path: Path) -> Iterator[Path]:
 @contextmanager
 def collected_warnings(precision: str) -> Iterator[list[str]]:
     """Yield a list that holds, at the end, what was warned of."""
-    from .._warnings import JaxlleWarning, PrecisionWarning
+    from ..warnings import JaxlleWarning, PrecisionWarning
 
     messages: list[str] = []
     with warnings.catch_warnings(record=True) as caught:

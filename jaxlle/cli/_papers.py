@@ -1,114 +1,138 @@
-"""`jaxlle papers`: the papers that the repository reproduces, their last results, and running one."""
+"""`jaxlle papers`: list the papers that the repository reproduces, run one, draw its figure, and write the table."""
 
 import argparse
 import json
 import os
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
 from inspect import signature
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from . import _outputs, _shelf
+from . import _catalogue, _outputs
 
 
 def add(commands: Any) -> None:
-    """Add the command to the parser's."""
-    about = "list the papers that are reproduced, or run one"
+    """Add the command to the parser."""
+    about = "list the reproduced papers, or run one"
     command = commands.add_parser("papers", help=about, description=show.__doc__)
     command.set_defaults(run=show)
     actions = command.add_subparsers(title="actions", metavar="ACTION")
     one = actions.add_parser("run", help="run one paper", description=run.__doc__)
     one.set_defaults(run=run)
-    one.add_argument("name", help="of the paper, as `jaxlle papers` lists it")
-    one.add_argument("--full", action="store_true", help="at the paper's size; without it at a size that takes seconds")
-    folder = "folder for results/NAME.json and figures/NAME.png (jaxlle-papers)"
+    one.add_argument("name", help="name of the paper, as listed by `jaxlle papers`")
+    one.add_argument("--full", action="store_true", help="use the paper's own size; the default size takes seconds")
+    folder = "folder for results/NAME.json and figures/NAME.png (default: jaxlle-papers)"
     one.add_argument("--out", type=Path, default=Path("jaxlle-papers"), help=folder)
-    readme = actions.add_parser("table", help="write the README's table", description=table.__doc__)
+    picture = actions.add_parser("draw", help="draw the figure of recorded results", description=draw.__doc__)
+    picture.set_defaults(run=draw)
+    picture.add_argument("name", help="name of the paper, as listed by `jaxlle papers`")
+    folder = "folder with results/NAME.json, for figures/NAME.png (default: papers/ of the clone)"
+    picture.add_argument("--out", type=Path, help=folder)
+    readme = actions.add_parser("table", help="write the table in papers/README.md", description=table.__doc__)
     readme.set_defaults(run=table)
-    readme.add_argument("--check", action="store_true", help="write nothing; fail if the table is not current")
+    readme.add_argument("--check", action="store_true", help="write nothing; fail if the table is out of date")
 
 
 def show(options: argparse.Namespace) -> int:
-    """List the papers of the checkout with the results of their last full run, beside the published ones."""
-    folder, took = _shelf.find_papers(), []
-    for name in _shelf.names(folder):
-        paper, last = _shelf.read(folder, name), _shelf.record(folder, name)
+    """List the papers of the clone with the results of the last full run and the published values."""
+    folder, took = _catalogue.find_papers(), []
+    for name in _catalogue.names(folder):
+        paper, last = _catalogue.read_paper(folder, name), _catalogue.read_record(folder, name)
         print(f"{name}: {paper.citation}")
         if last is None:
-            print("    not run in full yet")
+            print("    no full run yet")
             continue
         took.append(last["seconds"])
-        print(f"    {last['date']}, {_shelf.number(last['seconds'])} s, {last['machine']}")
-        _print_rows(paper, last["results"], paper.headline)
-    print(f"\n{len(took)} full runs, {sum(took) / 60:.0f} minutes together.")
-    print("jaxlle papers run NAME [--full] [--out FOLDER] runs one.")
+        print(f"    {last['date']}, {_catalogue.format_number(last['seconds'])} s, {last['machine']}")
+        _print_results(paper, last["results"], paper.headline)
+    print(f"\n{len(took)} full runs, {sum(took) / 60:.0f} minutes in total.")
+    print("Run one with: jaxlle papers run NAME [--full] [--out FOLDER]")
     return 0
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run a paper with progress, and write its results and its figure; what an interrupted run has measured is kept."""
+    """Run a paper, report progress, and write its results and its figure. The results of an interrupted run are kept."""
     _outputs.require("matplotlib", "plot")
-    folder = _shelf.find_papers()
-    paper = _shelf.read(folder, options.name)
-    keeper = _Keeper(options.out, options.name, "full" if options.full else "small")
+    folder = _catalogue.find_papers()
+    paper = _catalogue.read_paper(folder, options.name)
+    record = _Record(options.out, paper.name, "full" if options.full else "small")
     try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        module = _shelf.load(paper)
-        chosen = {} if options.full else module.SMALL
-        keeper.start({**_defaults(module.main), **chosen})
-        with _outputs.whole(keeper.figure) as picture:
-            results = module.main(**chosen, report=keeper.report, figure=str(picture))
-            if not picture.stat().st_size:
-                raise ValueError(f"papers/{options.name}.py wrote no figure.")
-            keeper.finish(results)
-    except ModuleNotFoundError as error:
-        if error.name is None:  # the library's own, which says what to install
-            raise
-        raise ModuleNotFoundError(
-            f"papers/{options.name}.py needs {error.name}, which is not installed: pip install 'jaxlle[papers]'."
-        ) from error
+        with _named_if_missing(paper):
+            module = _catalogue.import_paper(paper)
+            chosen = {} if options.full else module.SMALL
+            configuration = _flattened({**_defaults(module.main), **chosen})
+            record.start(configuration)
+            results = module.main(**chosen, report=record.report)
+            record.finish(results, lambda: _draw(module, results, configuration, folder, record.figure))
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; {keeper.kept()}.") from None
-    _print_rows(paper, keeper.fields["results"], tuple(keeper.fields["results"]))
-    print(f"results in {keeper.path}\nfigure in {keeper.figure}")
+        raise KeyboardInterrupt(f"interrupted; {record.kept()}.") from None
+    kept = record.fields["results"]
+    _print_results(paper, kept, {key: key for key in kept})
+    print(f"results in {record.path}\nfigure in {record.figure}")
+    return 0
+
+
+def draw(options: argparse.Namespace) -> int:
+    """Draw the figure of a paper from its recorded results. Figures of embeddings compute those of one sample again."""
+    _outputs.require("matplotlib", "plot")
+    folder = _catalogue.find_papers()
+    paper = _catalogue.read_paper(folder, options.name)
+    out = folder if options.out is None else options.out
+    record = _catalogue.read_record(out, paper.name)
+    if record is None:
+        raise FileNotFoundError(
+            f"{out / 'results' / f'{paper.name}.json'} does not exist: there are no results to draw. Run the paper with "
+            f"jaxlle papers run {paper.name} --out {out}."
+        )
+    results = {key: float("nan") if value is None else value for key, value in record["results"].items()}
+    figure = _Record.place(out, "figures", f"{paper.name}.png")
+    with _named_if_missing(paper):
+        _draw(_catalogue.import_paper(paper), results, record["configuration"], folder, figure)
+    print(f"figure in {figure}")
     return 0
 
 
 def table(options: argparse.Namespace) -> int:
-    """Write the README's table of papers from the results that the repository keeps."""
-    folder = _shelf.find_papers()
-    path = folder.parent / "README.md"
+    """Write the table of papers/README.md from the recorded results of the clone."""
+    folder = _catalogue.find_papers()
+    path = folder / "README.md"
     old = path.read_text(encoding="utf-8")
-    new = _shelf.with_table(old, folder)
+    new = _catalogue.replace_table(old, folder)
     if options.check and new != old:
-        raise ValueError(f"The table of papers in {path} is not that of papers/results: run jaxlle papers table.")
+        raise ValueError(f"The table in {path} does not match the results in papers/results: run jaxlle papers table.")
     if new != old:
         with _outputs.whole(path) as temporary:
             temporary.write_text(new, encoding="utf-8")
-    print(f"{path}: {len(_shelf.names(folder))} papers")
+    print(f"{path}: {len(_catalogue.names(folder))} papers")
     return 0
 
 
-class _Keeper:
-    """Writes what a run has measured: whole files only, those of an unfinished run under a name of their own."""
+class _Record:
+    """Writes the results of a run. Files are complete or absent; an unfinished run has a file name of its own."""
 
     def __init__(self, out: Path, name: str, size: str):
-        self.path, self.figure = out / "results" / f"{name}.json", out / "figures" / f"{name}.png"
+        self.path, self.figure = self.place(out, "results", f"{name}.json"), self.place(out, "figures", f"{name}.png")
         self.partial = self.path.with_name(f"{name}.partial.json")
         self.fields: dict[str, Any] = {"paper": name, "size": size, "complete": False}
         self.began = time.perf_counter()
-        try:
-            for path in (self.path, self.figure):
-                path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(f"--out {out}: the folder cannot be made ({error.strerror}).") from None
-        for path in (self.path, self.figure):
-            _outputs.check_output(path, (path.suffix,), "--out", "")
         if size == "small" and self.path.exists() and '"size": "full"' in self.path.read_text(encoding="utf-8"):
             raise ValueError(f"{self.path} holds a full result: add --full, or name another folder with --out.")
+
+    @staticmethod
+    def place(out: Path, folder: str, name: str) -> Path:
+        """Return the path of a file to write, in a folder that is made here, or raise."""
+        path = out / folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"--out {out}: the folder cannot be created ({error.strerror}).") from None
+        _outputs.check_output(path, (path.suffix,), "--out", "")
+        return path
 
     def start(self, configuration: dict[str, Any]) -> None:
         self.began = time.perf_counter()
@@ -116,15 +140,18 @@ class _Keeper:
         self.fields |= {"configuration": configuration, "results": {}}
 
     def report(self, done: str, results: dict[str, float]) -> None:
-        """Say what is done, and keep its results at once."""
-        told = "  ".join(f"{key} {_shelf.number(float(value))}" for key, value in results.items())
-        print(f"[{time.perf_counter() - self.began:7.1f} s] {done}" + (f": {told}" if told else ""), flush=True)
+        """Print what has been computed and write its results to the file of the unfinished run."""
+        shown = "  ".join(f"{key} {_catalogue.format_number(float(value))}" for key, value in results.items())
+        print(f"[{time.perf_counter() - self.began:7.1f} s] {done}" + (f": {shown}" if shown else ""), flush=True)
         if results:
             self.fields["results"] |= {key: _plain(value) for key, value in results.items()}
             self._write(self.partial)
 
-    def finish(self, results: dict[str, float]) -> None:
+    def finish(self, results: dict[str, float], draw: Any) -> None:
+        """Draw the figure, then replace the file of the unfinished run by the complete results."""
         self.fields["results"] = {key: _plain(value) for key, value in results.items()}
+        self._write(self.partial)
+        draw()
         self.fields["complete"] = True
         self._write(self.path)
         self.partial.unlink(missing_ok=True)
@@ -140,8 +167,36 @@ class _Keeper:
             temporary.write_text(text + "\n", encoding="utf-8")
 
 
+@contextmanager
+def _named_if_missing(paper: _catalogue.Paper) -> Iterator[None]:
+    """Name the extra to install if the paper imports a package that is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None:  # raised by the library, with the command that installs the package
+            raise
+        raise ModuleNotFoundError(
+            f"Paper {paper.name} needs {error.name}, which is not installed: pip install 'jaxlle[papers]'."
+        ) from error
+
+
+def _draw(
+    module: ModuleType, results: dict[str, float], configuration: dict[str, Any], folder: Path, figure: Path
+) -> None:
+    """Draw a figure in the style of all papers; `draw` of a paper may take parameters of its `main` by name."""
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    wanted = {name: configuration[name] for name in signature(module.draw).parameters if name in configuration}
+    style = folder / "papers.mplstyle"
+    with _outputs.whole(figure) as picture, plt.style.context([style] if style.is_file() else []):
+        module.draw(results, str(picture), **wanted)
+        if not picture.stat().st_size:
+            raise ValueError(f"Paper {module.__name__.removeprefix('paper_')} wrote no figure.")
+
+
 def machine() -> str:
-    """Return what a result depends on, in words."""
+    """Describe the machine and the versions that a result depends on."""
     import jax
 
     from .. import __version__
@@ -158,11 +213,21 @@ def _plain(value: float) -> float | None:
 
 
 def _defaults(function: Any) -> dict[str, Any]:
+    """Return the default values of a function's parameters, without those that receive reports."""
     parameters = signature(function).parameters.items()
-    return {name: value.default for name, value in parameters if name not in ("report", "figure")}
+    return {name: value.default for name, value in parameters if name != "report"}
 
 
-def _print_rows(paper: _shelf.Paper, results: dict[str, Any], chosen: tuple[str, ...]) -> None:
-    for key in chosen:
-        known = _shelf.published(paper, key)
-        print(f"    {key:<40} {_shelf.number(results.get(key)):>10}" + (f"   published {known}" if known else ""))
+def _flattened(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Replace a configuration dataclass among the arguments by its fields."""
+    flat: dict[str, Any] = {}
+    for name, value in arguments.items():
+        flat |= asdict(value) if is_dataclass(value) and not isinstance(value, type) else {name: value}
+    return flat
+
+
+def _print_results(paper: _catalogue.Paper, results: dict[str, Any], labels: dict[str, str]) -> None:
+    for label, key in labels.items():
+        known = _catalogue.format_published(paper, key)
+        value = _catalogue.format_number(results.get(key))
+        print(f"    {label:<40} {value:>10}" + (f"   published {known}" if known else ""))

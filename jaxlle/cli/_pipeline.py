@@ -68,7 +68,7 @@ def compute(options: argparse.Namespace, data: Any, watch: Watch) -> Made:
     """Run the stages of the method that was asked for."""
     import jax
 
-    from ..variants.standard import check_dim
+    from .._core.checks import check_dim
 
     method, labels = METHODS[options.method], _check_method(options, data)
     k, rows = _neighbour_count(options, data.points, watch)
@@ -112,7 +112,7 @@ def _neighbour_count(options: argparse.Namespace, x: Any, watch: Watch) -> tuple
         return options.k, []
     import jax
 
-    from .._choosing import auto_grid
+    from ..choosing import auto_grid
 
     if options.metric != "euclidean":
         raise ValueError(f"--k auto compares Euclidean neighbourhoods: give a number with --metric {options.metric}.")
@@ -126,13 +126,13 @@ def _neighbour_count(options: argparse.Namespace, x: Any, watch: Watch) -> tuple
 
 def _find(asked: Asked, progress: Any) -> Any:
     from ..neighbors import knn
-    from ..variants.standard import warn_of_copies
+    from ..neighbors.graph import warn_of_duplicates
 
     method = METHODS[asked.options.method]
     if method.neighbors is not None:
         return method.neighbors(asked)
     neighbors = knn(asked.x, asked.k, metric=asked.options.metric, progress=progress)
-    warn_of_copies(neighbors)
+    warn_of_duplicates(neighbors)
     return neighbors
 
 
@@ -157,8 +157,8 @@ def projected(alignment: Any, projection: Any, x: Any) -> Any:
     """Return the image of a linear map as an embedding: what its unit columns cost, and how far they are from free."""
     import jax.numpy as jnp
 
+    from ..alignment import connected_components
     from ..embedding import Embedding
-    from ..graph import connected_components
 
     points = projection.transform(x)
     unit = points - points.mean(axis=0)

@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace, data: Any, made: Made, watch: Watch) -> Any:
-    from .._diagnostics import diagnose
+    from ..embedding import diagnose
 
     with watch.stage("diagnosis"):
         local = {} if options.metric == "precomputed" else {"x": data.points, "neighbors": made.neighbors}
@@ -76,7 +76,7 @@ def _more(options: argparse.Namespace, data: Any, made: Made, watch: Watch) -> l
         found = {
             **({"local PCA": dimension.local_pca(x, k=k)} if k > 1 else {}),
             **({"maximum likelihood": dimension.maximum_likelihood(x, k=k)} if k > 1 else {}),
-            **({"two nearest": dimension.two_nearest(x)} if len(x) > 2 else {}),
+            **({"two nearest": dimension.two_nn(x)} if len(x) > 2 else {}),
         }
     listed = ", ".join(f"{float(estimate.value):.2f} by {name}" for name, estimate in found.items())
     return [*rows, ("dimension", listed)] if listed else rows

@@ -51,7 +51,8 @@ def load(options: argparse.Namespace, watch: Watch) -> tuple[Any, bool]:
     with watch.stage("load"):
         import jax
 
-        from .. import _inputs, datasets
+        from .. import datasets
+        from .._core.checks import check_count
 
         name, manifold = options.data, options.data in datasets.MANIFOLDS
         if options.points is not None and not manifold:
@@ -60,7 +61,7 @@ def load(options: argparse.Namespace, watch: Watch) -> tuple[Any, bool]:
             raise ValueError(f"--labels names an array or a column of a file, and {name} is built in: leave it out.")
         if manifold:
             size = 2000 if options.points is None else options.points
-            _inputs.check_count(size, "--points", 1, 2**31 - 1, "row numbers are int32")
+            check_count(size, "--points", 1, 2**31 - 1, "row numbers are int32")
             made = jax.block_until_ready(datasets.MANIFOLDS[name](jax.random.key(options.seed), size))
             data = datasets.Data(np.asarray(made.points), np.asarray(made.parameters[:, 0]), None, name)
         elif name in datasets.REAL:

@@ -8,7 +8,7 @@
 | `rebuild_loss`, `fit_rebuilding_map` | the neighbours' outputs rebuild each input; the linear map that does it best |
 | `spectral_loss` | the features' graph has small bottom eigenvalues |
 | `isometry_loss` | distances to neighbours are those of the data |
-| `pull_loss`, `push_loss`, `embednn_loss`, `lle_margin_loss` | neighbours close, others at a margin |
+| `laplacian_loss`, `margin_loss`, `embednn_loss`, `lle_margin_loss` | neighbours close, others at a margin |
 | `variance_hinge`, `covariance_penalty`, `log_det_penalty` | guards: the outputs do not collapse |
 | `relative_cost`, `participation_ratio` | to watch, not to minimise: they show collapse |
 
@@ -46,14 +46,17 @@ Equinox:
     (2, 3)
 """
 
-from ._guards import covariance_penalty, log_det_penalty, participation_ratio, relative_cost, variance_hinge
-from ._pairs import embednn_loss, isometry_loss, lle_margin_loss, pull_loss, push_loss
-from ._rebuild import fit_rebuilding_map, rebuild_loss
-from ._reconstruction import alignment_loss, batch_lle_loss, lle_loss, probability_lle_loss
-from ._reduce import Reduction
-from ._spectral import spectral_loss
+from .batches import NeighborhoodBatch, NeighborhoodBatches, neighborhood_batches
+from .decoding import fit_rebuilding_map, rebuild_loss
+from .guards import covariance_penalty, log_det_penalty, participation_ratio, relative_cost, variance_hinge
+from .pairs import embednn_loss, isometry_loss, laplacian_loss, lle_margin_loss, margin_loss
+from .reconstruction import alignment_loss, batch_lle_loss, lle_loss, probability_lle_loss
+from .reduce import Reduction
+from .spectral import spectral_loss
 
 __all__ = [
+    "NeighborhoodBatch",
+    "NeighborhoodBatches",
     "Reduction",
     "alignment_loss",
     "batch_lle_loss",
@@ -61,13 +64,14 @@ __all__ = [
     "embednn_loss",
     "fit_rebuilding_map",
     "isometry_loss",
+    "laplacian_loss",
     "lle_loss",
     "lle_margin_loss",
     "log_det_penalty",
+    "margin_loss",
+    "neighborhood_batches",
     "participation_ratio",
     "probability_lle_loss",
-    "pull_loss",
-    "push_loss",
     "rebuild_loss",
     "relative_cost",
     "spectral_loss",

@@ -6,8 +6,14 @@ and change, and whose last layer has an exact best (`ParametricLLE.solve_last_la
 `save_model` and `load_model` keep what was learned.
 """
 
-from ._head import OrthonormalHead
-from ._parametric import ParametricLLE, train_step
-from ._saving import load_model, save_model
+from .head import OrthonormalHead
+from .parametric import ParametricLLE, train_step
+from .saving import load_model, save_model
 
-__all__ = ["OrthonormalHead", "ParametricLLE", "load_model", "save_model", "train_step"]
+__all__ = [
+    "OrthonormalHead",
+    "ParametricLLE",
+    "load_model",
+    "save_model",
+    "train_step",
+]

@@ -16,13 +16,13 @@
 float32 and float64 input give float32 and float64 embeddings, whatever JAX's x64 switch says.
 """
 
-from ._linear import (
+from .linear import (
     LinearLocalTangentSpaceAlignment,
     NeighborhoodPreservingEmbedding,
     OrthogonalNeighborhoodPreservingProjection,
 )
-from ._lle import LocallyLinearEmbedding
-from ._variants import (
+from .lle import LocallyLinearEmbedding
+from .variants import (
     GeodesicLocallyLinearEmbedding,
     IncrementalLocallyLinearEmbedding,
     KernelLocallyLinearEmbedding,

@@ -12,10 +12,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import out_of_sample
+from ..extension import transform
 
 FLOATS = [np.float64, np.float32]
-
 # Constraints of the parameters that most estimators have.
 NEIGHBORHOOD: dict = {
     "n_neighbors": [Interval(Integral, 1, None, closed="left")],
@@ -84,4 +83,4 @@ class NeighborhoodTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def _place(self, X: np.ndarray) -> Any:
         """Embed points by the barycentric weights of their neighbours in the training data."""
         reg: Any = getattr(self, "reg", 1e-3)
-        return out_of_sample.transform(X, self._fit_X, jnp.asarray(self.embedding_), k=self.n_neighbors, reg=reg)
+        return transform(X, self._fit_X, jnp.asarray(self.embedding_), k=self.n_neighbors, reg=reg)

@@ -11,11 +11,11 @@ the constant vector's zero, with their vectors.
 """
 
 from ._choice import Solver, choose
-from ._coarse import farthest_landmarks, kmeans_landmarks, random_landmarks
-from ._dense import DenseQR
-from ._landmark import Landmark
-from ._sparse import SparseLU
-from ._spectrum import Hints, Spectrum
+from .coarse import farthest_landmarks, kmeans_landmarks, random_landmarks
+from .dense import DenseQR
+from .landmark import Landmark
+from .sparse import SparseLU
+from .spectrum import Hints, Spectrum
 
 __all__ = [
     "DenseQR",

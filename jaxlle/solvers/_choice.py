@@ -4,17 +4,15 @@ from collections.abc import Callable
 
 import jax
 
-from .._inputs import is_traced
-from ..alignment import Alignment
-from ..graph import graph_width
-from ._dense import DenseQR
-from ._landmark import Landmark
+from .._core.checks import is_traced
+from ..alignment import Alignment, graph_width
 from ._ordering import has_metis
-from ._sparse import SparseLU
-from ._spectrum import Hints, Spectrum
+from .dense import DenseQR
+from .landmark import Landmark
+from .sparse import SparseLU
+from .spectrum import Hints, Spectrum
 
 Solver = Callable[[Alignment, int, jax.Array, Hints], Spectrum]
-
 _DENSE_MAX = 2_000  # points up to which a dense QR is the fastest that runs under jit
 _DEVICE_MAX = 8_192  # the same on an accelerator
 _HOST_MIN = 64  # below, a Krylov space has no room and the dense solve costs nothing

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._rows import Operator, Rows, product
 from ._smoothing import Smoother
+from .rows import Operator, Rows, product
 
 _DAMPING = 1.5  # of the smoother's degree, over half its ratio: what is rough shrinks thirtyfold
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from ..graph import graph_width
+from ..alignment import graph_width
 
 WIDE = 14.0  # times n^(1/3): below, as for Swiss rolls of less than a million points, minimum degree does as well
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from ._coarse import Coarse
-from ._rows import Operator
+from .coarse import Coarse
+from .rows import Operator
 
 _MOST_RATIO = 1500.0
 _EDGE_STEPS = 6  # of the power iterations that find the ends of the spectrum's rough part

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from .. import _inputs
-from .._blocks import map_rows
-from .._search import BLOCK_BYTES
-from ..neighbors import Neighbors, find
+from .._core.blocks import BLOCK_BYTES, map_rows
+from .._core.checks import check_count, is_traced
+from .._core.points import Standardized, as_points, standardize
+from ..neighbors import Neighbors
+from ..neighbors.exact import find
 
 _MOST = 0.9  # of the deformation: at 1 the distance would vanish in one direction
 _POOL = 4  # candidates a neighbour, to begin with
@@ -49,18 +50,18 @@ def deformed_neighbors(
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 500).points
-        >>> jaxlle.lle(x, 2, k=12, neighbors=jaxlle.deformed_neighbors(x, 12, dim=2)).points.shape
+        >>> jaxlle.lle(x, 2, k=12, neighbors=jaxlle.variants.deformed_neighbors(x, 12, dim=2)).points.shape
         (500, 2)
     """
-    x = _inputs.as_points(x)
+    x = as_points(x)
     most = x.shape[0] - 1
-    k = _inputs.check_count(k, "k (n_neighbors)", 1, most, "fewer than the points")
-    dim = _inputs.check_count(dim, "dim", 1, None, "of the data around a point")
-    standard = _inputs.standardize(x)
+    k = check_count(k, "k (n_neighbors)", 1, most, "fewer than the points")
+    dim = check_count(dim, "dim", 1, None, "of the data around a point")
+    standard = standardize(x)
     if pool is not None:
-        size = _inputs.check_count(pool, "pool", k, most, f"at least k = {k}, fewer than the points")
+        size = check_count(pool, "pool", k, most, f"at least k = {k}, fewer than the points")
         return _nearest(x, standard, k, dim, size, block_bytes)[0]
-    if _inputs.is_traced(x):
+    if is_traced(x):
         raise TypeError("deformed_neighbors widens its pool until the answer is sure, which jit cannot: give pool.")
     size = min(most, _POOL * k)
     found, sure = _nearest(x, standard, k, dim, size, block_bytes)
@@ -70,9 +71,7 @@ def deformed_neighbors(
     return found
 
 
-def _nearest(
-    x: Any, standard: _inputs.Standardized, k: int, dim: int, size: int, block_bytes: int
-) -> tuple[Neighbors, Array]:
+def _nearest(x: Any, standard: Standardized, k: int, dim: int, size: int, block_bytes: int) -> tuple[Neighbors, Array]:
     near, _, _ = find(x, size, block_bytes=block_bytes, standard=standard)
     indices, dist, sure = _deform(standard.points, near.indices, k, dim, block_bytes)
     return Neighbors(indices, dist * jnp.asarray(standard.unit, dist.dtype)), sure

@@ -8,12 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .. import _inputs
-from .._search import BLOCK_BYTES
-from ..alignment import Alignment, check_alignment
-from ..embedding import Disconnected, Embedding, Scaling, embed
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_dim, is_traced
+from .._core.points import as_points, standardize
+from ..alignment import Alignment
+from ..alignment.operator import check_alignment
+from ..embedding import Embedding, embed
+from ..embedding.embed import Disconnected, Scaling
 from ..solvers import Solver
-from .standard import check_dim, lle_alignment
+from .standard import lle_alignment
 
 
 def fuse_views(views: Sequence[Any], *, shares: Any = None) -> Float[Array, "n d"]:
@@ -37,10 +40,10 @@ def fuse_views(views: Sequence[Any], *, shares: Any = None) -> Float[Array, "n d
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> color, shape = jnp.array([[0.0], [2.0]]), jnp.array([[0.0, 0.0], [300.0, 400.0]])
-        >>> jaxlle.fuse_views([color, shape]).round(2).tolist()
+        >>> jaxlle.variants.fuse_views([color, shape]).round(2).tolist()
         [[-0.71, -0.42, -0.57], [0.71, 0.42, 0.57]]
     """
-    arrays = [_inputs.as_points(view, f"views[{v}]") for v, view in enumerate(views)]
+    arrays = [as_points(view, f"views[{v}]") for v, view in enumerate(views)]
     share = _shares(shares, len(arrays))
     if len({a.shape[0] for a in arrays}) > 1:
         raise ValueError(
@@ -68,7 +71,7 @@ def average_alignments(alignments: Sequence[Alignment], *, shares: Any = None) -
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (60, 4))
         >>> views = [jaxlle.lle_alignment(x[:, :2], k=6), jaxlle.lle_alignment(x[:, 2:], k=8)]
-        >>> jaxlle.average_alignments(views).blocks.shape
+        >>> jaxlle.variants.average_alignments(views).blocks.shape
         (60, 1, 16)
     """
     share = _shares(shares, len(alignments))
@@ -100,7 +103,7 @@ def stack_alignments(alignments: Sequence[Alignment], *, shares: Any = None) -> 
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (60, 4))
-        >>> both = jaxlle.stack_alignments([jaxlle.lle_alignment(x, k=6), jaxlle.ltsa_alignment(x, 2, k=6)])
+        >>> both = jaxlle.variants.stack_alignments([jaxlle.lle_alignment(x, k=6), jaxlle.ltsa_alignment(x, 2, k=6)])
         >>> both.blocks.shape
         (60, 5, 14)
     """
@@ -151,7 +154,7 @@ def multiview_lle(
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (60, 6))
-        >>> jaxlle.multiview_lle([x[:, :3], x[:, 3:]], 2, k=8).points.shape
+        >>> jaxlle.variants.multiview_lle([x[:, :3], x[:, 3:]], 2, k=8).points.shape
         (60, 2)
     """
     fused = fuse_views(views, shares=shares)
@@ -162,10 +165,10 @@ def multiview_lle(
 
 
 def _in_own_units(view: Any, number: int) -> Float[Array, "n d"]:
-    points = _inputs.standardize(view).points
+    points = standardize(view).points
     centered = points - points.mean(axis=0)
     square = jnp.sum(centered**2) / points.shape[0]
-    if not _inputs.is_traced(square) and not bool(square > 0):
+    if not is_traced(square) and not bool(square > 0):
         raise ValueError(f"All points of views[{number}] are equal (degenerate data): leave that view out.")
     return centered / jnp.sqrt(jnp.where(square > 0, square, 1))
 
@@ -176,7 +179,7 @@ def _shares(shares: Any, count: int) -> Float[Array, " v"]:
     share = jnp.ones(count) if shares is None else jnp.asarray(shares, jnp.result_type(float))
     if share.shape != (count,):
         raise ValueError(f"shares has shape {share.shape}, but there are {count} views: one share each.")
-    if not _inputs.is_traced(share) and not bool(((share >= 0) & jnp.isfinite(share)).all() & (share.sum() > 0)):
+    if not is_traced(share) and not bool(((share >= 0) & jnp.isfinite(share)).all() & (share.sum() > 0)):
         raise ValueError(f"shares = {np.asarray(share).tolist()} is not allowed: finite, not negative, and not all 0.")
     return share / share.sum()
 
@@ -186,5 +189,5 @@ def _check_same(alignments: Sequence[Alignment]) -> None:
     if len(set(counts)) > 1:
         raise ValueError(f"The alignments have {counts} points, but all must be of the same points.")
     for alignment in alignments:
-        if not _inputs.is_traced(alignment):
+        if not is_traced(alignment):
             check_alignment(alignment)

@@ -8,17 +8,20 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .. import _inputs
-from .._blocks import map_rows
-from .._linear import inverse_root
-from .._search import BLOCK_BYTES
-from ..embedding import Embedding, Scaling, embed, solve
+from .._core.blocks import BLOCK_BYTES, map_rows
+from .._core.checks import check_count, check_dim, check_spread, is_traced
+from .._core.linear import inverse_root, matmul
+from .._core.points import as_points, standardize
+from ..alignment import weights_alignment
+from ..embedding import Embedding, embed
+from ..embedding.embed import Scaling, solve
 from ..metrics import procrustes
 from ..neighbors import Neighbors, knn
+from ..neighbors.graph import check_indices, warn_of_duplicates
 from ..regularizers import trace_ridge
 from ..solvers import Hints, Solver, SparseLU, choose
-from ..weights import check_indices, check_reg, checked, local_gram, standard_weights
-from .standard import check_dim, check_spread, warn_of_copies, weights_alignment
+from ..weights.barycentric import standard_weights
+from ..weights.gram import check_reg, local_gram, require_finite_weights
 
 
 class WeightPosterior(NamedTuple):
@@ -95,26 +98,26 @@ def weight_posterior(
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
         >>> x = jnp.array([[0.0], [1.0], [3.0]])
-        >>> posterior = jaxlle.weight_posterior(x, jaxlle.knn(x, 2), noise=0.1)
+        >>> posterior = jaxlle.variants.weight_posterior(x, jaxlle.knn(x, 2), noise=0.1)
         >>> jnp.abs(posterior.sample(jax.random.key(0)).sum(axis=1) - 1).max() < 1e-5
         Array(True, dtype=bool)
     """
-    x = _inputs.as_points(x)
+    x = as_points(x)
     check_reg(reg, trace_ridge, neighbors.indices.shape[1], x.shape[1])
     check_indices(neighbors, x.shape[0], x)
     if neighbors.mask is not None:
         raise ValueError("weight_posterior needs neighbourhoods of equal size: use knn, as a mask is not honoured.")
-    if noise is not None and not _inputs.is_traced(noise) and not float(jnp.asarray(noise)) >= 0:
+    if noise is not None and not is_traced(noise) and not float(jnp.asarray(noise)) >= 0:
         raise ValueError(f"noise = {noise} is not allowed: it must be at least 0, in distances of the neighbours.")
-    standard = _inputs.standardize(x)
+    standard = standardize(x)
     mean = standard_weights(standard, standard.points, neighbors, reg, trace_ridge, block_bytes)
     places = None
     if embedding is not None:
-        places = _inputs.standardize(_inputs.as_points(embedding, "embedding")).points
+        places = standardize(as_points(embedding, "embedding")).points
         if places.shape[0] != x.shape[0]:
             raise ValueError(f"embedding has {places.shape[0]} rows and x has {x.shape[0]}: one place for each point.")
     factor = _factors(standard.points, places, neighbors, mean, noise, reg, x.shape[1], block_bytes)
-    return WeightPosterior(mean, checked(factor, reg))
+    return WeightPosterior(mean, require_finite_weights(factor, reg))
 
 
 def generative_lle(
@@ -159,21 +162,21 @@ def generative_lle(
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 200).points
-        >>> jaxlle.generative_lle(x, 2, k=10, key=jax.random.key(1), num_samples=3).samples.shape
+        >>> jaxlle.variants.generative_lle(x, 2, k=10, key=jax.random.key(1), num_samples=3).samples.shape
         (3, 200, 2)
     """
-    x = _inputs.as_points(x)
+    x = as_points(x)
     dim = check_dim(dim, k, x.shape, "euclidean")
-    num_samples = _inputs.check_count(num_samples, "num_samples", 1, None, "embeddings to draw")
-    check_spread(_inputs.standardize(x).points)
+    num_samples = check_count(num_samples, "num_samples", 1, None, "embeddings to draw")
+    check_spread(standardize(x).points)
     if neighbors is None:
         neighbors = knn(x, k, block_bytes=block_bytes)
-        warn_of_copies(neighbors)
+        warn_of_duplicates(neighbors)
     posterior = weight_posterior(x, neighbors, noise=noise, reg=reg, block_bytes=block_bytes)
     alignment = weights_alignment(neighbors, posterior.mean)
     out = embed(alignment, dim, solver=solver, scaling=scaling, points=x)
     fixed = lax.stop_gradient(alignment)  # concrete under grad outside jit
-    chosen = choose(fixed, _inputs.is_traced(fixed, key)) if solver == "auto" else solver
+    chosen = choose(fixed, is_traced(fixed, key)) if solver == "auto" else solver
     draw = partial(_draw, neighbors, posterior, out.points, dim, chosen, x)
     keys = jax.random.split(key, num_samples)
     if isinstance(chosen, SparseLU):  # on the host, one after the other
@@ -220,11 +223,11 @@ def _factors(
         if places is not None:
             system = system + _unit_gram(places, i, ids)
         if noise is None:
-            square = jnp.dot(w, _product(gram + reg * jnp.eye(k, dtype=gram.dtype), w)) / features
+            square = jnp.dot(w, matmul(gram + reg * jnp.eye(k, dtype=gram.dtype), w)) / features
         else:
             square = jnp.asarray(noise, gram.dtype) ** 2 / k
-        root = inverse_root(_product(plane.T, _product(system, plane)))
-        return jnp.sqrt(square) * _product(plane, _product(root, plane.T))
+        root = inverse_root(matmul(plane.T, matmul(system, plane)))
+        return jnp.sqrt(square) * matmul(plane, matmul(root, plane.T))
 
     row = 2 * k * (points.shape[1] + 4 * k) * points.dtype.itemsize
     return map_rows(one, (jnp.arange(n), neighbors.indices, mean), block_bytes, row)
@@ -235,7 +238,3 @@ def _unit_gram(points: Float[Array, "n d"], i: Array, ids: Array) -> Float[Array
     gram = local_gram(points, points[i], ids)[0]
     trace = jnp.trace(gram)
     return gram / jnp.where(trace > 0, trace, 1)
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.dot(a, b, precision=lax.Precision.HIGHEST)

@@ -6,11 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, Real
 
-from .. import _inputs
-from .._search import BLOCK_BYTES
-from ..embedding import Disconnected, Embedding, Scaling
-from ..graph import connected_components
-from ..neighbors import Neighbors, knn, known_distances
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_count, is_traced, without_derivative
+from .._core.points import as_points
+from ..alignment import connected_components
+from ..embedding import Embedding
+from ..embedding.embed import Disconnected, Scaling
+from ..neighbors import Neighbors, knn
+from ..neighbors.graph import require_distances
 from ..solvers import Solver
 from .standard import lle
 
@@ -50,14 +53,14 @@ def geodesic_neighbors(
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> horseshoe = jnp.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [2.0, 0.9], [1.0, 0.9], [0.0, 0.9]])
-        >>> jaxlle.knn(horseshoe, 1).indices[0, 0], jaxlle.geodesic_neighbors(horseshoe, 2, graph_k=2).indices.shape
+        >>> jaxlle.knn(horseshoe, 1).indices[0, 0], jaxlle.variants.geodesic_neighbors(horseshoe, 2, graph_k=2).indices.shape
         (Array(5, dtype=int32), (6, 2))
     """
-    if _inputs.is_traced(x, graph):
+    if is_traced(x, graph):
         raise TypeError("geodesic_neighbors follows paths on the host, which jit cannot: call it outside jit.")
-    x = _inputs.as_points(x)
+    x = as_points(x)
     n = x.shape[0]
-    k = _inputs.check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points less itself")
+    k = check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points less itself")
     if graph is None:
         graph_k = min(max(4, k // 3), n - 1) if graph_k is None else graph_k
         graph = knn(x, graph_k, block_bytes=block_bytes)
@@ -70,7 +73,7 @@ def geodesic_neighbors(
             f"points: no path leads to k = {k} others. Raise graph_k, or lower k."
         )
     ids, lengths = _nearest_by_path(graph, k, block_bytes)
-    return Neighbors(jnp.asarray(ids, jnp.int32), jnp.asarray(lengths, known_distances(graph).dtype))
+    return Neighbors(jnp.asarray(ids, jnp.int32), jnp.asarray(lengths, require_distances(graph).dtype))
 
 
 def isolle(
@@ -112,11 +115,11 @@ def isolle(
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 300).points
-        >>> jaxlle.isolle(x, 2, k=12).points.shape
+        >>> jaxlle.variants.isolle(x, 2, k=12).points.shape
         (300, 2)
     """
-    x = x if _inputs.is_traced(x) else _inputs.as_points(x)
-    neighbors = geodesic_neighbors(_inputs.fixed(x), k, graph_k=graph_k, block_bytes=block_bytes)
+    x = x if is_traced(x) else as_points(x)
+    neighbors = geodesic_neighbors(without_derivative(x), k, graph_k=graph_k, block_bytes=block_bytes)
     return lle(
         x,
         dim,
@@ -136,7 +139,7 @@ def _nearest_by_path(
 ) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
     from scipy.sparse import csr_array
 
-    ids, lengths = np.asarray(graph.indices), np.asarray(known_distances(graph), np.float64)
+    ids, lengths = np.asarray(graph.indices), np.asarray(require_distances(graph), np.float64)
     n, width = ids.shape
     keep = np.ones(ids.shape, bool) if graph.mask is None else np.asarray(graph.mask)
     # A path of length 0, between copies, is a path: SciPy keeps explicit zeros of a sparse graph.

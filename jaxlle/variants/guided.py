@@ -10,15 +10,17 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .. import _inputs
-from .._linear import principal_axes
-from .._search import BLOCK_BYTES
-from .._warnings import GapWarning
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_count, check_dim, is_traced
+from .._core.linear import matmul, principal_axes
+from .._core.points import as_points, standardize
 from ..alignment import Alignment
-from ..embedding import Disconnected, Embedding, Scaling, embed
+from ..embedding import Embedding, embed
+from ..embedding.embed import Disconnected, Scaling
 from ..neighbors import Neighbors
 from ..solvers import Solver
-from .standard import check_dim, lle_alignment
+from ..warnings import GapWarning
+from .standard import lle_alignment
 from .supervised import read_classes
 
 
@@ -85,20 +87,20 @@ def guided_embed(
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
         >>> alignment = jaxlle.lle_alignment(x, k=8)
-        >>> out = jaxlle.guided_embed(alignment, x[:, 0] > 0, 2, guidance=0.9)
-        >>> bool(out.dependence[0] > jaxlle.guided_embed(alignment, x[:, 0] > 0, 2, guidance=0.0).dependence.max())
+        >>> out = jaxlle.variants.guided_embed(alignment, x[:, 0] > 0, 2, guidance=0.9)
+        >>> bool(out.dependence[0] > jaxlle.variants.guided_embed(alignment, x[:, 0] > 0, 2, guidance=0.0).dependence.max())
         True
     """
-    if not _inputs.is_traced(guidance) and not 0 <= float(jnp.asarray(guidance)) < 1:
+    if not is_traced(guidance) and not 0 <= float(jnp.asarray(guidance)) < 1:
         raise ValueError(
             f"guidance = {guidance} is not allowed: it must be in [0, 1), 0 for an embedding without labels."
         )
     n = alignment.indices.shape[0]
-    dim = _inputs.check_count(dim, "dim (n_components)", 1, n - 1, "fewer than the points")
+    dim = check_count(dim, "dim (n_components)", 1, n - 1, "fewer than the points")
     features = _label_features(labels, n, alignment.blocks.dtype)
     if modes is None:
         modes = min(n - 1, max(32, 4 * (dim + features.shape[1])))
-    modes = _inputs.check_count(modes, "modes", dim, n - 1, "at least dim, and fewer than the points")
+    modes = check_count(modes, "modes", dim, n - 1, "at least dim, and fewer than the points")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GapWarning)  # at the cut behind the modes, where nothing hangs on it
         plain = embed(alignment, modes, solver=solver, disconnected=disconnected, key=key, points=points)
@@ -152,10 +154,10 @@ def guided_lle(
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
-        >>> jaxlle.guided_lle(x, x[:, 0] > 0, 2, k=8).embedding.points.shape
+        >>> jaxlle.variants.guided_lle(x, x[:, 0] > 0, 2, k=8).embedding.points.shape
         (100, 2)
     """
-    x = _inputs.as_points(x)
+    x = as_points(x)
     dim = check_dim(dim, k, x.shape, "euclidean")
     alignment = lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes)
     return guided_embed(
@@ -176,17 +178,17 @@ def _label_features(labels: Any, n: int, dtype: Any) -> Float[Array, "n q"]:
     """Return F with HKH = F F^T of norm 1: centred over the points that have a label, and 0 for the others."""
     values = labels if isinstance(labels, jax.Array) else np.asarray(labels)
     if values.ndim == 2:
-        values = _inputs.as_points(values, "labels")
+        values = as_points(values, "labels")
         if values.shape[0] != n:
             raise ValueError(f"labels has {values.shape[0]} rows, but there must be one for each of {n} points.")
-        features, known = _inputs.standardize(values).points.astype(dtype), jnp.ones(n, bool)
+        features, known = standardize(values).points.astype(dtype), jnp.ones(n, bool)
     else:
         classes = read_classes(values, n)
         features, known = classes.probabilities.astype(dtype), classes.known
     kept = jnp.where(known[:, None], features, 0)
     centered = jnp.where(known[:, None], kept - kept.sum(axis=0) / jnp.maximum(known.sum(), 1), 0)
-    size = jnp.linalg.svd(_product(centered.T, centered), compute_uv=False)[0]
-    if not _inputs.is_traced(size) and not bool(size > 4 * n * jnp.finfo(dtype).eps ** 2):
+    size = jnp.linalg.svd(matmul(centered.T, centered), compute_uv=False)[0]
+    if not is_traced(size) and not bool(size > 4 * n * jnp.finfo(dtype).eps ** 2):
         raise ValueError("All labels are equal, or none is known: there is nothing to guide the embedding by.")
     return centered / jnp.sqrt(jnp.where(size > 0, size, 1))
 
@@ -212,15 +214,15 @@ def _turn(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Return the points, their costs' roots, the residuals, the gap, and the dependence."""
     square = jnp.where(values[dim - 1] > 0, values[dim - 1] ** 2, 1)
-    image, inside = alignment.matvec(vectors), _product(vectors.T, features)
+    image, inside = alignment.matvec(vectors), matmul(vectors.T, features)
     # Of the vectors only the span has a derivative, and with it V^T M V, whose value is known better than a product has it.
-    slope = _product(image.T, image)
+    slope = matmul(image.T, image)
     inner = lax.stop_gradient(jnp.diag(values**2) - slope) + slope
-    small = (1 - guidance) / square * inner - guidance * _product(inside, inside.T)
+    small = (1 - guidance) / square * inner - guidance * matmul(inside, inside.T)
     falling, turn = principal_axes(-small)
-    levels, y, cost = -falling, _product(vectors, turn[:, :dim]), _product(image, turn[:, :dim])
-    seen = _product(features.T, y)
-    applied = (1 - guidance) * alignment.rmatvec(cost) - guidance * square * _product(features, seen)
+    levels, y, cost = -falling, matmul(vectors, turn[:, :dim]), matmul(image, turn[:, :dim])
+    seen = matmul(features.T, y)
+    applied = (1 - guidance) * alignment.rmatvec(cost) - guidance * square * matmul(features, seen)
     residuals = jnp.linalg.norm(applied - square * levels[:dim] * y, axis=0)
     left = levels[dim] - levels[dim - 1] if len(levels) > dim else jnp.array(jnp.inf, levels.dtype)
     gap = left / jnp.maximum(jnp.abs(levels).max(), jnp.finfo(levels.dtype).tiny)
@@ -228,7 +230,3 @@ def _turn(
     size = jnp.sqrt(jnp.asarray(y.shape[0], y.dtype)) if covariance else 1
     roots = jnp.linalg.norm(cost, axis=0)
     return y * jnp.where(top < 0, -1, 1) * size, roots, residuals, gap, jnp.sum(seen**2, axis=0)
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.dot(a, b, precision=lax.Precision.HIGHEST)

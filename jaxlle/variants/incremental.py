@@ -11,15 +11,18 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float
 
-from .. import _inputs
-from .._search import BLOCK_BYTES
-from .._warnings import GapWarning, JaxlleWarning
-from ..alignment import Alignment
-from ..embedding import Disconnected, Embedding, Scaling, embed, told
-from ..neighbors import Neighbors, knn, known_distances
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_dim, check_spread, is_traced
+from .._core.linear import matmul
+from .._core.points import as_points, standardize
+from ..alignment import Alignment, weights_alignment
+from ..embedding import Embedding, embed
+from ..embedding.embed import Disconnected, Scaling, warn_if_unreliable
+from ..neighbors import Neighbors, knn
+from ..neighbors.graph import require_distances
 from ..solvers import Solver
+from ..warnings import GapWarning, JaxlleWarning
 from ..weights import barycentric_weights
-from .standard import check_dim, check_spread, weights_alignment
 
 _SPARE = 10  # singular vectors kept beyond the embedding's own, among which it is seen to turn
 _SMOOTHING = 10
@@ -105,17 +108,17 @@ def incremental_lle(
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 320).points
-        >>> more = jaxlle.add_points(jaxlle.incremental_lle(x[:300], 2, k=10), x[300:])
+        >>> more = jaxlle.variants.add_points(jaxlle.variants.incremental_lle(x[:300], 2, k=10), x[300:])
         >>> more.points.shape, len(more.far), bool(more.far.any())
         ((320, 2), 20, False)
     """
-    if _inputs.is_traced(x):
+    if is_traced(x):
         raise TypeError("incremental_lle grows arrays, which jit cannot: call it outside jit, or use transform.")
     if disconnected == "largest":
         raise ValueError("disconnected = 'largest' drops points, to whose places others could join: drop them before.")
-    x = _inputs.as_points(x)
+    x = as_points(x)
     dim = check_dim(dim, k, x.shape, "euclidean")
-    check_spread(_inputs.standardize(x).points)
+    check_spread(standardize(x).points)
     options = _Options(reg, float(tolerance), solver, scaling, disconnected, key, block_bytes)
     neighbors = knn(x, k, block_bytes=block_bytes)
     weights = barycentric_weights(x, neighbors, reg=reg, block_bytes=block_bytes)
@@ -153,13 +156,13 @@ def add_points(
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> line = jnp.arange(12.0)[:, None] * jnp.array([[3.0, 4.0]])
-        >>> more = jaxlle.add_points(jaxlle.incremental_lle(line, 1, k=2, reg=1e-2), line[5:6] + 2.0)
+        >>> more = jaxlle.variants.add_points(jaxlle.variants.incremental_lle(line, 1, k=2, reg=1e-2), line[5:6] + 2.0)
         >>> bool((more.points[5] - more.points[12]) * (more.points[12] - more.points[6]) > 0)
         True
     """
-    if _inputs.is_traced(x_new):
+    if is_traced(x_new):
         raise TypeError("add_points grows arrays, which jit cannot: call it outside jit, or use transform.")
-    x_new = _inputs.as_points(x_new, "x_new")
+    x_new = as_points(x_new, "x_new")
     if x_new.shape[1] != state.x.shape[1]:
         raise ValueError(
             f"x_new has {x_new.shape[1]} features, but the points that were fitted have {state.x.shape[1]}."
@@ -189,8 +192,8 @@ def refit(state: IncrementalEmbedding) -> IncrementalEmbedding:
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 320).points
-        >>> more = jaxlle.add_points(jaxlle.incremental_lle(x[:300], 2, k=10), x[300:])
-        >>> jaxlle.refit(more).fitted.points.shape
+        >>> more = jaxlle.variants.add_points(jaxlle.variants.incremental_lle(x[:300], 2, k=10), x[300:])
+        >>> jaxlle.variants.refit(more).fitted.points.shape
         (320, 2)
     """
     return _solved(state.x, state.neighbors, state.weights, state.points.shape[1], state.options, state.modes)
@@ -217,7 +220,7 @@ def _solved(
     values, modes = jnp.asarray(wide.singular_values), jnp.asarray(wide.points)
     gap = (values[dim] - values[dim - 1]) / alignment.norm_bound() if len(values) > dim else wide.gap
     own = {"points": modes[:, :dim], "singular_values": values[:dim], "residuals": wide.residuals[:dim], "gap": gap}
-    fitted = told(Embedding(**{**wide.__dict__, **own}))
+    fitted = warn_if_unreliable(Embedding(**{**wide.__dict__, **own}))
     one, nobody = jnp.ones((), modes.dtype), np.zeros(0, bool)
     return IncrementalEmbedding(
         x, neighbors, weights, modes[:, :dim], fitted, modes, one, 0 * one, nobody, False, options
@@ -227,9 +230,9 @@ def _solved(
 def _far_from(state: IncrementalEmbedding, x_new: Any, far: str) -> Bool[np.ndarray, " q"]:
     if far not in ("warn", "error"):
         raise ValueError(f"far = {far!r} is not known: use 'warn' or 'error'.")
-    nearest = np.asarray(known_distances(knn(state.x, 1, query=x_new, block_bytes=state.options.block_bytes)))[:, 0]
+    nearest = np.asarray(require_distances(knn(state.x, 1, query=x_new, block_bytes=state.options.block_bytes)))[:, 0]
     n = state.fitted.points.shape[0]
-    limit = _FAR * float(known_distances(state.neighbors)[:n, -1].max())
+    limit = _FAR * float(require_distances(state.neighbors)[:n, -1].max())
     away = nearest > limit
     if away.any():
         text = (
@@ -270,14 +273,14 @@ def _updated(state: IncrementalEmbedding, x: Any, x_new: Any, block_bytes: int) 
     q = x_new.shape[0]
     near = knn(x_new, min(k, q), query=state.x, block_bytes=block_bytes)
     ids = jnp.concatenate([state.neighbors.indices, near.indices + n], axis=1)
-    far = jnp.concatenate([known_distances(state.neighbors), known_distances(near)], axis=1)
+    far = jnp.concatenate([require_distances(state.neighbors), require_distances(near)], axis=1)
     order = jnp.argsort(far, axis=1, stable=True)[:, :k]  # on a tie the older stays
     ids, far = jnp.take_along_axis(ids, order, axis=1), jnp.take_along_axis(far, order, axis=1)
     own = knn(x, k + 1, query=x_new, block_bytes=block_bytes)
     other = own.indices != jnp.arange(n, n + q, dtype=own.indices.dtype)[:, None]
     order = jnp.argsort(~other, axis=1, stable=True)[:, :k]  # the point itself goes last
     ids = jnp.concatenate([ids, jnp.take_along_axis(own.indices, order, axis=1)])
-    far = jnp.concatenate([far, jnp.take_along_axis(known_distances(own), order, axis=1)])
+    far = jnp.concatenate([far, jnp.take_along_axis(require_distances(own), order, axis=1)])
     return Neighbors(ids.astype(jnp.int32), far), (ids >= n).any(axis=1) | (jnp.arange(n + q) >= n)
 
 
@@ -295,7 +298,7 @@ def _solve_new(rows: Alignment, old: Float[Array, "n m"], q: int) -> Float[Array
     # A group that only looks at itself has no equation to hold it: it stays where its pivot is lifted to.
     tiny = 8 * jnp.finfo(old.dtype).eps * jnp.abs(pivots).max()
     triangle = triangle + jnp.diag(jnp.where(jnp.abs(pivots) < tiny, 1, 0).astype(old.dtype))
-    return solve_triangular(triangle, _product(basis.T, target[:, 0]))
+    return solve_triangular(triangle, matmul(basis.T, target[:, 0]))
 
 
 @partial(jax.jit, static_argnames="dim")
@@ -314,14 +317,10 @@ def _measure(
 
     basis = _orthonormal(lax.fori_loop(0, _SMOOTHING, smooth, modes))
     _, _, right = jnp.linalg.svd(jnp.linalg.qr(alignment.matvec(basis), mode="r"))
-    best = _product(basis, right[::-1][:dim].T)
-    sine = jnp.linalg.norm(own - _product(best, _product(best.T, own)), 2)
+    best = matmul(basis, right[::-1][:dim].T)
+    sine = jnp.linalg.norm(own - matmul(best, matmul(best.T, own)), 2)
     return cost / jnp.maximum(jnp.sum(values**2), jnp.finfo(cost.dtype).tiny), jnp.arcsin(jnp.minimum(sine, 1))
 
 
 def _orthonormal(y: Float[Array, "n m"]) -> Float[Array, "n m"]:
     return jnp.linalg.qr(y - y.mean(axis=0))[0]
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.dot(a, b, precision=lax.Precision.HIGHEST)

@@ -6,14 +6,16 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .. import _inputs
-from .._search import BLOCK_BYTES
-from ..embedding import Disconnected, Embedding, Scaling, embed
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_count, check_dim, check_spread, is_traced
+from .._core.points import as_points, standardize
+from ..alignment import weights_alignment
+from ..embedding import Embedding, embed
+from ..embedding.embed import Disconnected, Scaling
 from ..neighbors import Neighbors, knn
 from ..solvers import Solver
+from ..weights import simplex_weights
 from .fusion import fuse_views
-from .robust import simplex_weights
-from .standard import check_dim, check_spread, weights_alignment
 
 
 class IterativeEmbedding(NamedTuple):
@@ -74,17 +76,17 @@ def iterative_lle(
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 200).points
-        >>> jaxlle.iterative_lle(x, 2, k=10, steps=2).changes.shape
+        >>> jaxlle.variants.iterative_lle(x, 2, k=10, steps=2).changes.shape
         (2,)
     """
-    x = _inputs.as_points(x)
+    x = as_points(x)
     dim = check_dim(dim, k, x.shape, "euclidean")
-    steps = _inputs.check_count(steps, "steps", 1, None, "embeddings after the first")
-    if not _inputs.is_traced(share) and not 0 <= float(jnp.asarray(share)) < 1:
+    steps = check_count(steps, "steps", 1, None, "embeddings after the first")
+    if not is_traced(share) and not 0 <= float(jnp.asarray(share)) < 1:
         raise ValueError(f"share = {share} is not allowed: it must be in [0, 1), 0 for the data alone.")
     if disconnected == "largest":
         raise ValueError("disconnected = 'largest' drops points, which the next step needs: drop them before.")
-    check_spread(_inputs.standardize(x).points)
+    check_spread(standardize(x).points)
 
     def step(points: Any) -> tuple[Embedding, Neighbors, list]:
         with warnings.catch_warnings(record=True) as told:
@@ -103,7 +105,7 @@ def iterative_lle(
         old = neighbors
         out, neighbors, told = step(fuse_views([x, out.points], shares=jnp.stack([1 - jnp.asarray(share), share])))
         changes.append(_replaced(old, neighbors))
-        if not _inputs.is_traced(changes[-1]) and float(changes[-1]) == 0:
+        if not is_traced(changes[-1]) and float(changes[-1]) == 0:
             break
     for warning in told:
         warnings.warn(warning.message, stacklevel=2)

@@ -6,16 +6,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Real
 
-from .. import _inputs
-from .._search import BLOCK_BYTES
-from ..alignment import Alignment
-from ..embedding import Disconnected, Embedding, Scaling, embed
-from ..feature_space import Kernel, KernelDistance, kernel_weights
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_spread, is_traced
+from .._core.points import as_points, standardize, working_dtype
+from ..alignment import Alignment, weights_alignment
+from ..distances import Kernel, KernelDistance
+from ..embedding import Embedding, embed
+from ..embedding.embed import Disconnected, Scaling
 from ..neighbors import Neighbors, knn
-from ..regularizers import trace_ridge
+from ..neighbors.graph import warn_of_duplicates
+from ..regularizers import Regularizer, trace_ridge
 from ..solvers import Solver
-from ..weights import Regularizer
-from .standard import check_spread, warn_of_copies, weights_alignment
+from ..weights import kernel_weights
 
 
 def kernel_alignment(
@@ -48,15 +50,15 @@ def kernel_alignment(
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (60, 3))
-        >>> jaxlle.kernel_alignment(x, lambda a, b: jnp.exp(-jnp.sum((a - b) ** 2)), k=8).blocks.shape
+        >>> jaxlle.variants.kernel_alignment(x, lambda a, b: jnp.exp(-jnp.sum((a - b) ** 2)), k=8).blocks.shape
         (60, 1, 9)
     """
-    x = _inputs.as_points(x)
-    check_spread(_inputs.standardize(x).points)
+    x = as_points(x)
+    check_spread(standardize(x).points)
     _check_kernel(kernel, x)
     if neighbors is None:
         neighbors = knn(x, k, metric=KernelDistance(kernel), block_bytes=block_bytes)
-        warn_of_copies(neighbors)
+        warn_of_duplicates(neighbors)
     weights = kernel_weights(x, neighbors, kernel, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
     return weights_alignment(neighbors, weights)
 
@@ -103,10 +105,10 @@ def kernel_lle(
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (60, 3))
-        >>> jaxlle.kernel_lle(x, 2, jnp.dot, k=8).points.shape
+        >>> jaxlle.variants.kernel_lle(x, 2, jnp.dot, k=8).points.shape
         (60, 2)
     """
-    x = _inputs.as_points(x)
+    x = as_points(x)
     alignment = kernel_alignment(
         x, kernel, k=k, reg=reg, regularizer=regularizer, neighbors=neighbors, block_bytes=block_bytes
     )
@@ -115,10 +117,10 @@ def kernel_lle(
 
 def _check_kernel(kernel: Kernel, x: Any) -> None:
     """Raise at the eager door for a kernel that gives some point a negative square; others show in the weights."""
-    if _inputs.is_traced(x):
+    if is_traced(x):
         return
-    square = jax.vmap(lambda a: kernel(a, a))(jnp.asarray(x, _inputs.working_dtype(x)))
-    if not _inputs.is_traced(square) and bool((square < 0).any()):
+    square = jax.vmap(lambda a: kernel(a, a))(jnp.asarray(x, working_dtype(x)))
+    if not is_traced(square) and bool((square < 0).any()):
         raise ValueError(
             f"The kernel is not positive definite: K(x, x) = {float(square.min()):.3g} at some x. Check its sign; for "
             f"a metric use metric_weights."

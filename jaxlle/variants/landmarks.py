@@ -10,18 +10,21 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Int, Real
 
-from .. import _inputs
-from .._search import BLOCK_BYTES
-from ..alignment import Alignment, check_alignment
-from ..embedding import Embedding, Scaling, embed
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_count, check_dim, is_traced
+from .._core.points import as_points, standardize
+from ..alignment import Alignment
+from ..alignment.operator import check_alignment
+from ..embedding import Embedding, embed
+from ..embedding.embed import Scaling
+from ..extension import transform
 from ..neighbors import Neighbors
-from ..out_of_sample import transform
 from ..solvers import DenseQR, Hints, Spectrum, random_landmarks
-from ..solvers._coarse import Choice, Interpolation, block_rows, interpolate, share_of
-from ..solvers._dense import bottom
-from ..solvers._rows import Rows, product
-from ..solvers._spectrum import NO_HINTS
-from .standard import check_dim, lle, lle_alignment
+from ..solvers.coarse import Choice, Interpolation, block_rows, interpolate, share_of
+from ..solvers.dense import bottom
+from ..solvers.rows import Rows, product
+from ..solvers.spectrum import NO_HINTS
+from .standard import lle, lle_alignment
 
 
 class LandmarkEmbedding(NamedTuple):
@@ -78,18 +81,18 @@ def landmark_embed(
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (300, 3))
-        >>> out = jaxlle.landmark_embed(jaxlle.lle_alignment(x, k=8), 2, points=x, num_landmarks=50)
+        >>> out = jaxlle.variants.landmark_embed(jaxlle.lle_alignment(x, k=8), 2, points=x, num_landmarks=50)
         >>> out.embedding.points.shape, out.landmarks.shape
         ((300, 2), (50,))
     """
-    if not _inputs.is_traced(alignment, key):
+    if not is_traced(alignment, key):
         check_alignment(alignment)
     alignment, n = _without_derivative(alignment), alignment.shape[1]
     if num_landmarks is None:
         num_landmarks = share_of(n, 10)
     else:
-        num_landmarks = _inputs.check_count(num_landmarks, "num_landmarks", dim + 2, n, f"at most the {n} points")
-    landmark_neighbors = _inputs.check_count(landmark_neighbors, "landmark_neighbors", dim + 1, None, "more than dim")
+        num_landmarks = check_count(num_landmarks, "num_landmarks", dim + 2, n, f"at most the {n} points")
+    landmark_neighbors = check_count(landmark_neighbors, "landmark_neighbors", dim + 1, None, "more than dim")
     key = jax.random.key(0) if key is None else key
     by_landmarks = _interpolate(points, num_landmarks, landmark_neighbors, choice, key, alignment.blocks.dtype, Rows(n))
     solver = LandmarkSubspace(by_landmarks)
@@ -134,18 +137,18 @@ def landmark_lle(
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 600).points
-        >>> out = jaxlle.landmark_lle(x, 2, k=10, num_landmarks=200)
+        >>> out = jaxlle.variants.landmark_lle(x, 2, k=10, num_landmarks=200)
         >>> new = jaxlle.transform(x[:3] + 0.01, x[out.landmarks], out.embedding.points[out.landmarks], k=8)
         >>> new.shape
         (3, 2)
     """
-    x = _inputs.as_points(x)
+    x = as_points(x)
     dim = check_dim(dim, k, x.shape, "euclidean")
     alignment = lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes)
     return landmark_embed(
         alignment,
         dim,
-        points=_inputs.standardize(x).points,
+        points=standardize(x).points,
         num_landmarks=num_landmarks,
         landmark_neighbors=landmark_neighbors,
         choice=choice,
@@ -193,15 +196,15 @@ def nystrom_lle(
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 600).points
-        >>> jaxlle.nystrom_lle(x, 2, k=10, num_landmarks=200).embedding.points.shape
+        >>> jaxlle.variants.nystrom_lle(x, 2, k=10, num_landmarks=200).embedding.points.shape
         (600, 2)
     """
-    x = _inputs.as_points(x)
+    x = as_points(x)
     n = x.shape[0]
-    num_landmarks = _inputs.check_count(num_landmarks, "num_landmarks", k + 1, n, f"at most the {n} points")
+    num_landmarks = check_count(num_landmarks, "num_landmarks", k + 1, n, f"at most the {n} points")
     key = jax.random.key(0) if key is None else key
-    landmarks = choice(_inputs.standardize(x).points, num_landmarks, key)
-    on_host = isinstance(x, np.ndarray) and not _inputs.is_traced(landmarks)
+    landmarks = choice(standardize(x).points, num_landmarks, key)
+    on_host = isinstance(x, np.ndarray) and not is_traced(landmarks)
     chosen = (
         x[np.asarray(landmarks)] if on_host else jnp.asarray(x)[landmarks]
     )  # on the host a point keeps all its digits

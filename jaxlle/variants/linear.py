@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .. import _inputs
-from .._search import BLOCK_BYTES
-from ..alignment import Alignment, check_alignment
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_count, is_traced
+from .._core.linear import matmul
+from .._core.points import Standardized, apply_standard, as_points, standardize
+from ..alignment import Alignment
+from ..alignment.operator import check_alignment
 from ..neighbors import Neighbors
 from .ltsa import ltsa_alignment
 from .standard import lle_alignment
@@ -46,11 +48,11 @@ class LinearMap(NamedTuple):
         Raises:
             ValueError: for points that are not finite numbers, or of another number of features.
         """
-        x = _inputs.as_points(x)
+        x = as_points(x)
         if x.shape[1] != self.matrix.shape[0]:
             raise ValueError(f"x has {x.shape[1]} features, but the map was made for {self.matrix.shape[0]}.")
-        standard = _inputs.Standardized(self.matrix.T, self.center, self.unit)
-        return _product(_inputs.apply_standard(x, standard), self.matrix) + self.offset
+        standard = Standardized(self.matrix.T, self.center, self.unit)
+        return matmul(apply_standard(x, standard), self.matrix) + self.offset
 
 
 def linear_projection(alignment: Alignment, x: Any, dim: int) -> LinearMap:
@@ -75,7 +77,7 @@ def linear_projection(alignment: Alignment, x: Any, dim: int) -> LinearMap:
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 5))
-        >>> made = jaxlle.linear_projection(jaxlle.lle_alignment(x, k=8), x, 2)
+        >>> made = jaxlle.variants.linear_projection(jaxlle.lle_alignment(x, k=8), x, 2)
         >>> made.transform(x[:3]).shape
         (3, 2)
     """
@@ -103,7 +105,7 @@ def orthogonal_projection(alignment: Alignment, x: Any, dim: int) -> LinearMap:
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 5))
-        >>> made = jaxlle.orthogonal_projection(jaxlle.lle_alignment(x, k=8), x, 2)
+        >>> made = jaxlle.variants.orthogonal_projection(jaxlle.lle_alignment(x, k=8), x, 2)
         >>> made.transform(x[:3]).shape
         (3, 2)
     """
@@ -138,7 +140,7 @@ def npe(
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 5))
-        >>> jaxlle.npe(x, 2, k=8).matrix.shape
+        >>> jaxlle.variants.npe(x, 2, k=8).matrix.shape
         (5, 2)
     """
     return linear_projection(lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes), x, dim)
@@ -163,7 +165,7 @@ def lltsa(x: Any, dim: int, *, k: int, neighbors: Neighbors | None = None, block
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 5))
-        >>> jaxlle.lltsa(x, 2, k=8).matrix.shape
+        >>> jaxlle.variants.lltsa(x, 2, k=8).matrix.shape
         (5, 2)
     """
     return linear_projection(ltsa_alignment(x, dim, k=k, neighbors=neighbors, block_bytes=block_bytes), x, dim)
@@ -199,7 +201,7 @@ def onpp(
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 5))
-        >>> jaxlle.onpp(x, 2, k=8).matrix.shape
+        >>> jaxlle.variants.onpp(x, 2, k=8).matrix.shape
         (5, 2)
     """
     return orthogonal_projection(lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes), x, dim)
@@ -227,7 +229,7 @@ def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> 
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 5))
-        >>> made = jaxlle.reconstruction_map(jaxlle.lle_alignment(x, k=8), x, 2)
+        >>> made = jaxlle.variants.reconstruction_map(jaxlle.lle_alignment(x, k=8), x, 2)
         >>> made.matrix.shape, made.transform(x[:3]).shape
         ((5, 5), (3, 5))
     """
@@ -239,9 +241,9 @@ def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> 
             f"use lle_alignment."
         )
     if dim is not None:
-        _inputs.check_count(dim, "dim (rank)", 1, d, "features of x")
+        check_count(dim, "dim (rank)", 1, d, "features of x")
     matrix, center, mean, values = _reconstruct(alignment, standard.points, dim)
-    offset = (mean - _product(center, matrix)) * standard.unit + jnp.asarray(standard.center, mean.dtype)
+    offset = (mean - matmul(center, matrix)) * standard.unit + jnp.asarray(standard.center, mean.dtype)
     return LinearMap(matrix * standard.unit, standard.center, standard.unit, offset, values)
 
 
@@ -272,9 +274,9 @@ def discriminant_projection(
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 5))
-        >>> neighbors = jaxlle.supervised_neighbors(x, x[:, 0] > 0, 8)
+        >>> neighbors = jaxlle.variants.supervised_neighbors(x, x[:, 0] > 0, 8)
         >>> alignment = jaxlle.lle_alignment(x, k=8, neighbors=neighbors)
-        >>> jaxlle.discriminant_projection(alignment, x, x[:, 0] > 0, 1).transform(x[:3]).shape
+        >>> jaxlle.variants.discriminant_projection(alignment, x, x[:, 0] > 0, 1).transform(x[:3]).shape
         (3, 1)
     """
     standard = _checked(alignment, x)
@@ -283,34 +285,32 @@ def discriminant_projection(
     shares = jnp.where(classes.known[:, None], classes.probabilities, 0).astype(standard.points.dtype)
     count = int((shares.sum(axis=0) > 0).sum())
     most = min(count - 1, d)
-    _inputs.check_count(dim, "dim (n_components)", 1, most, f"there are {count} classes and {d} features")
+    check_count(dim, "dim (n_components)", 1, most, f"there are {count} classes and {d} features")
     matrix, mean, values = _discriminate(alignment, standard.points, shares, reg, dim)
-    return LinearMap(matrix, standard.center, standard.unit, -_product(mean, matrix), values)
+    return LinearMap(matrix, standard.center, standard.unit, -matmul(mean, matrix), values)
 
 
-def _checked(alignment: Alignment, x: Any) -> _inputs.Standardized:
-    x = _inputs.as_points(x)
+def _checked(alignment: Alignment, x: Any) -> Standardized:
+    x = as_points(x)
     if alignment.indices.shape[0] != x.shape[0]:
         raise ValueError(f"The alignment has {alignment.indices.shape[0]} points and x has {x.shape[0]} rows.")
-    if not _inputs.is_traced(alignment):
+    if not is_traced(alignment):
         check_alignment(alignment)
-    return _inputs.standardize(x)
+    return standardize(x)
 
 
 def _fit(alignment: Alignment, x: Any, dim: int, orthogonal: bool) -> LinearMap:
     standard = _checked(alignment, x)
     n, d = standard.points.shape
-    _inputs.check_count(
-        dim, "dim (n_components)", 1, min(n - 1, d), f"outputs of a linear map of {d} features, n = {n}"
-    )
+    check_count(dim, "dim (n_components)", 1, min(n - 1, d), f"outputs of a linear map of {d} features, n = {n}")
     matrix, mean, values, rank = _bottom(alignment, standard.points, dim, orthogonal)
-    if not _inputs.is_traced(rank) and int(rank) < dim:
+    if not is_traced(rank) and int(rank) < dim:
         raise ValueError(
             f"dim (n_components) = {dim} is not allowed: the centred data have rank {int(rank)}, so there are no more "
             f"directions to map along."
         )
     scale = standard.unit if orthogonal else 1
-    return LinearMap(matrix * scale, standard.center, standard.unit, -_product(mean, matrix) * scale, values * scale)
+    return LinearMap(matrix * scale, standard.center, standard.unit, -matmul(mean, matrix) * scale, values * scale)
 
 
 @partial(jax.jit, static_argnames=("dim", "orthogonal"))
@@ -330,7 +330,7 @@ def _bottom(
     _, values, turn = jnp.linalg.svd(jnp.linalg.qr(tall, mode="r"))
     turn = turn[::-1][:dim].T
     inverse = jnp.where(present, 1 if orthogonal else 1 / jnp.where(present, sizes, 1), 0)
-    matrix = _product(axes.T * inverse, turn)
+    matrix = matmul(axes.T * inverse, turn)
     top = jnp.take_along_axis(matrix, jnp.argmax(jnp.abs(matrix), axis=0)[None], axis=0)
     return matrix * jnp.where(top < 0, -1, 1), mean, values[::-1][:dim], present.sum()
 
@@ -343,7 +343,7 @@ def _discriminate(
     mean = points.mean(axis=0)
     counts = shares.sum(axis=0)
     sizes = jnp.sqrt(jnp.where(counts > 0, counts, 1))
-    means = _product(shares.T, points - mean) / sizes[:, None]  # S is the Gram matrix of these rows
+    means = matmul(shares.T, points - mean) / sizes[:, None]  # S is the Gram matrix of these rows
     tall = alignment.matvec(points - mean)
     ridge = jnp.sqrt(reg * jnp.sum(tall**2) / points.shape[1])
     triangle = jnp.linalg.qr(jnp.concatenate([tall, ridge * jnp.eye(points.shape[1], dtype=tall.dtype)]), mode="r")
@@ -363,11 +363,11 @@ def _reconstruct(
     center, mean = combined.mean(axis=0), points.mean(axis=0)
     left, sizes, axes = _thin_svd(combined - center)
     present = sizes > max(points.shape) * jnp.finfo(points.dtype).eps * sizes[0]
-    inside = jnp.where(present[:, None], _product(left.T, points - mean), 0)  # the fit in coordinates of `left`
+    inside = jnp.where(present[:, None], matmul(left.T, points - mean), 0)  # the fit in coordinates of `left`
     _, values, right = jnp.linalg.svd(inside, full_matrices=False)
     kept = right if dim is None else right[:dim]
-    matrix = _product(axes.T / jnp.where(present, sizes, 1), inside)
-    return _product(_product(matrix, kept.T), kept), center, mean, values
+    matrix = matmul(axes.T / jnp.where(present, sizes, 1), inside)
+    return matmul(matmul(matrix, kept.T), kept), center, mean, values
 
 
 def _thin_svd(tall: Float[Array, "n d"]) -> tuple[Array, Array, Array]:
@@ -377,8 +377,4 @@ def _thin_svd(tall: Float[Array, "n d"]) -> tuple[Array, Array, Array]:
         return left, sizes, axes
     q, r = jnp.linalg.qr(tall)
     left, sizes, axes = jnp.linalg.svd(r, full_matrices=False)
-    return _product(q, left), sizes, axes
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.dot(a, b, precision=lax.Precision.HIGHEST)
+    return matmul(q, left), sizes, axes

@@ -7,15 +7,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .. import _inputs, distances
-from .._linear import reflect, reflections
-from .._search import BLOCK_BYTES
+from .. import distances
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_count
+from .._core.linear import reflect, reflections
+from .._core.points import as_points
 from ..alignment import Alignment
-from ..embedding import Disconnected, Embedding, Scaling
+from ..embedding import Embedding
+from ..embedding.embed import Disconnected, Scaling
 from ..neighbors import Neighbors
 from ..solvers import Solver
-from ._local import Source, find_source, map_members, members, tell_rank
-from .standard import Finish, in_a_row
+from ..weights.frames import Source, map_members, members, warn_rank_deficient
+from ._pipeline import Finish, find_source, run_pipeline
 
 
 def ltsa_alignment(
@@ -60,7 +63,7 @@ def ltsa_alignment(
         >>> jaxlle.ltsa_alignment(x, 2, k=8).blocks.shape
         (100, 6, 9)
     """
-    return _alignment(_inputs.as_points(x), dim, k, metric, neighbors, include_self, block_bytes)
+    return _alignment(as_points(x), dim, k, metric, neighbors, include_self, block_bytes)
 
 
 def ltsa(
@@ -112,7 +115,7 @@ def ltsa(
         >>> jaxlle.ltsa(x, 2, k=8).points.shape
         (300, 2)
     """
-    return in_a_row(
+    return run_pipeline(
         lambda points: _alignment(points, dim, k, metric, neighbors, include_self, block_bytes),
         x,
         dim,
@@ -132,14 +135,15 @@ def _alignment(
     block_bytes: int,
 ) -> Alignment:
     k = k if neighbors is None else neighbors.indices.shape[1]
-    _inputs.check_count(dim, "dim (n_components)", 1, None, "dimensions of the tangent spaces")
+    check_count(dim, "dim (n_components)", 1, None, "dimensions of the tangent spaces")
     low = dim + 1 if include_self else dim + 2
     why = f"LTSA compares dim + 1 = {dim + 1} affine functions with the values at more members of a neighbourhood"
-    _inputs.check_count(k, "k (n_neighbors)", low, None, why)
+    check_count(k, "k (n_neighbors)", low, None, why)
     source, neighbors = find_source(x, k, metric, neighbors, block_bytes)
     ids, keep = members(neighbors, include_self)
     blocks, deficient = _blocks(source, ids, keep, dim, block_bytes)
-    return tell_rank(Alignment(ids, blocks), deficient, f"dim = {dim} dimensions")
+    warn_rank_deficient(deficient, blocks, f"dim = {dim} dimensions")
+    return Alignment(ids, blocks)
 
 
 @partial(jax.jit, static_argnames=("dim", "block_bytes"))

@@ -5,20 +5,21 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
-from .. import _inputs, distances
-from .._linear import reflect, reflections
-from .._search import BLOCK_BYTES
+from .. import distances
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_count
+from .._core.linear import matmul, reflect, reflections
+from .._core.points import as_points
 from ..alignment import Alignment
-from ..embedding import Disconnected, Embedding, Scaling
+from ..embedding import Embedding
+from ..embedding.embed import Disconnected, Scaling
 from ..neighbors import Neighbors
-from ..regularizers import trace_ridge
+from ..regularizers import Regularizer, trace_ridge
 from ..solvers import Solver
-from ..weights import Regularizer
-from ._local import FromDistances, FromPoints, Source, map_members, members, tell_rank
-from .standard import Finish, in_a_row, prepare, prepared_weights
+from ..weights.frames import FromDistances, FromPoints, Source, map_members, members, warn_rank_deficient
+from ._pipeline import Finish, prepare, prepared_weights, run_pipeline
 
 
 def modified_alignment(
@@ -69,7 +70,7 @@ def modified_alignment(
         >>> jaxlle.modified_alignment(x, 2, k=8).blocks.shape
         (100, 6, 9)
     """
-    return _alignment(_inputs.as_points(x), dim, k, reg, metric, regularizer, neighbors, block_bytes)
+    return _alignment(as_points(x), dim, k, reg, metric, regularizer, neighbors, block_bytes)
 
 
 def modified_lle(
@@ -123,7 +124,7 @@ def modified_lle(
         >>> jaxlle.modified_lle(x, 2, k=8).points.shape
         (300, 2)
     """
-    return in_a_row(
+    return run_pipeline(
         lambda points: _alignment(points, dim, k, reg, metric, regularizer, neighbors, block_bytes),
         x,
         dim,
@@ -144,15 +145,16 @@ def _alignment(
     block_bytes: int,
 ) -> Alignment:
     k = k if neighbors is None else neighbors.indices.shape[1]
-    _inputs.check_count(dim, "dim (n_components)", 1, None, "dimensions of the embedding")
-    _inputs.check_count(k, "k (n_neighbors)", dim, None, f"modified LLE requires n_neighbors >= n_components = {dim}")
+    check_count(dim, "dim (n_components)", 1, None, "dimensions of the embedding")
+    check_count(k, "k (n_neighbors)", dim, None, f"modified LLE requires n_neighbors >= n_components = {dim}")
     standard, x, neighbors = prepare(x, k, metric, neighbors, block_bytes)
     weights = prepared_weights(standard, x, neighbors, reg, regularizer, metric, block_bytes)
     far = metric == distances.PRECOMPUTED
     source = FromDistances(jnp.asarray(x, weights.dtype)) if far else FromPoints(standard.points)
     ids, keep = members(neighbors)
     blocks, deficient = _blocks(source, ids, keep, weights, dim, block_bytes)
-    return tell_rank(Alignment(ids, blocks), deficient, f"dim = {dim} dimensions")
+    warn_rank_deficient(deficient, blocks, f"dim = {dim} dimensions")
+    return Alignment(ids, blocks)
 
 
 @partial(jax.jit, static_argnames=("dim", "block_bytes"))
@@ -199,7 +201,7 @@ def _block(
     """Return the block of one point, from an orthonormal basis of its shortest directions, the longest first."""
     r = basis.shape[1]
     chosen = start + jnp.arange(r) >= kept
-    sums = jnp.where(chosen, _product(keep.astype(basis.dtype), basis), 0)
+    sums = jnp.where(chosen, matmul(keep.astype(basis.dtype), basis), 0)
     size = keep.sum() - kept
     root = jnp.sqrt(size.astype(basis.dtype))
     # One reflection of the basis gathers the sums of its columns in the last.
@@ -208,13 +210,9 @@ def _block(
     mirror = sums.at[-1].add(jnp.where(sums[-1] < 0, -length, length))
     scale = jnp.sum(mirror**2)
     scale = jnp.where(scale > 0, scale, 1)
-    turned = basis - jnp.outer(_product(basis, mirror), 2 * mirror / scale)
+    turned = basis - jnp.outer(matmul(basis, mirror), 2 * mirror / scale)
     last = turned[:, -1] * jnp.where(sums[-1] < 0, 1, -1)  # its entries sum to `length`, not to minus it
     first = jnp.concatenate([root[None], -last - (root - length) * weights])
     rest = jnp.where(chosen[:-1], turned[:, :-1], 0).T
     rest = jnp.concatenate([jnp.zeros((r - 1, 1), basis.dtype), rest], axis=1)
     return jnp.concatenate([first[None], rest]) * jnp.concatenate([jnp.ones(1, bool), keep])
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.dot(a, b, precision=lax.Precision.HIGHEST)

@@ -11,16 +11,18 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
-from .. import _inputs, distances
-from .._prescribed import Prescription, Settled, movable, settle
-from .._search import BLOCK_BYTES
-from .._warnings import ConvergenceWarning, JaxlleWarning
-from ..alignment import Alignment, check_alignment
+from .. import distances
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_count, is_traced, without_derivative
+from .._core.points import as_points, standardize
+from ..alignment import Alignment, Components, connected_components
+from ..alignment.operator import check_alignment
 from ..derivatives import LinearSolver, matching
 from ..embedding import DisconnectedGraphError
-from ..graph import Components, connected_components
+from ..embedding.prescribed import Prescription, Settled, movable, settle
 from ..neighbors import Neighbors
 from ..solvers import Solver, choose
+from ..warnings import ConvergenceWarning, JaxlleWarning
 from .standard import lle_alignment
 
 _ENOUGH = 1e-3  # error, as a share of the places' spread, beyond which it is warned of
@@ -107,21 +109,21 @@ def semisupervised_embed(
         >>> curve = jaxlle.datasets.s_curve(jax.random.key(0), 200)
         >>> known = jnp.arange(0, 200, 20)
         >>> alignment = jaxlle.ltsa_alignment(curve.points, 2, k=10)
-        >>> out = jaxlle.semisupervised_embed(alignment, known, curve.parameters[known])
+        >>> out = jaxlle.variants.semisupervised_embed(alignment, known, curve.parameters[known])
         >>> bool((jnp.abs(out.points - curve.parameters).mean(axis=0) < 0.05 * curve.parameters.std(axis=0)).all())
         True
     """
     n, dtype = alignment.indices.shape[0], alignment.blocks.dtype
     fixed = lax.stop_gradient(alignment)
-    places = _inputs.as_points(places, "places")
+    places = as_points(places, "places")
     known, trust = _read_known(known, len(places), n), _read_trust(trust, len(places))
     if trust is None:
-        _inputs.check_count(len(places), "the number of exact places", 1, n - 1, "some point must be free to move")
-    traced = _inputs.is_traced(fixed, known, _inputs.fixed(places), _inputs.fixed(trust))
+        check_count(len(places), "the number of exact places", 1, n - 1, "some point must be free to move")
+    traced = is_traced(fixed, known, without_derivative(places), without_derivative(trust))
     if not traced:
         check_alignment(fixed)
         _tell_loose(connected_components(fixed), np.asarray(known), places.shape[1])
-    standard = _inputs.standardize(places)
+    standard = standardize(places)
     system = _prescribed(alignment, known, standard.points.astype(dtype), trust)
     linear = _linear_solver(solver, fixed, traced)
     settled = settle(lax.stop_gradient(system), linear)
@@ -168,7 +170,7 @@ def semisupervised_lle(
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> line = jnp.arange(12.0)[:, None] * jnp.array([[3.0, 4.0]])
-        >>> out = jaxlle.semisupervised_lle(line, [0, 11], jnp.array([[0.0], [1.0]]), k=2, reg=1e-2)
+        >>> out = jaxlle.variants.semisupervised_lle(line, [0, 11], jnp.array([[0.0], [1.0]]), k=2, reg=1e-2)
         >>> bool((jnp.diff(out.points[:, 0]) > 0).all())
         True
     """
@@ -186,7 +188,7 @@ def _read_known(known: Any, count: int, n: int) -> Int[Array, " m"]:
         )
     if ids.shape[0] != count:
         raise ValueError(f"known names {ids.shape[0]} points, but places has {count} rows: one for each is needed.")
-    if isinstance(ids, jax.Array) and _inputs.is_traced(ids):
+    if isinstance(ids, jax.Array) and is_traced(ids):
         return ids
     host = np.asarray(ids)
     if host.min() < 0 or host.max() >= n:
@@ -203,8 +205,8 @@ def _read_trust(trust: Any, count: int) -> Any:
     values = trust if isinstance(trust, jax.Array) else np.asarray(trust)
     if values.shape not in ((), (count,)):
         raise ValueError(f"trust has shape {values.shape}, but must be one number, or one for each of {count} places.")
-    host = _inputs.fixed(values)
-    if not _inputs.is_traced(host) and not (np.isfinite(host) & (np.asarray(host) > 0)).all():
+    host = without_derivative(values)
+    if not is_traced(host) and not (np.isfinite(host) & (np.asarray(host) > 0)).all():
         raise ValueError(
             f"trust = {np.asarray(host).min()} is not allowed: it must be positive and finite, or None for exact places."
         )
@@ -264,7 +266,7 @@ def _prescribed(alignment: Alignment, known: Array, places: Array, trust: Any) -
 
 def _tell_settled(settled: Settled, linear: LinearSolver) -> None:
     """Raise for places that determine nothing, and warn of those that were not reached, outside jit."""
-    if _inputs.is_traced(settled):
+    if is_traced(settled):
         return
     if not float(settled.gap) > 0:
         raise ValueError(

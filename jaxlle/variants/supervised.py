@@ -12,13 +12,15 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .. import _inputs, distances
-from .._blocks import map_rows
-from .._search import BLOCK_BYTES
-from .._warnings import JaxlleWarning
-from ..embedding import Disconnected, Embedding, Scaling
+from .. import distances
+from .._core.blocks import BLOCK_BYTES, map_rows
+from .._core.checks import check_count, is_traced
+from .._core.points import as_points, standardize, working_dtype
+from ..embedding import Embedding
+from ..embedding.embed import Disconnected, Scaling
 from ..neighbors import Neighbors
 from ..solvers import Solver
+from ..warnings import JaxlleWarning
 from .standard import lle
 
 
@@ -104,14 +106,14 @@ def supervised_neighbors(
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> x = jnp.array([[0.0], [1.0], [2.0], [9.0]])
-        >>> jaxlle.supervised_neighbors(x, [0, 1, 0, 1], 1).indices[:, 0].tolist()
+        >>> jaxlle.variants.supervised_neighbors(x, [0, 1, 0, 1], 1).indices[:, 0].tolist()
         [2, 3, 0, 1]
     """
-    x = _inputs.as_points(x)
+    x = as_points(x)
     n = x.shape[0]
-    _inputs.check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points less itself")
+    check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points less itself")
     classes = read_classes(labels, n, k)
-    standard = _inputs.standardize(x)
+    standard = standardize(x)
     found = _nearest(standard.points, standard.unit, classes, k, rule, block_bytes)
     return Neighbors(found[1], found[0])
 
@@ -158,7 +160,7 @@ def supervised_lle(
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
-        >>> jaxlle.supervised_lle(x, x[:, 0] > 0, 2, k=8, rule=jaxlle.Shift(0.1)).points.shape
+        >>> jaxlle.variants.supervised_lle(x, x[:, 0] > 0, 2, k=8, rule=jaxlle.variants.Shift(0.1)).points.shape
         (100, 2)
     """
     neighbors = supervised_neighbors(x, labels, k, rule=rule, block_bytes=block_bytes)
@@ -218,8 +220,8 @@ def read_classes(labels: Any, n: int, k: int = 0) -> Classes:
 
 
 def _probabilities(values: Any) -> Float[Array, "n c"]:
-    p = jnp.asarray(values, _inputs.working_dtype(values))
-    if not _inputs.is_traced(p) and not bool(((p >= 0).all()) & (jnp.abs(p.sum(axis=1) - 1) < 1e-3).all()):
+    p = jnp.asarray(values, working_dtype(values))
+    if not is_traced(p) and not bool(((p >= 0).all()) & (jnp.abs(p.sum(axis=1) - 1) < 1e-3).all()):
         raise ValueError("Class probabilities must be at least 0 and sum to 1 in every row.")
     return p
 

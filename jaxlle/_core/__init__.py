@@ -1,0 +1,1 @@
+"""What every stage relies on and no user sees."""

@@ -1,0 +1,167 @@
+"""The graph of an alignment or of neighborhoods: connected components, closed classes, and width."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Int
+
+from .._core.checks import is_traced
+
+if TYPE_CHECKING:
+    from ..neighbors import Neighbors
+    from .operator import Alignment
+
+
+class Components(NamedTuple):
+    """The parts of a neighbour graph, on the host.
+
+    Attributes:
+        labels: the part of each point, shape (n,): 0 for the largest part, then by falling size.
+        sizes: number of points in each part.
+        closed: one array of point numbers for each closed class: a smallest set of points that no member's
+            neighbourhood leaves. Each gives B one null vector, so there are as many zero singular values; a
+            connected graph may have several, where points between two clusters look into both. The blocks of an
+            alignment with r > 1 tie all members of a neighbourhood to each other: its closed classes are its parts.
+    """
+
+    labels: Int[np.ndarray, " n"]
+    sizes: Int[np.ndarray, " parts"]
+    closed: tuple[np.ndarray, ...]
+
+
+def connected_components(graph: "Neighbors | Alignment") -> Components:
+    """Find the parts of a neighbour graph (edges taken both ways) and its closed classes (edges as they point).
+
+    Args:
+        graph: neighbourhoods (a mask is honoured), or an alignment (zero entries are no edges).
+
+    Returns:
+        Components.
+
+    Raises:
+        TypeError: inside jit; there the result of `embed` counts the null vectors in `num_components`.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> x = jnp.array([[0.0], [1.0], [10.0], [11.0], [12.0]])
+        >>> jaxlle.alignment.connected_components(jaxlle.knn(x, 1)).sizes.tolist()
+        [3, 2]
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components as components_of
+
+    if is_traced(graph):
+        raise TypeError("connected_components runs on the host: call it outside jit, or read Embedding.num_components.")
+    edges = _edges(graph)
+    count, classes = components_of(edges, directed=True, connection="strong")
+    own, other = np.repeat(classes, np.diff(edges.indptr)), classes[edges.indices]
+    across = own != other
+    leaving = np.bincount(own[across], minlength=count) > 0
+    # What ties the strong classes to each other decides the parts: few edges, where all have been looked at once.
+    between = csr_array((np.ones(across.sum(), np.int8), (own[across], other[across])), shape=(count, count))
+    labels = components_of(between, directed=False)[1][classes]
+    by_size = np.argsort(-np.bincount(labels), kind="stable")
+    labels = np.argsort(by_size)[labels]
+    closed = tuple(np.flatnonzero(classes == c) for c in np.flatnonzero(~leaving))
+    return Components(labels, np.bincount(labels), closed)
+
+
+def num_closed_classes(alignment: "Alignment") -> Int[Array, ""]:
+    """Count the closed classes of an alignment's graph, as `connected_components` does, in a form that runs under jit.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> from jaxlle.alignment.connectivity import num_closed_classes
+        >>> int(num_closed_classes(jaxlle.lle_alignment(jnp.array([[0.0], [1.0], [10.0], [11.0], [12.0]]), k=1)))
+        2
+    """
+    indices, present = alignment.indices, jnp.abs(alignment.blocks).max(axis=1) > 0
+    own = jnp.arange(indices.shape[0], dtype=indices.dtype)
+
+    if alignment.blocks.shape[1] > 1:
+
+        def tie(labels: Array) -> Array:
+            most = jnp.where(present, labels[indices], -1).max(axis=1)
+            labels = labels.at[indices].max(jnp.where(present, most[:, None], -1))
+            return labels[labels]
+
+        return (_until_stable(tie, own) == own).sum(dtype=jnp.int32)
+
+    def highest(labels: Array) -> Array:
+        labels = jnp.maximum(labels, jnp.where(present, labels[indices], -1).max(axis=1))
+        return labels[labels]  # what the highest point within reach reaches is within reach
+
+    def lowest(labels: Array) -> Array:
+        return jnp.minimum(labels, jnp.where(present, labels[indices], len(own)).min(axis=1))
+
+    # A closed class is named by its highest point: it reaches no higher one, and nothing that it reaches does not reach it.
+    reached = _until_stable(highest, own)
+    return ((reached == own) & (_until_stable(lowest, reached) == own)).sum(dtype=jnp.int32)
+
+
+def _until_stable(step: Callable[[Array], Array], labels: Int[Array, " n"]) -> Int[Array, " n"]:
+    """Apply a step until it changes nothing."""
+
+    def body(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        new = step(state[0])
+        return new, (new != state[0]).any()
+
+    return lax.while_loop(lambda state: state[1], body, (labels, jnp.array(True)))[0]
+
+
+def graph_width(graph: "Neighbors | Alignment") -> int:
+    """Return the largest number of points at one distance, in edges taken both ways, from a point at the rim.
+
+    It grows as n^(1 - 1/d) for data of intrinsic dimension d, and bounds the separators of the graph, from which the
+    fill of a sparse factorisation grows.
+
+    Args:
+        graph: neighbourhoods (a mask is honoured), or an alignment; of several parts, the one with the most looked-at point.
+
+    Returns:
+        The width, on the host.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> ring = jnp.arange(10)[:, None] + jnp.array([-1, 1])
+        >>> jaxlle.alignment.graph_width(jaxlle.neighbors.as_neighbors(ring % 10))
+        2
+    """
+    from scipy.sparse.csgraph import breadth_first_order
+
+    edges = _edges(graph)
+    reverse = edges.T.tocsr()  # which sorts, and so does the way back: cheaper than to sort
+    start = int(np.diff(reverse.indptr).argmax())
+    both = reverse.T.tocsr() + reverse
+    for _ in range(2):  # the point reached last lies at the rim
+        order, before = breadth_first_order(both, start)
+        start = int(order[-1])
+    place = np.empty(edges.shape[0], np.int64)
+    place[order] = np.arange(len(order))
+    parents = place[before[order[1:]]]  # ascending, so that a level's children are a stretch of the order
+    bounds = [0, 1]
+    while bounds[-1] < len(order):
+        bounds.append(1 + int(np.searchsorted(parents, bounds[-1])))
+    return int(np.diff(bounds).max())
+
+
+def _edges(graph: Any) -> Any:
+    from scipy.sparse import csr_array
+
+    if hasattr(graph, "blocks"):
+        present = np.abs(np.asarray(graph.blocks)).max(axis=1) > 0
+    else:
+        present = np.ones(graph.indices.shape, bool) if graph.mask is None else np.asarray(graph.mask)
+    n = len(graph.indices)
+    columns = np.asarray(graph.indices).ravel()[present.ravel()]
+    if hasattr(graph, "blocks") and graph.blocks.shape[1] > 1:
+        # Several equations hold all members of a neighbourhood to each other: the edges of a star, both ways.
+        first = np.asarray(graph.indices)[np.arange(n), present.argmax(axis=1)]
+        rows = np.repeat(first, present.sum(axis=1))
+        rows, columns = np.concatenate([rows, columns]), np.concatenate([columns, rows])
+        return csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
+    starts = np.concatenate([[0], present.sum(axis=1).cumsum()]).astype(np.int32)
+    return csr_array((np.ones(len(columns), np.int8), columns, starts), shape=(n, n))

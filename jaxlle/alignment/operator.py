@@ -1,0 +1,206 @@
+"""The one operator that carries the whole family: a small local map for every point.
+
+Every variant of LLE is a set of blocks: point i acts on the m points of its neighbourhood by an r x m matrix, and the
+embedding is spanned by the bottom right singular vectors of the stacked maps B, ``(B y)_i = block_i @ y[indices_i]``. For LLE
+r = 1 and the block is ``[1, -w]``, so B = I - W. ``M = B^T B`` is never formed: squaring costs half the digits.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from .._core.checks import all_finite
+from ..neighbors import Neighbors
+from ._columns import UNROLL, Columns, by_columns
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+    from scipy.sparse.linalg import LinearOperator
+
+
+class Alignment(NamedTuple):
+    """Local maps of n points: `blocks[i]` acts on the rows `indices[i]`. The rows of every block sum to zero.
+
+    Attributes:
+        indices: the m points of each neighbourhood, shape (n, m). A repeated index adds up.
+        blocks: the local maps, shape (n, r, m).
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> ring = jnp.array([[0, 1, 2], [1, 2, 0], [2, 0, 1]])
+        >>> b = jaxlle.Alignment(ring, jnp.tile(jnp.array([[[1.0, -0.5, -0.5]]]), (3, 1, 1)))
+        >>> b.matvec(jnp.array([0.0, 0.0, 1.0]))
+        Array([-0.5, -0.5,  1. ], dtype=float32)
+    """
+
+    indices: Int[Array, "n m"]
+    blocks: Float[Array, "n r m"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the shape (n r, n) of B."""
+        n, r, _ = self.blocks.shape
+        return n * r, n
+
+    def matvec(self, y: Float[Array, "n *c"]) -> Float[Array, "nr *c"]:
+        """Return B y, shape (n r,) or (n r, c)."""
+        return _matvec(self, y)
+
+    def rmatvec(self, z: Float[Array, "nr *c"]) -> Float[Array, "n *c"]:
+        """Return B^T z, shape (n,) or (n, c). For many products with one alignment, `prepare` it once."""
+        return _scatter(self, z, self.indices.shape[0])
+
+    def prepare(self) -> "PreparedAlignment":
+        """Sort the entries by column, once, so that repeated products with B^T are fast on a CPU too."""
+        return prepare_rows(self, self.indices.shape[0])
+
+    def row_sums(self) -> Float[Array, "n r"]:
+        """Return B 1: zero up to rounding."""
+        return self.blocks.sum(axis=2)
+
+    def norm_bound(self) -> Float[Array, ""]:
+        """Return sqrt(|B|_1 |B|_inf), an upper bound of the largest singular value, within a small factor of it."""
+        size = jnp.abs(self.blocks)
+        columns = jnp.zeros(self.indices.shape[0], size.dtype).at[self.indices].add(size.sum(axis=1))
+        return jnp.sqrt(columns.max() * size.sum(axis=2).max())
+
+    def to_dense(self) -> Float[Array, "nr n"]:
+        """Return B as a dense matrix: n r x n entries, for small n."""
+        n, r, _ = self.blocks.shape
+        rows = jnp.arange(n)[:, None, None] * r + jnp.arange(r)[None, :, None]
+        dense = jnp.zeros(self.shape, self.blocks.dtype)
+        return dense.at[rows, self.indices[:, None, :]].add(self.blocks)
+
+    def to_scipy(self) -> "csr_array":
+        """Return B as a SciPy sparse array on the host, without explicit zeros."""
+        from scipy.sparse import csr_array
+
+        n, r, m = self.blocks.shape
+        columns = np.repeat(np.asarray(self.indices), r, axis=0).ravel()
+        data = np.array(self.blocks).ravel()  # a copy: JAX's buffers are read-only, and sorting is in place
+        matrix = csr_array((data, columns, np.arange(n * r + 1) * m), shape=self.shape)
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        return matrix
+
+    def linear_operator(self) -> "LinearOperator":
+        """Return B as a SciPy LinearOperator on the host, for SciPy's iterative solvers."""
+        from scipy.sparse.linalg import aslinearoperator
+
+        return aslinearoperator(self.to_scipy())
+
+
+class PreparedAlignment(NamedTuple):
+    """An alignment, or some of its rows, with the entries also sorted by column; see `Alignment.prepare`."""
+
+    alignment: Alignment
+    columns: Columns
+
+    def matvec(self, y: Float[Array, "n *c"]) -> Float[Array, "nr *c"]:
+        """Return B y."""
+        return self.alignment.matvec(y)
+
+    def rmatvec(self, z: Float[Array, "nr *c"]) -> Float[Array, "n *c"]:
+        """Return B^T z."""
+        return lax.platform_dependent(self, z, cpu=_gather, default=_scatter_prepared)
+
+    def gram(self, y: Float[Array, "n *c"]) -> Float[Array, "n *c"]:
+        """Return B^T (B y), the product with M that never forms M."""
+        return self.rmatvec(self.matvec(y))
+
+
+def prepare_rows(rows: Alignment, num_points: int) -> PreparedAlignment:
+    """Prepare some rows of an alignment, whose indices run over `num_points` points."""
+    return PreparedAlignment(rows, by_columns(rows.indices, rows.blocks, num_points))
+
+
+def check_alignment(alignment: Any) -> None:
+    """Raise at the eager door for an alignment that is not one."""
+    indices, blocks = alignment.indices, alignment.blocks
+    if indices.ndim != 2 or blocks.ndim != 3 or blocks.shape[::2] != indices.shape:
+        raise ValueError(
+            f"An alignment needs indices of shape (n, m) and blocks of shape (n, r, m), got {indices.shape} and {blocks.shape}."
+        )
+    n = indices.shape[0]
+    low, high = int(np.min(indices)), int(np.max(indices))
+    if low < 0 or high >= n:
+        raise ValueError(f"The alignment's indices run from {low} to {high}, but it has {n} points (0 to {n - 1}).")
+    if not all_finite(blocks):
+        raise ValueError("The alignment's blocks contain NaN or infinity: check the weights that they were made from.")
+    off, size = map(float, _row_size(alignment))
+    if off > 1e-3 * size:
+        raise ValueError(
+            f"The rows of the alignment's blocks must sum to zero (each point minus an affine combination), but one sums "
+            f"to {off:.3g}: normalise the weights to sum to one."
+        )
+
+
+@jax.jit
+def _row_size(alignment: Alignment) -> tuple[Array, Array]:
+    return jnp.abs(alignment.row_sums()).max(), jnp.abs(alignment.blocks).sum(axis=2).max()
+
+
+@jax.jit
+def _matvec(alignment: Alignment, y: Array) -> Array:
+    indices, blocks = alignment
+    n, r, m = blocks.shape
+    flat = y.reshape(y.shape[0], -1)
+    if m <= UNROLL:
+        # Halved and doubled, which is exact: XLA's CPU compiler makes this pass three times slower where it ends in the sum.
+        halves = blocks / 2
+        out = 2 * sum(halves[:, :, j, None] * flat[indices[:, j], None, :] for j in range(m))
+    else:
+        out = jnp.einsum("nrm,nmc->nrc", blocks, flat[indices], precision=lax.Precision.HIGHEST)
+    return jnp.reshape(out, (n * r, *y.shape[1:]))
+
+
+@partial(jax.jit, static_argnames="size")
+def _scatter(alignment: Alignment, z: Array, size: int) -> Array:
+    indices, blocks = alignment
+    n, r, _ = blocks.shape
+    flat = z.reshape(n, r, -1)
+    parts = jnp.einsum("nrm,nrc->nmc", blocks, flat, precision=lax.Precision.HIGHEST)
+    out = jnp.zeros((size, flat.shape[-1]), z.dtype).at[indices].add(parts)
+    return out.reshape(size, *z.shape[1:])
+
+
+def _scatter_prepared(prepared: PreparedAlignment, z: Array) -> Array:
+    return _scatter(prepared.alignment, z, len(prepared.columns.points))
+
+
+def _gather(prepared: PreparedAlignment, z: Array) -> Array:
+    n, r, _ = prepared.alignment.blocks.shape
+    out = prepared.columns.product(z.reshape(n, r, -1))
+    return jnp.reshape(out, (len(out), *z.shape[1:]))
+
+
+@jax.jit
+def weights_alignment(neighbors: Neighbors, weights: Float[Array, "n k"]) -> Alignment:
+    """Turn neighbourhoods and their weights into the alignment B = I - W.
+
+    Args:
+        neighbors: neighbourhoods of all points.
+        weights: whose rows sum to 1 (or to 0 for a point without neighbours), shape (n, k); 0 where masked.
+
+    Returns:
+        Alignment with blocks ``[1, -w]`` on the points ``[i, neighbours of i]``.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> x = jnp.array([[0.0], [1.0], [3.0]])
+        >>> neighbors = jaxlle.knn(x, 2)
+        >>> jaxlle.weights_alignment(neighbors, jnp.full((3, 2), 0.5)).to_dense()
+        Array([[ 1. , -0.5, -0.5],
+               [-0.5,  1. , -0.5],
+               [-0.5, -0.5,  1. ]], dtype=float32)
+    """
+    n = neighbors.indices.shape[0]
+    own = jnp.arange(n, dtype=neighbors.indices.dtype)[:, None]
+    # The sum, 1 up to rounding, stands where the 1 does, so that B 1 = 0 as nearly as the dtype allows.
+    blocks = jnp.concatenate([weights.sum(axis=1, keepdims=True), -weights], axis=1)
+    return Alignment(jnp.concatenate([own, neighbors.indices], axis=1), blocks[:, None, :])

@@ -1,0 +1,52 @@
+"""The linear map that gives an embedding back its distances: what LLE leaves open, fixed by the neighbours."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._core.points import as_points, working_dtype
+from ..neighbors import Neighbors
+from ..neighbors.graph import check_indices, require_distances
+
+
+def isometric_map(y: Any, neighbors: Neighbors) -> Float[Array, "c c"]:
+    """Find the linear map of an embedding after which distances to neighbours are, nearly, those of the data.
+
+    An embedding by LLE or a variant is determined up to an affine map at best. Of all symmetric positive Q the one with least
+    ``sum_ij ((y_i - y_{n_ij})^T Q (y_i - y_{n_ij}) / d_ij^2 - 1)^2`` is found by least squares, and A with A A^T = Q returned:
+    ``y @ A`` is the embedding with the sheet's own proportions, in the data's unit.
+
+    Args:
+        y: the embedding, shape (n, c).
+        neighbors: of the data, with their distances; a mask is honoured, and pairs at distance 0 take no part.
+
+    Returns:
+        A, shape (c, c). Directions in which Q would be negative are dropped. Runs under jit and vmap.
+
+    Raises:
+        ValueError: for points that are not finite numbers, or a graph without distances or of other points.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 2))
+        >>> a = jaxlle.embedding.isometric_map(x / jax.numpy.array([5.0, 0.1]), jaxlle.knn(x, 8))
+        >>> bool(jax.numpy.allclose(a @ a.T, jax.numpy.diag(jax.numpy.array([25.0, 0.01])), atol=1e-3))
+        True
+    """
+    y = as_points(y, "y")
+    y = jnp.asarray(y, working_dtype(y))
+    distances = require_distances(neighbors)
+    check_indices(neighbors, len(y), y)
+    size = y.std(axis=0)
+    size = jnp.where(size > 0, size, 1)
+    steps = (y[:, None] - y[neighbors.indices]) / size
+    use = distances > 0 if neighbors.mask is None else (distances > 0) & neighbors.mask
+    unit = jnp.where(use, distances, 1)[..., None]
+    steps = jnp.where(use[..., None], steps / unit, 0).reshape(-1, y.shape[1])
+    first, second = jnp.triu_indices(y.shape[1])
+    columns = steps[:, first] * steps[:, second] * jnp.where(first == second, 1, 2)
+    entries = jnp.linalg.lstsq(columns, use.ravel().astype(y.dtype))[0]
+    q = jnp.zeros((y.shape[1],) * 2, y.dtype).at[first, second].set(entries).at[second, first].set(entries)
+    values, axes = jnp.linalg.eigh(q / jnp.outer(size, size))
+    return axes * jnp.sqrt(jnp.maximum(values, 0))

@@ -1,0 +1,84 @@
+"""New points by the affine map from tangent coordinates to the embedding, for the tangent-space variants."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_count, is_traced
+from .._core.linear import matmul
+from .._core.points import apply_standard, as_points, standardize
+from ..neighbors import Neighbors, knn
+from ..neighbors.graph import require_distances
+from ..weights.frames import FromPoints, map_members
+
+
+def tangent_transform(
+    x_new: Any, x: Any, y: Any, *, k: int, dim: int | None = None, block_bytes: int = BLOCK_BYTES
+) -> Float[Array, "q c"]:
+    """Embed new points by the affine map that carries the tangent coordinates of their neighbours to their places.
+
+    LTSA, Hessian LLE and modified LLE seek an embedding that is, in every neighbourhood, affine in the tangent coordinates t:
+    ``y = m + L t``. With t those of the neighbours of a new point, itself included, m and L are fitted to the places of the
+    neighbours by least squares, and the new point is put where its own t leads: the place at which LTSA's cost of its
+    neighbourhood is least (Zhang and Zha 2004, SIAM J. Sci. Comput. 26:313).
+
+    Args:
+        x_new: new points, shape (q, d).
+        x: the data that were embedded, shape (n, d).
+        y: their embedding, shape (n, c).
+        k: neighbours of each new point, more than dim.
+        dim: dimensions of the tangent spaces; None: c.
+        block_bytes: memory that one block may take.
+
+    Returns:
+        The new points' embedding, shape (q, c); a row of the data gets its own place.
+
+    Raises:
+        ValueError: as `transform`; also for k too small.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (100, 3))
+        >>> bool(jnp.allclose(jaxlle.extension.tangent_transform(x[:5] + 0.1, x, 2 * x + 1, k=8), 2 * x[:5] + 1.2, atol=1e-4))
+        True
+    """
+    x, x_new = as_points(x), as_points(x_new, "x_new")
+    y = as_points(y, "y") if not is_traced(y) else y
+    if y.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"y has {y.shape[0]} rows and x has {x.shape[0]}: the embedding must be that of the data, row by row."
+        )
+    dim = min(y.shape[1], x.shape[1]) if dim is None else dim
+    dim = check_count(dim, "dim (n_components)", 1, x.shape[1], "at most the features")
+    check_count(k, "k (n_neighbors)", dim + 1, x.shape[0], f"an affine map of dim = {dim} variables has dim + 1 values")
+    neighbors = knn(x, k, query=x_new, block_bytes=block_bytes)
+    standard = standardize(x)
+    both = jnp.concatenate([standard.points, apply_standard(x_new, standard)])
+    return _by_tangents(both, jnp.asarray(y), neighbors, dim, block_bytes)
+
+
+@partial(jax.jit, static_argnames=("dim", "block_bytes"))
+def _by_tangents(
+    both: Float[Array, "n_plus_q d"], y: Float[Array, "n c"], neighbors: Neighbors, dim: int, block_bytes: int
+) -> Float[Array, "q c"]:
+    (q, k), n, source = neighbors.indices.shape, y.shape[0], FromPoints(both)
+
+    def one(ids: Array, keep: Array) -> Array:
+        t = source.patch(ids, keep, dim, "mean").coordinates
+        design = jnp.concatenate([jnp.ones((k, 1), t.dtype), t[1:]], axis=1).astype(y.dtype)
+        level = y[ids[1:]].mean(axis=0)  # no digits lost to an offset of the embedding
+        left, sizes, right = jnp.linalg.svd(design, full_matrices=False)
+        present = sizes > 8 * k * jnp.finfo(design.dtype).eps * sizes[0]
+        inverse = jnp.where(present, 1 / jnp.where(present, sizes, 1), 0)
+        solution = matmul(right.T, inverse[:, None] * matmul(left.T, y[ids[1:]] - level))
+        return level + solution[0] + matmul(t[0].astype(y.dtype), solution[1:])
+
+    own = jnp.arange(n, n + q, dtype=neighbors.indices.dtype)[:, None]
+    ids = jnp.concatenate([own, neighbors.indices], axis=1)
+    placed = map_members(one, ids, jnp.ones(ids.shape, bool), source.row_bytes, block_bytes)
+    same = require_distances(neighbors)[:, :1] == 0
+    return jnp.where(same, y[neighbors.indices[:, 0]], placed)

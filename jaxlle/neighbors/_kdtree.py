@@ -1,0 +1,67 @@
+"""Exact nearest neighbours on the host by SciPy's k-d tree, which wins where the features are few."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from .. import distances
+
+ORDERS = {distances.euclidean: 2.0, distances.manhattan: 1.0, distances.chebyshev: np.inf}
+_QUERY_ENTRIES = 2**22  # distances and indices in one call: 64 MB
+
+
+def nearest(
+    points: Float[Array, "n d"],
+    query: Float[Array, "q d"] | None,
+    k: int,
+    metric: Callable,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Int[Array, "q k"], Float[Array, "q k"]]:
+    """Return indices and distances of the k nearest points, ties ordered by index, self excluded by index."""
+    from scipy.spatial import KDTree
+
+    host = np.asarray(points, np.float64)
+    source = host if query is None else np.asarray(query, np.float64)
+    tree = KDTree(host, balanced_tree=False)
+    total = source.shape[0]
+    indices, dist = np.empty((total, k), np.int32), np.empty((total, k), points.dtype)
+    rows = max(1, _QUERY_ENTRIES // (k + 2))
+    for start in range(0, total, rows):
+        ids = np.arange(start, min(start + rows, total))
+        indices[ids], dist[ids] = _query(tree, source, ids, k, query is None, ORDERS[metric])
+        if progress is not None:
+            progress(int(ids[-1]) + 1, total)
+    return jnp.asarray(indices), jnp.asarray(dist)
+
+
+def _query(tree: Any, source: np.ndarray, ids: np.ndarray, k: int, exclude_self: bool, order: float) -> tuple:
+    """Query for one more than k, and for more still where that one is tied with the k-th."""
+    available = tree.n - exclude_self
+    width = min(available, k + 1)
+    indices, dist = _ranked(tree, source, ids, width, exclude_self, order)
+    chosen = indices[:, :k], dist[:, :k]
+    tied = np.flatnonzero(dist[:, k - 1] == dist[:, -1]) if width > k else np.array([], int)
+    while tied.size and width < available:  # equal distances at the cut: the lower index must win
+        width = min(available, 2 * width)
+        unresolved = []
+        for some in np.array_split(tied, max(1, tied.size * width // _QUERY_ENTRIES)):
+            indices, dist = _ranked(tree, source, ids[some], width, exclude_self, order)
+            chosen[0][some], chosen[1][some] = indices[:, :k], dist[:, :k]
+            unresolved.append(some[dist[:, k - 1] == dist[:, -1]])
+        tied = np.concatenate(unresolved)
+    return chosen
+
+
+def _ranked(tree: Any, source: np.ndarray, ids: np.ndarray, width: int, exclude_self: bool, order: float) -> tuple:
+    """Return the nearest `width` of each query without itself, ranked by distance, then index."""
+    dist, indices = tree.query(source[ids], width + exclude_self, p=order, workers=-1)
+    dist, indices = dist.reshape(len(ids), -1), indices.reshape(len(ids), -1)
+    if exclude_self:
+        keep = indices != ids[:, None]
+        keep[keep.all(axis=1), -1] = False  # crowded out by copies of itself: they are its neighbours
+        dist, indices = (a[keep].reshape(len(ids), width) for a in (dist, indices))
+    rank = np.lexsort((indices, dist), axis=1)
+    return np.take_along_axis(indices, rank, axis=1), np.take_along_axis(dist, rank, axis=1)

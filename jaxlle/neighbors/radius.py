@@ -1,0 +1,91 @@
+"""All neighbors within a radius."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import ArrayLike, Real
+
+from .._core.blocks import BLOCK_BYTES
+from .._core.checks import is_traced
+from ..distances import Metric
+from .exact import knn
+from .graph import Neighbors, require_distances
+
+
+def radius_neighbors(
+    x: Any,
+    radius: Real[ArrayLike, ""],
+    *,
+    max_neighbors: int | None = None,
+    query: Any = None,
+    metric: Metric = "euclidean",
+    block_bytes: int = BLOCK_BYTES,
+) -> Neighbors:
+    """Find all neighbours within a radius, as a mask over the nearest `max_neighbors`.
+
+    Args:
+        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
+        radius: largest distance of a neighbour, in the units of the metric.
+        max_neighbors: width of the result. None takes the largest neighbourhood's size, outside jit.
+        query: as for `knn`.
+        metric: as for `knn`.
+        block_bytes: as for `knn`.
+
+    Returns:
+        Neighbors with a mask, shape (n, max_neighbors).
+
+    Raises:
+        ValueError: if radius is not positive, or, outside jit, if a neighbourhood has more than
+            `max_neighbors` members (nothing is cut off silently), or none at all.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> jaxlle.neighbors.radius_neighbors(jnp.array([[0.0], [1.0], [3.0]]), 2.5).mask
+        Array([[ True, False],
+               [ True,  True],
+               [ True, False]], dtype=bool)
+    """
+    traced, limit = is_traced(x, query, radius), jnp.asarray(radius)
+    if not traced and not limit > 0:
+        raise ValueError(f"radius = {radius} is not allowed: it must be positive, in the units of the metric.")
+    if traced and max_neighbors is None:
+        raise ValueError("Inside jit the result's width must be known: pass max_neighbors.")
+    n = x.shape[0] if hasattr(x, "shape") else len(x)
+    most = n - 1 if query is None else n
+    width = min(most, 16 if max_neighbors is None else max_neighbors)
+
+    def within(width: int) -> Neighbors:
+        found = knn(x, width, query=query, metric=metric, block_bytes=block_bytes)
+        return found._replace(mask=require_distances(found) <= limit)
+
+    found = within(width)
+    if traced:
+        return found
+    # The nearest are found first: a neighbourhood is wider than the search only if its last entry is still within.
+    while max_neighbors is None and width < most and bool(np.asarray(found.mask)[:, -1].any()):
+        width = min(most, 2 * width)
+        found = within(width)
+    counts = np.asarray(found.mask).sum(axis=1)
+    _check_counts(counts, found, within, width, most, radius)
+    width = int(counts.max()) if max_neighbors is None else width
+    return jax.tree.map(lambda a: a[:, :width], found)
+
+
+def _check_counts(
+    counts: np.ndarray, found: Neighbors, within: Callable[[int], Neighbors], width: int, most: int, radius: Any
+) -> None:
+    if (counts == 0).any():
+        raise ValueError(
+            f"{(counts == 0).sum()} of {len(counts)} points have no neighbour within radius {radius}: raise the radius to "
+            f"at least {float(require_distances(found)[:, 0].max()):.6g}, or use knn."
+        )
+    if width < most and (counts == width).any():
+        wider = int(np.asarray(within(width + 1).mask)[:, -1].sum())
+        if wider:
+            raise ValueError(
+                f"{wider} points have more than max_neighbors = {width} neighbours within radius {radius}: raise "
+                f"max_neighbors (None finds the width) or lower the radius."
+            )

@@ -1,0 +1,150 @@
+"""Barycentric weights from distances: a matrix of them, or any metric function."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, ArrayLike, Float, Real
+
+from .._core.blocks import BLOCK_BYTES
+from .._core.points import as_points, working_dtype
+from ..distances import Kernel
+from ..neighbors import Neighbors
+from ..neighbors.graph import check_indices
+from ..regularizers import Regularizer, trace_ridge
+from .gram import check_reg, require_finite_weights, solve_grams
+
+
+def metric_weights(
+    x: Any,
+    neighbors: Neighbors,
+    metric: Kernel,
+    *,
+    reg: Real[ArrayLike, ""] = 1e-3,
+    regularizer: Regularizer = trace_ridge,
+    block_bytes: int = BLOCK_BYTES,
+) -> Float[Array, "n k"]:
+    """Compute barycentric weights in the geometry of a metric.
+
+    The local Gram matrix is ``G_jl = (m(x, x_j)^2 + m(x, x_l)^2 - m(x_j, x_l)^2) / 2`` (Saul and Roweis 2003, section 4.1):
+    that of the points laid flat about x, exact where the metric is Euclidean in some coordinates.
+
+    Args:
+        x: points, shape (n, d), given to the metric as they are.
+        neighbors: neighbourhoods of the points, as a rule in the same metric.
+        metric: JAX function of two vectors, a distance; may close over traced parameters inside jit.
+        reg: strength of the regularizer.
+        regularizer: one of `jaxlle.regularizers`.
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        Weights of shape (n, k) whose rows sum to 1; differentiable in the points and in what the metric closes over, as far as
+        the metric is.
+
+    Raises:
+        ValueError: as `barycentric_weights`; also for a metric so far from Euclidean that a Gram matrix is not positive.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> x = jnp.array([[0.0], [1.0], [3.0]])
+        >>> jaxlle.weights.metric_weights(x, jaxlle.knn(x, 2), jaxlle.distances.euclidean, reg=1e-6)[1].tolist()
+        [0.667, 0.333]
+    """
+    x = as_points(x)
+    # How many dimensions the metric has is its own affair: one fewer than members is the most.
+    check_reg(reg, regularizer, neighbors.indices.shape[1], neighbors.indices.shape[1])
+    check_indices(neighbors, x.shape[0], x)
+    points = jnp.asarray(x, working_dtype(x))
+    return require_finite_weights(_solve_metric(points, neighbors, reg, metric, regularizer, block_bytes), reg)
+
+
+@partial(jax.jit, static_argnames=("metric", "regularizer", "block_bytes"))
+def _solve_metric(
+    points: Array, neighbors: Neighbors, reg: Any, metric: Kernel, regularizer: Regularizer, block_bytes: int
+) -> Float[Array, "n k"]:
+    k = neighbors.indices.shape[1]
+
+    def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
+        around = points[ids]
+        near = jax.vmap(lambda a: metric(points[i], a))(around)
+        # Only pairs of different neighbours: a metric need not be differentiable where two points are one.
+        pairs = jax.vmap(metric)(around[first], around[second])
+        among = jnp.zeros((k, k), near.dtype).at[first, second].set(pairs).at[second, first].set(pairs)
+        extent = lax.stop_gradient(jnp.maximum(near.max(), among.max()))
+        extent = jnp.where(extent > 0, extent, 1)
+        near, among = (near / extent) ** 2, (among / extent) ** 2
+        return (near[:, None] + near[None, :] - among) / 2, jnp.ones(ids.shape, points.dtype), extent
+
+    first, second = jnp.triu_indices(k, 1)
+    row = 2 * k * points.shape[1] * points.dtype.itemsize
+    return solve_grams(gram, neighbors, reg, 1.0, regularizer, row, block_bytes)
+
+
+def distance_weights(
+    distances: Any,
+    neighbors: Neighbors,
+    *,
+    query: Any = None,
+    reg: Real[ArrayLike, ""] = 1e-3,
+    regularizer: Regularizer = trace_ridge,
+    block_bytes: int = BLOCK_BYTES,
+) -> Float[Array, "n k"]:
+    """Compute barycentric weights from distances alone.
+
+    The local Gram matrix is ``G_jl = (d_ij^2 + d_il^2 - d_jl^2) / 2`` (Saul and Roweis 2003, section 4.1). For Euclidean
+    distances these are the weights of the coordinates.
+
+    Args:
+        distances: between all points, shape (n, n).
+        neighbors: neighbourhoods of the points, or of the queries.
+        query: distances from the queries to all points, shape (q, n); None for the points themselves.
+        reg: strength of the regularizer.
+        regularizer: one of `jaxlle.regularizers`.
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        Weights of shape (n, k) whose rows sum to 1.
+
+    Raises:
+        ValueError: as `barycentric_weights`; also for distances so far from Euclidean that C is not positive.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> x = jnp.array([[0.0], [1.0], [3.0]])
+        >>> far = abs(x - x.T)
+        >>> jaxlle.weights.distance_weights(far, jaxlle.knn(far, 2, metric="precomputed"), reg=1e-6)[1].tolist()
+        [0.667, 0.333]
+    """
+    matrix = as_points(distances, "distances")
+    if matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"Precomputed distances should be a square matrix, got shape {matrix.shape}.")
+    check_reg(reg, regularizer, neighbors.indices.shape[1], neighbors.indices.shape[1])
+    rows = matrix if query is None else as_points(query, "query")
+    check_indices(neighbors, matrix.shape[0], rows)
+    dtype = working_dtype(matrix)
+    matrix, rows = jnp.asarray(matrix, dtype), jnp.asarray(rows, dtype)
+    return require_finite_weights(solve_distances(matrix, rows, neighbors, reg, regularizer, block_bytes), reg)
+
+
+@partial(jax.jit, static_argnames=("regularizer", "block_bytes"))
+def solve_distances(
+    matrix: Float[Array, "n n"],
+    rows: Float[Array, "q n"],
+    neighbors: Neighbors,
+    reg: Real[ArrayLike, ""],
+    regularizer: Regularizer = trace_ridge,
+    block_bytes: int = BLOCK_BYTES,
+) -> Float[Array, "q k"]:
+    """Solve for the weights of points known by distances; the traceable body of `distance_weights`."""
+
+    def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
+        near, among = rows[i, ids], matrix[ids[:, None], ids[None, :]]
+        extent = lax.stop_gradient(jnp.maximum(near.max(), among.max()))
+        extent = jnp.where(extent > 0, extent, 1)
+        near, among = (near / extent) ** 2, (among / extent) ** 2
+        return (near[:, None] + near[None, :] - among) / 2, jnp.ones(ids.shape, matrix.dtype), extent
+
+    row = 2 * neighbors.indices.shape[1] * matrix.dtype.itemsize
+    return solve_grams(gram, neighbors, reg, 1.0, regularizer, row, block_bytes)

@@ -1,0 +1,116 @@
+"""Convex barycentric weights: nonnegative weights that sum to one."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, ArrayLike, Bool, Float, Real
+
+from .._core.blocks import BLOCK_BYTES
+from .._core.linear import matmul, solve_positive
+from .._core.points import as_points, standardize
+from ..neighbors import Neighbors
+from ..neighbors.graph import check_indices
+from ..regularizers import trace_ridge
+from .frames import map_members, members
+from .gram import check_reg, require_finite_weights
+
+
+def simplex_weights(
+    x: Any,
+    neighbors: Neighbors,
+    *,
+    reg: Real[ArrayLike, ""] = 1e-3,
+    iterations: int = 200,
+    block_bytes: int = BLOCK_BYTES,
+) -> Float[Array, "n k"]:
+    """Write every point as the best convex combination of its neighbours: weights that sum to one and are not negative.
+
+    Minimises ``w^T (G + reg tr(G) I) w`` over the simplex (Saul and Roweis 2003, JMLR 4:119, discuss such weights:
+    reconstructions from within the convex hull of the neighbours are stable under outliers). Projected gradients
+    with momentum find which weights are zero; the others solve their linear system exactly, and derivatives are those of
+    that system.
+
+    Args:
+        x: points, shape (n, d).
+        neighbors: neighbourhoods of the points; a mask is honoured.
+        reg: strength of the ridge, relative to the trace of the local Gram matrix.
+        iterations: of the projected gradient.
+        block_bytes: memory that one block of points may take.
+
+    Returns:
+        Weights of shape (n, k) in [0, 1] whose rows sum to 1.
+
+    Raises:
+        ValueError: as `barycentric_weights`.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> x = jnp.array([[0.0], [1.0], [3.0]])
+        >>> jaxlle.weights.simplex_weights(x, jaxlle.knn(x, 2), reg=1e-6).round(3)[:2].tolist()
+        [[1.0, 0.0], [0.667, 0.333]]
+    """
+    x = as_points(x)
+    check_reg(reg, trace_ridge, neighbors.indices.shape[1], x.shape[1])
+    check_indices(neighbors, x.shape[0], x)
+    points = standardize(x).points
+    ids, keep = members(neighbors)
+    return require_finite_weights(_simplex(points, ids, keep, reg, iterations, block_bytes), reg)
+
+
+@partial(jax.jit, static_argnames=("iterations", "block_bytes"))
+def _simplex(
+    points: Float[Array, "n d"], ids: Array, keep: Array, reg: Any, iterations: int, block_bytes: int
+) -> Float[Array, "n k"]:
+    def one(ids: Array, keep: Array) -> Array:
+        spokes = points[ids[1:]] - points[ids[0]]
+        extent = lax.stop_gradient(jnp.max(jnp.abs(spokes)))
+        spokes = spokes / jnp.where(extent > 0, extent, 1)
+        valid = keep[1:]
+        gram = jnp.where(valid[:, None] & valid[None, :], matmul(spokes, spokes.T), 0)
+        trace = jnp.trace(gram)
+        system = gram + reg * jnp.where(trace > 0, trace, 1) * jnp.eye(len(gram), dtype=gram.dtype)
+        start = _projected_gradient(lax.stop_gradient(system), valid, iterations)
+        return _on_support(system, start > 0)
+
+    return map_members(one, ids, keep, 3 * points.shape[1] * points.dtype.itemsize, block_bytes)
+
+
+def _projected_gradient(system: Float[Array, "k k"], valid: Bool[Array, " k"], iterations: int) -> Float[Array, " k"]:
+    step = 1 / jnp.max(jnp.abs(system).sum(axis=1))
+
+    def advance(count: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        old, ahead = state
+        new = _onto_simplex(ahead - step * matmul(system, ahead), valid)
+        return new, new + count / (count + 3) * (new - old)
+
+    start = valid / jnp.maximum(valid.sum(), 1).astype(system.dtype)
+    return lax.fori_loop(0, iterations, advance, (start, start))[0]
+
+
+def _onto_simplex(w: Float[Array, " k"], valid: Bool[Array, " k"]) -> Float[Array, " k"]:
+    """Return the nearest point with valid entries at least 0 that sum to 1."""
+    falling = -jnp.sort(-jnp.where(valid, w, -jnp.inf))
+    excess = (jnp.cumsum(jnp.where(jnp.isfinite(falling), falling, 0)) - 1) / jnp.arange(1, len(w) + 1)
+    count = jnp.maximum((falling > excess).sum(), 1)
+    return jnp.where(valid, jnp.maximum(w - excess[count - 1], 0), 0)
+
+
+def _on_support(system: Float[Array, "k k"], support: Bool[Array, " k"]) -> Float[Array, " k"]:
+    """Solve exactly on the support; entries that turn out negative leave it, a few at a time."""
+
+    def solve(support: Array) -> Array:
+        both = support[:, None] & support[None, :]
+        solution = solve_positive(jnp.where(both, system, jnp.eye(len(system))), support.astype(system.dtype))
+        return jnp.where(support, solution, 0) / jnp.where(support, solution, 0).sum()
+
+    fixed = lax.stop_gradient(system)
+
+    def shrink(_: Any, support: Array) -> Array:
+        both = support[:, None] & support[None, :]
+        solution = solve_positive(jnp.where(both, fixed, jnp.eye(len(fixed))), support.astype(fixed.dtype))
+        return support & (solution > 0)
+
+    return solve(lax.fori_loop(0, 4, shrink, support))

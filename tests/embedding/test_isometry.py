@@ -1,0 +1,70 @@
+"""The isometric map: sheets in any linear disguise get their distances back."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxlle
+
+
+@pytest.fixture(scope="module")
+def sheet():
+    """A flat sheet, its neighbours, and the sheet seen through a linear map."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(150, 2)).astype(np.float32)
+    disguise = np.array([[3.0, 1.0], [-0.2, 0.05]], np.float32)
+    return x, jaxlle.knn(x, 8), x @ disguise, disguise
+
+
+def test_a_flat_sheet_gets_its_distances_back_whatever_linear_map_hid_them(sheet):
+    _, neighbors, y, disguise = sheet
+    a = jaxlle.embedding.isometric_map(y, neighbors)
+    turned = disguise @ np.asarray(a)
+    np.testing.assert_allclose(turned @ turned.T, np.eye(2), atol=2e-4)  # a rotation or reflection
+    moved = jaxlle.embedding.isometric_map(7 * y[:, ::-1] - 40, neighbors)
+    np.testing.assert_allclose(moved @ moved.T, (a @ a.T)[::-1, ::-1] / 49, rtol=1e-2)
+
+
+def test_masked_and_coincident_pairs_take_no_part(sheet):
+    _, neighbors, y, _ = sheet
+    a = jaxlle.embedding.isometric_map(y, neighbors)
+    wrong = neighbors._replace(
+        distances=neighbors.distances.at[:, 3].set(1e3).at[5, 0].set(0),
+        mask=jnp.ones(neighbors.indices.shape, bool).at[:, 3].set(False),
+    )
+    np.testing.assert_allclose(jaxlle.embedding.isometric_map(y, wrong) @ np.eye(2), a, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_ltsa_of_the_swiss_roll_gets_the_unit_of_arc_length_and_height(x64):
+    from sklearn.datasets import make_swiss_roll
+
+    x, t = make_swiss_roll(1500, random_state=0)
+    truth = np.stack([(t * np.sqrt(1 + t**2) + np.arcsinh(t)) / 2, x[:, 1]], axis=1)
+    neighbors = jaxlle.knn(x, 10)
+    y = jaxlle.ltsa(x, 2, k=10, neighbors=neighbors).points
+    fit = jaxlle.metrics.procrustes(y @ jaxlle.embedding.isometric_map(y, neighbors), truth)
+    assert fit.disparity < 1e-3
+    assert abs(fit.scale - 1) < 0.02
+
+
+def test_it_runs_under_jit_and_vmap_in_either_dtype(sheet, x64):
+    _, neighbors, y, _ = sheet
+    wide = jaxlle.embedding.isometric_map(y.astype(np.float64), neighbors)
+    assert wide.dtype == np.float64
+    many = jax.jit(jax.vmap(lambda s: jaxlle.embedding.isometric_map(s * jnp.asarray(y), neighbors)))(
+        jnp.array([1.0, 2.0], "float32")
+    )
+    assert many.dtype == np.float32
+    np.testing.assert_allclose(many[1] @ many[1].T, wide @ wide.T / 4, rtol=1e-3)
+
+
+def test_bad_input_is_refused(sheet):
+    _, neighbors, y, _ = sheet
+    with pytest.raises(ValueError, match="150 rows, but there are 149 points"):
+        jaxlle.embedding.isometric_map(y[:-1], neighbors)
+    with pytest.raises(ValueError, match="without distances"):
+        jaxlle.embedding.isometric_map(y, neighbors._replace(distances=None))
+    with pytest.raises(ValueError, match="NaN"):
+        jaxlle.embedding.isometric_map(np.nan * y, neighbors)

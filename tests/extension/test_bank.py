@@ -1,0 +1,92 @@
+"""Projection onto a bank, and drift: against NumPy, geometry, and finite differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+from sklearn.manifold._locally_linear import barycenter_weights
+
+import jaxlle
+
+
+@pytest.fixture(scope="module")
+def banks():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(20, 3)), rng.normal(size=(80, 3)), rng.normal(size=(80, 2))
+
+
+def test_weights_come_from_one_bank_and_values_from_the_other(x64, banks):
+    z, bank, values = banks
+    out = jaxlle.extension.project(z, bank, 6, values)
+    ids = np.argsort(((z[:, None] - bank) ** 2).sum(-1), axis=1)[:, :6]
+    w = barycenter_weights(z, bank, ids, reg=1e-3)
+    np.testing.assert_array_equal(out.neighbors.indices, ids)
+    np.testing.assert_allclose(out.points, (w[..., None] * values[ids]).sum(1), atol=1e-10)
+    own = (w[..., None] * bank[ids]).sum(1)
+    np.testing.assert_allclose(out.residuals, np.linalg.norm(z - own, axis=1), atol=1e-10)
+    np.testing.assert_allclose(jaxlle.extension.project(z, bank, 6).points, own, atol=1e-10)
+
+
+def test_it_does_not_change_when_both_banks_are_turned(banks):
+    z, bank, values = banks
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    base = jaxlle.extension.project(
+        z.astype(np.float32), bank.astype(np.float32), 6, values.astype(np.float32), reg=1e-2
+    )
+    turned = jaxlle.extension.project(
+        *((a @ turn).astype(np.float32) for a in (z, bank)), 6, values.astype(np.float32), reg=1e-2
+    )
+    np.testing.assert_allclose(turned.points, base.points, atol=1e-4)
+    np.testing.assert_allclose(turned.residuals, base.residuals, atol=1e-4)
+
+
+def test_it_runs_under_jit_vmap_and_grad(x64, banks):
+    z, bank, values = map(jnp.asarray, banks)
+
+    def f(z, bank, values):
+        out = jaxlle.extension.project(z, bank, 6, values, reg=0.1)
+        return jnp.concatenate([out.points, out.residuals[:, None]], axis=1)
+
+    expected = f(z, bank, values)
+    np.testing.assert_allclose(jax.jit(f)(z, bank, values), expected, atol=1e-10)
+    each = jax.jit(jax.vmap(lambda a: f(a[None], bank, values)[0]))(z)
+    np.testing.assert_allclose(each, expected, atol=1e-10)
+    check_grads(jax.jit(f), (z[:3], bank, values), order=1)
+
+
+def test_a_point_of_the_bank_has_a_finite_gradient():
+    bank = jnp.repeat(jnp.asarray(np.random.default_rng(0).normal(size=(20, 3)), jnp.float32), 2, axis=0)
+    with jax.debug_nans(True):
+        grad = jax.grad(lambda z: jaxlle.extension.project(z, bank, 2).residuals.sum())(bank[:4])
+    assert np.isfinite(grad).all()
+
+
+def test_drift_is_rare_on_the_same_distribution_and_seen_off_it():
+    rng = np.random.default_rng(0)
+
+    def plane(n):
+        return np.concatenate([rng.random((n, 2)), 1e-2 * rng.normal(size=(n, 1))], axis=1).astype(np.float32)
+
+    x, same, moved = plane(600), plane(300), plane(300) + np.array([0, 0, 0.2], np.float32)
+    known = jaxlle.extension.training_residuals(x, 6)
+    out = jaxlle.extension.drift(same, x, 6, level=0.95, reference=known)
+    assert out.rate < 0.12
+    np.testing.assert_array_equal(out.residuals, jaxlle.extension.drift(same, x, 6).residuals)
+    assert jaxlle.extension.drift(moved, x, 6, level=0.95, reference=known).rate == 1
+    own = (known[:, None] > known).mean(axis=1)
+    assert ((own >= 0.95).mean() - 0.05) < 0.01
+
+
+def test_bad_banks_are_refused(banks):
+    z, bank, values = (a.astype(np.float32) for a in banks)
+    with pytest.raises(ValueError, match="values has 79 rows"):
+        jaxlle.extension.project(z, bank, 6, values[1:])
+    with pytest.raises(ValueError, match="z has 2 features"):
+        jaxlle.extension.project(z[:, :2], bank, 6)
+    with pytest.raises(ValueError, match="bank contains NaN"):
+        jaxlle.extension.project(z, np.full_like(bank, np.nan), 6)
+    with pytest.raises(ValueError, match="k \\(n_neighbors\\) = 81"):
+        jaxlle.extension.project(z, bank, 81)
+    with pytest.raises(ValueError, match="must be between 0 and 1"):
+        jaxlle.extension.drift(z, bank, 6, level=2.0)

@@ -1,0 +1,134 @@
+"""Batches that carry their neighbourhoods: what is in them, that they are unbiased, resumable and shardable."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxlle
+from jaxlle import losses, neighborhood_batches
+
+N, K = 50, 4
+
+
+@pytest.fixture(scope="module")
+def data():
+    x = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32)
+    neighbors = jaxlle.knn(x, K)
+    return x, neighbors, jaxlle.barycentric_weights(x, neighbors)
+
+
+def test_a_batch_holds_each_point_once_and_every_neighbor(data):
+    x, neighbors, weights = data
+    batch = neighborhood_batches(*data, batch_size=12).batch(0)
+    rows = np.asarray(batch.indices)[batch.anchors]
+    real = np.asarray(batch.indices)[batch.valid]
+    assert len(set(real.tolist())) == len(real)
+    assert set(real.tolist()) == {*rows.tolist(), *np.asarray(neighbors.indices)[rows].ravel().tolist()}
+    np.testing.assert_array_equal(batch.points, x[batch.indices])
+    np.testing.assert_array_equal(np.asarray(batch.indices)[batch.gather], np.asarray(neighbors.indices)[rows])
+    np.testing.assert_array_equal(batch.weights, weights[rows])
+    assert batch.where.all()
+    assert batch.mask.all()
+
+
+def test_an_epoch_visits_every_point_once_in_an_order_of_its_own(data):
+    batches = neighborhood_batches(*data, batch_size=12, key=jax.random.key(3))
+    assert len(batches) == 5
+
+    def visited(epoch):
+        steps = [batches.batch(s) for s in range(5 * epoch, 5 * epoch + 5)]
+        return np.concatenate([np.asarray(b.indices[b.anchors])[b.where] for b in steps])
+
+    first, second = visited(0), visited(1)
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(N))
+    assert (first != second).any()
+
+
+def test_the_mean_over_an_epoch_is_the_full_cost_and_its_gradient(data):
+    x, neighbors, weights = data
+    batches = neighborhood_batches(*data, batch_size=12)
+    a = jnp.asarray([[1.0, 2.0], [0.5, -1.0], [0.0, 3.0]])
+
+    def part(a, batch):
+        y = jnp.tanh(batch.points @ a)
+        return losses.lle_loss(y[batch.anchors], y[batch.gather], batch.weights, where=batch.where, reduction="sum") / N
+
+    def full(a):
+        y = jnp.tanh(x @ a)
+        return losses.lle_loss(y, y[neighbors.indices], weights)
+
+    grad = jax.jit(jax.grad(part))
+    np.testing.assert_allclose(sum(grad(a, batches.batch(s)) for s in range(5)), jax.grad(full)(a), rtol=1e-4)
+    assert grad._cache_size() == 1  # the short last batch has the shape of the others
+
+
+def test_a_resumed_run_sees_the_same_batches(data):
+    whole = neighborhood_batches(*data, batch_size=12, key=jax.random.key(1)).start_at()
+    expected = [next(whole) for _ in range(9)][7:]
+    resumed = neighborhood_batches(*data, batch_size=12, key=jax.random.key(1)).start_at(7)
+    for (step, batch), (again, other) in zip(expected, resumed, strict=False):
+        assert step == again
+        jax.tree.map(np.testing.assert_array_equal, batch, other)
+    other_key = neighborhood_batches(*data, batch_size=12, key=jax.random.key(2)).batch(7)
+    assert (other_key.indices != expected[0][1].indices).any()
+
+
+def test_shards_divide_the_anchors(data):
+    def anchors(**options):
+        batch = neighborhood_batches(*data, batch_size=12, **options).batch(4)
+        return np.asarray(batch.indices[batch.anchors])[batch.where].tolist()
+
+    parts = [anchors(shard=s, num_shards=3) for s in range(3)]
+    assert [row for part in parts for row in part] == anchors()
+
+
+def test_a_memmap_gives_the_batches_of_an_array(data, tmp_path):
+    x, neighbors, weights = data
+    np.save(tmp_path / "x.npy", x)
+    lazy = neighborhood_batches(np.load(tmp_path / "x.npy", mmap_mode="r"), neighbors, weights, batch_size=12)
+    resident = neighborhood_batches(jnp.asarray(x), neighbors, weights, batch_size=12)
+    jax.tree.map(np.testing.assert_array_equal, lazy.batch(3), resident.batch(3))
+
+
+def test_anchors_that_do_not_fit_are_said_to(data):
+    neighbors = data[1]
+    batch = neighborhood_batches(*data, batch_size=12, max_points=20).batch(0)
+    assert batch.points.shape == (20, 3)
+    assert 0 < batch.where.sum() < 12
+    rows = np.asarray(batch.indices)[batch.anchors][batch.where]
+    near = np.asarray(batch.indices)[batch.gather][batch.where]
+    np.testing.assert_array_equal(near, np.asarray(neighbors.indices)[rows])
+
+
+def test_masked_neighbors_are_left_out():
+    x = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32)
+    neighbors = jaxlle.neighbors.radius_neighbors(x, 1.5, max_neighbors=40)
+    weights = jaxlle.barycentric_weights(x, neighbors)
+    batch = neighborhood_batches(x, neighbors, weights, batch_size=N).batch(0)
+    y = batch.points[:, :2]
+    cost = losses.lle_loss(y[batch.anchors], y[batch.gather], batch.weights, mask=batch.mask)
+    y = jnp.asarray(x[:, :2])
+    np.testing.assert_allclose(cost, losses.lle_loss(y, y[neighbors.indices], weights, mask=neighbors.mask), rtol=1e-5)
+
+
+def test_bad_requests_are_refused(data, tmp_path):
+    x, neighbors, weights = data
+    with pytest.raises(ValueError, match="batch_size = 51"):
+        neighborhood_batches(*data, batch_size=51)
+    with pytest.raises(ValueError, match="not a multiple of num_shards"):
+        neighborhood_batches(*data, batch_size=12, num_shards=5)
+    bad = neighbors._replace(indices=neighbors.indices.at[0, 0].set(N))
+    with pytest.raises(ValueError, match="indices from"):
+        neighborhood_batches(x, bad, weights, batch_size=12)
+    with pytest.raises(ValueError, match="finite numbers of shape"):
+        neighborhood_batches(x, neighbors, weights.at[0, 0].set(jnp.nan), batch_size=12)
+    with pytest.raises(ValueError, match="max_points = 3"):
+        neighborhood_batches(*data, batch_size=12, max_points=3)
+    x = x.copy()
+    x[7] = np.nan
+    batches = neighborhood_batches(x, neighbors, weights, batch_size=N)
+    with pytest.raises(ValueError, match=r"Rows \[7\]"):
+        batches.batch(0)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        neighborhood_batches(jnp.asarray(x), neighbors, weights, batch_size=N)

@@ -1,0 +1,67 @@
+"""Co-ranking: against the matrix itself, counted by brute force, and at its two ends."""
+
+import jax
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+import jaxlle
+
+
+def ranks(x):
+    return np.argsort(np.argsort(cdist(x, x), axis=1, kind="stable"), axis=1, kind="stable")
+
+
+def by_matrix(x, y):
+    """The co-ranking matrix and the curves from its corners."""
+    n = len(x)
+    matrix = np.zeros((n, n), int)
+    np.add.at(matrix, (ranks(x).ravel(), ranks(y).ravel()), 1)
+    matrix = matrix[1:, 1:]
+    return np.array([matrix[:k, :k].sum() / (n * k) for k in range(1, n)])
+
+
+@pytest.mark.parametrize("features", [3, 20])
+def test_the_curves_are_those_of_the_matrix(features):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(90, features)).astype(np.float32)
+    y = x[:, :2] + 0.3 * rng.normal(size=(90, 2)).astype(np.float32)
+    q = by_matrix(x.astype(np.float64), y.astype(np.float64))
+    sizes = np.arange(1, 90)
+    r = (89 * q[:-1] - sizes[:-1]) / (89 - sizes[:-1])
+    for block_bytes in (2**27, 2**17):
+        found = jaxlle.metrics.coranking(x, y, block_bytes=block_bytes)
+        np.testing.assert_allclose(found.q_nx, q, atol=1e-12)
+        np.testing.assert_allclose(found.lcmc, q - sizes / 89, atol=1e-12)
+        np.testing.assert_allclose(found.r_nx, r, atol=1e-12)
+        np.testing.assert_allclose(found.auc, (r / sizes[:-1]).sum() / (1 / sizes[:-1]).sum(), atol=1e-12)
+        assert found.best_k == 1 + np.argmax(q - sizes / 89)
+
+
+def test_a_similar_copy_is_perfect_and_noise_is_worth_nothing():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 4)).astype(np.float32)
+    perfect = jaxlle.metrics.coranking(x, -4 * x)
+    assert perfect.auc == 1
+    assert perfect.q_nx.max() == perfect.q_nx.min() == 1
+    assert abs(jaxlle.metrics.coranking(x, rng.normal(size=(200, 2)).astype(np.float32)).auc) < 0.05
+
+
+def test_copies_do_not_count_themselves():
+    x = np.ones((20, 3), np.float32)
+    x[10:] = 5
+    assert jaxlle.metrics.coranking(x, x).auc == 1
+
+
+def test_progress_is_told_and_bad_input_refused():
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    seen = []
+    jaxlle.metrics.coranking(x, x, block_bytes=2**15, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (50, 50)
+    assert len(seen) > 1
+    with pytest.raises(ValueError, match="x has 50 rows and y has 49"):
+        jaxlle.metrics.coranking(x, x[1:])
+    with pytest.raises(ValueError, match="at least 3"):
+        jaxlle.metrics.coranking(x[:2], x[:2])
+    with pytest.raises(TypeError, match="outside jit"):
+        jax.jit(lambda x: jaxlle.metrics.coranking(x, x).auc)(x)

@@ -1,0 +1,258 @@
+import inspect
+import pickle
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sklearn.manifold
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import jaxlle.sklearn
+from jaxlle.sklearn import LocallyLinearEmbedding
+from jaxlle.solvers import DenseQR
+
+
+@pytest.fixture
+def data():
+    return np.random.default_rng(0).normal(size=(120, 5))
+
+
+@pytest.mark.slow  # the same checks again
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks(
+    [LocallyLinearEmbedding(method=method) for method in ("modified", "hessian", "ltsa")],
+    expected_failed_checks=lambda estimator: {},
+)
+def test_scikit_learns_estimator_checks_pass_for_every_method(estimator, check):
+    check(estimator)
+
+
+FAMILY = [name for name in jaxlle.sklearn.__all__ if name != "LocallyLinearEmbedding"]
+
+
+@pytest.mark.slow  # a minute for each
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks(
+    [getattr(jaxlle.sklearn, name)() for name in FAMILY], expected_failed_checks=lambda estimator: {}
+)
+def test_scikit_learns_estimator_checks_pass_for_the_family(estimator, check):
+    check(estimator)
+
+
+QUICK = ("NeighborhoodPreservingEmbedding", "SupervisedLocallyLinearEmbedding")
+
+
+@pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in FAMILY])
+def test_members_of_the_family_keep_dtype_rows_names_and_pickles(data, name):
+    x, labels = data.astype(np.float32), np.arange(120) % 2
+    made = getattr(jaxlle.sklearn, name)(n_neighbors=10).set_output(transform="pandas")
+    frame = made.fit(x, labels).transform(x[:9])
+    assert list(frame.columns) == [f"{name.lower()}{c}" for c in range(2)]
+    assert made.embedding_.dtype == frame.to_numpy().dtype == np.float32
+    np.testing.assert_allclose(frame, made.embedding_[:9], atol=1e-5)
+    again = pickle.loads(pickle.dumps(made))
+    np.testing.assert_array_equal(again.transform(x[:3] + 0.1), made.transform(x[:3] + 0.1))
+    wide = clone(made).set_output(transform="default").fit(data, labels)
+    assert wide.embedding_.dtype == wide.transform(data[:3]).dtype == np.float64
+    np.testing.assert_allclose(wide.transform(data[:9]), wide.embedding_[:9], atol=1e-12)
+
+
+def test_members_of_the_family_are_the_functions_of_the_library(data, x64):
+    labels = np.arange(120) % 2
+    made = jaxlle.sklearn.SupervisedLocallyLinearEmbedding(n_neighbors=10, alpha=0.05).fit(data, labels)
+    expected = jaxlle.variants.supervised_lle(data, labels, 2, k=10, rule=jaxlle.variants.Shift(0.05)).points
+    assert jaxlle.metrics.subspace_angle(made.embedding_, expected) < 1e-6
+    linear = jaxlle.sklearn.OrthogonalNeighborhoodPreservingProjection(n_neighbors=10).fit(data)
+    np.testing.assert_allclose(linear.components_ @ linear.components_.T, np.eye(2), atol=1e-12)
+    moved = (data[:5] - data.mean(axis=0)) @ linear.components_.T
+    np.testing.assert_allclose(linear.transform(data[:5]), moved, atol=1e-10)
+    kernel = jaxlle.sklearn.KernelLocallyLinearEmbedding(n_neighbors=10, kernel="linear").fit(data)
+    plain = LocallyLinearEmbedding(n_neighbors=10).fit(data)
+    assert jaxlle.metrics.subspace_angle(kernel.embedding_, plain.embedding_) < 1e-6
+    signs = np.sign((kernel.embedding_ * plain.embedding_).sum(axis=0))
+    np.testing.assert_allclose(kernel.transform(data[:4] + 0.1), plain.transform(data[:4] + 0.1) * signs, atol=1e-6)
+
+
+def test_points_join_by_partial_fit_and_a_refit_is_counted(data, x64):
+    made = jaxlle.sklearn.IncrementalLocallyLinearEmbedding(n_neighbors=10, tolerance=9)
+    made.partial_fit(data[:100])
+    first = made.embedding_
+    made.partial_fit(data[100:])
+    assert made.n_refits_ == 0
+    np.testing.assert_array_equal(made.embedding_[:100], first)
+    np.testing.assert_array_equal(made.transform(data[100:]), made.embedding_[100:])
+    eager = jaxlle.sklearn.IncrementalLocallyLinearEmbedding(n_neighbors=10, tolerance=0).fit(data[:100])
+    assert eager.partial_fit(data[100:]).n_refits_ == 1
+    plain = LocallyLinearEmbedding(n_neighbors=10).fit(data)
+    assert jaxlle.metrics.subspace_angle(eager.embedding_, plain.embedding_) < 1e-2
+
+
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks([LocallyLinearEmbedding()], expected_failed_checks=lambda estimator: {})
+def test_scikit_learns_estimator_checks_pass(estimator, check):
+    check(estimator)
+
+
+LEFT_OUT = [
+    "check_dataframe_column_names_consistency",
+    "check_estimator_get_tags_default_keys"
+    if hasattr(estimator_checks, "check_estimator_get_tags_default_keys")
+    else None,
+    "check_get_feature_names_out_error",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+    "check_inplace_ensure_writeable",
+    "check_param_validation",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [name for name in LEFT_OUT if name and hasattr(estimator_checks, name)])
+def test_the_checks_that_scikit_learn_leaves_out_pass_too(name):
+    getattr(estimator_checks, name)("LocallyLinearEmbedding", LocallyLinearEmbedding())
+
+
+def test_the_checks_left_out_are_all_there():
+    assert sum(hasattr(estimator_checks, name) for name in LEFT_OUT if name) >= 10
+
+
+def test_the_founding_code_runs_with_one_import_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("data.npy", load_digits().data)
+    lle = LocallyLinearEmbedding(n_components=2, n_neighbors=10, metric="euclidean")
+    Y = lle.fit_transform(np.load("data.npy"))
+    assert Y.shape == (1797, 2)
+    theirs = sklearn.manifold.LocallyLinearEmbedding(n_components=2, n_neighbors=10).fit_transform(np.load("data.npy"))
+    quality = [sklearn.manifold.trustworthiness(np.load("data.npy"), y, n_neighbors=10) for y in (Y, theirs)]
+    assert abs(quality[0] - quality[1]) < 0.02  # the digits' tied neighbours are theirs to choose at random
+
+
+def test_the_constructor_is_scikit_learns_plus_a_metric():
+    ours = inspect.signature(LocallyLinearEmbedding).parameters
+    theirs = inspect.signature(sklearn.manifold.LocallyLinearEmbedding).parameters
+    assert {n: p.default for n, p in ours.items() if n != "metric"} == {n: p.default for n, p in theirs.items()}
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in ours.values())
+
+
+@pytest.mark.parametrize("solver", ["auto", "arpack", "dense", DenseQR()])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_solver_keeps_the_dtype_and_matches_scikit_learn(data, solver, dtype):
+    ours = LocallyLinearEmbedding(n_neighbors=8, eigen_solver=solver, random_state=0).fit(data.astype(dtype))
+    theirs = sklearn.manifold.LocallyLinearEmbedding(n_neighbors=8, eigen_solver="dense").fit(data)
+    assert ours.embedding_.dtype == dtype
+    cosines = np.linalg.svd(np.linalg.qr(ours.embedding_)[0].T @ np.linalg.qr(theirs.embedding_)[0])[1]
+    assert cosines.min() > 0.9999
+    np.testing.assert_allclose(ours.reconstruction_error_, theirs.reconstruction_error_, rtol=1e-3)
+    signs = np.sign((ours.embedding_ * theirs.embedding_).sum(axis=0))
+    np.testing.assert_allclose(ours.transform(data[:9] + 0.1), theirs.transform(data[:9] + 0.1) * signs, atol=1e-3)
+
+
+def test_float64_is_kept_without_x64_and_without_a_warning(data):
+    assert not jax.config.jax_enable_x64
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lle = LocallyLinearEmbedding(n_neighbors=8).fit(data)
+    assert lle.transform(data).dtype == np.float64
+    np.testing.assert_array_equal(lle.transform(data), lle.embedding_)
+
+
+def test_metrics_change_the_neighbors(data):
+    from scipy.spatial.distance import cdist
+
+    base = LocallyLinearEmbedding(n_neighbors=8).fit(data)
+    far = cdist(data, data)
+    known = LocallyLinearEmbedding(n_neighbors=8, metric="precomputed").fit(far)
+    np.testing.assert_allclose(known.reconstruction_error_, base.reconstruction_error_, rtol=1e-6)
+    np.testing.assert_allclose(known.transform(far), known.embedding_, atol=1e-12)
+    with pytest.raises(ValueError, match="needs the data"):
+        known.inverse_transform(known.embedding_)
+    same = LocallyLinearEmbedding(n_neighbors=8, metric=lambda a, b: jnp.sum((a - b) ** 2)).fit(data)
+    np.testing.assert_allclose(same.embedding_, base.embedding_, atol=1e-9)
+    assert not np.allclose(
+        LocallyLinearEmbedding(n_neighbors=8, metric="chebyshev").fit_transform(data), base.embedding_
+    )
+
+
+@pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
+def test_pipelines_grids_clones_and_pickles_work():
+    x, y = load_digits(n_class=4, return_X_y=True)
+    x, y = x[:200], y[:200]
+    pipeline = make_pipeline(LocallyLinearEmbedding(n_neighbors=8), KNeighborsClassifier(3))
+    grid = GridSearchCV(pipeline, {"locallylinearembedding__n_components": [2, 5]}, cv=2).fit(x, y)
+    assert grid.best_score_ > 0.8
+    lle = clone(grid.best_estimator_[0]).fit(x)
+    again = pickle.loads(pickle.dumps(lle))
+    np.testing.assert_array_equal(again.transform(x[:5]), lle.embedding_[:5])
+
+
+def test_frames_keep_their_names(data):
+    import pandas
+    import polars
+
+    columns = list("abcde")
+    lle = LocallyLinearEmbedding(n_neighbors=8).set_output(transform="pandas")
+    out = lle.fit_transform(pandas.DataFrame(data, columns=columns, index=range(5, 125)))
+    assert list(out.columns) == ["locallylinearembedding0", "locallylinearembedding1"]
+    assert out.index[0] == 5
+    assert list(lle.feature_names_in_) == columns
+    assert isinstance(
+        lle.set_output(transform="polars").transform(polars.DataFrame(data, schema=columns)), polars.DataFrame
+    )
+    with pytest.raises(ValueError, match="feature names"):
+        lle.transform(pandas.DataFrame(data, columns=columns[::-1]))
+
+
+def test_there_and_back(data):
+    lle = LocallyLinearEmbedding(n_neighbors=8, n_components=4).fit(data)
+    np.testing.assert_array_equal(lle.inverse_transform(lle.embedding_), data)
+
+
+@pytest.mark.parametrize("method", ["modified", "ltsa", "hessian"])
+def test_every_method_embeds_and_transforms_and_is_near_scikit_learns(method):
+    from sklearn.datasets import make_s_curve
+
+    x = make_s_curve(600, random_state=0)[0]
+    ours = LocallyLinearEmbedding(n_neighbors=12, method=method).fit(x)
+    theirs = sklearn.manifold.LocallyLinearEmbedding(n_neighbors=12, method=method, eigen_solver="dense").fit(x)
+    cosines = np.linalg.svd(np.linalg.qr(ours.embedding_)[0].T @ np.linalg.qr(theirs.embedding_)[0])[1]
+    assert cosines.min() > 0.999  # modified: the same operator; the others: a point more in every neighbourhood
+    np.testing.assert_array_equal(ours.transform(x[:9]), ours.embedding_[:9])
+    held_out = LocallyLinearEmbedding(n_neighbors=12, method=method).fit(x[20:])
+    joint = np.concatenate([held_out.transform(x[:20]), held_out.embedding_])
+    cosines = np.linalg.svd(np.linalg.qr(ours.embedding_)[0].T @ np.linalg.qr(joint - joint.mean(axis=0))[0])[1]
+    assert cosines.min() > 0.999
+
+
+def test_the_number_of_neighbors_may_be_left_to_the_estimator(data):
+    lle = LocallyLinearEmbedding(n_neighbors="auto", random_state=0).fit(data)
+    key = jax.random.key(0)
+    with jax.enable_x64(True):
+        expected = jaxlle.choose(data, 2, ks=(6, 8, 10, 12, 16, 20, 24, 32), criteria=["procrustes"], key=key).best()[0]
+    assert lle.n_neighbors_ == expected
+    same = LocallyLinearEmbedding(n_neighbors=expected, random_state=0).fit(data)
+    np.testing.assert_array_equal(lle.embedding_, same.embedding_)
+    np.testing.assert_array_equal(lle.transform(data[:9]), lle.embedding_[:9])
+    assert clone(lle).n_neighbors == "auto"
+    with pytest.raises(ValueError, match="give a number with 'ltsa'"):
+        LocallyLinearEmbedding(n_neighbors="auto", method="ltsa").fit(data)
+    with pytest.raises(ValueError, match="'n_neighbors' parameter"):
+        LocallyLinearEmbedding(n_neighbors="many").fit(data)
+
+
+def test_methods_that_do_not_exist_are_refused(data):
+    with pytest.raises(ValueError, match="'method' parameter"):
+        LocallyLinearEmbedding(method="isomap").fit(data)

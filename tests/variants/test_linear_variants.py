@@ -1,0 +1,148 @@
+"""Linear maps: against generalized eigenproblems in SciPy, least squares, and LLE itself."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+from jax.test_util import check_grads
+
+import jaxlle
+from jaxlle.metrics import subspace_angle
+
+
+@pytest.fixture
+def wide():
+    return np.random.default_rng(0).normal(size=(120, 6)) @ np.diag([3, 2, 1, 1, 0.5, 0.1]) + 5
+
+
+def quadratic(alignment, x):
+    b = np.asarray(alignment.to_dense(), np.float64)
+    bx = b @ (x - x.mean(axis=0))
+    return bx.T @ bx
+
+
+@pytest.mark.parametrize("method", ["npe", "lltsa"])
+def test_orthonormal_outputs_solve_the_generalized_eigenproblem(x64, wide, method):
+    made = getattr(jaxlle.variants, method)(wide, 2, k=10)
+    alignment = jaxlle.lle_alignment(wide, k=10) if method == "npe" else jaxlle.ltsa_alignment(wide, 2, k=10)
+    centered = wide - wide.mean(axis=0)
+    values, vectors = scipy.linalg.eigh(quadratic(alignment, wide), centered.T @ centered)
+    y = made.transform(wide)
+    assert subspace_angle(y, centered @ vectors[:, :2]) < 1e-10
+    np.testing.assert_allclose(made.values**2, values[:2], rtol=1e-9)
+    np.testing.assert_allclose(y.T @ y, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(y.sum(axis=0), 0, atol=1e-12)
+
+
+def test_an_orthonormal_matrix_solves_the_eigenproblem(x64, wide):
+    made = jaxlle.variants.onpp(wide, 2, k=10)
+    values, vectors = scipy.linalg.eigh(quadratic(jaxlle.lle_alignment(wide, k=10), wide))
+    np.testing.assert_allclose(made.values**2, values[:2], rtol=1e-9)
+    matrix = made.matrix / made.unit
+    np.testing.assert_allclose(matrix.T @ matrix, np.eye(2), atol=1e-12)
+    assert subspace_angle(matrix, vectors[:, :2]) < 1e-9
+    far = np.linalg.norm(vectors[:, :2].T @ (wide[0] - wide[1]))
+    np.testing.assert_allclose(jnp.linalg.norm(made.transform(wide)[0] - made.transform(wide)[1]), far, rtol=1e-9)
+
+
+def test_with_as_many_features_as_points_the_linear_map_is_lle_itself(x64):
+    x = np.random.default_rng(0).normal(size=(40, 60))
+    made = jaxlle.variants.npe(x, 2, k=8)
+    assert subspace_angle(made.transform(x), jaxlle.lle(x, 2, k=8).points) < 1e-8
+
+
+def test_directions_without_extent_take_no_part(x64, wide):
+    padded = np.concatenate([wide, np.ones((120, 1)), wide[:, :1] - wide[:, 1:2]], axis=1)
+    alignment = jaxlle.lle_alignment(wide, k=10)
+    for fit in (jaxlle.variants.linear_projection, jaxlle.variants.orthogonal_projection):
+        made = fit(alignment, padded, 2)
+        assert np.isfinite(made.matrix).all()
+    whitened = jaxlle.variants.linear_projection(alignment, padded, 2).transform(padded)
+    assert subspace_angle(whitened, jaxlle.variants.linear_projection(alignment, wide, 2).transform(wide)) < 1e-9
+    orthogonal = np.asarray(jaxlle.variants.orthogonal_projection(alignment, padded, 2).matrix)
+    np.testing.assert_allclose(orthogonal[6], 0, atol=1e-12)  # the constant feature
+    assert np.ptp(jaxlle.variants.orthogonal_projection(alignment, padded, 2).transform(padded), axis=0).min() > 0.1
+
+
+def test_the_reconstruction_map_is_the_least_squares_solution(x64, wide):
+    alignment = jaxlle.lle_alignment(wide, k=10)
+    w = np.eye(120) - np.asarray(alignment.to_dense())
+    made = jaxlle.variants.reconstruction_map(alignment, wide)
+    design = np.column_stack([w @ wide, np.ones(120)])
+    solution = np.linalg.lstsq(design, wide)[0]
+    np.testing.assert_allclose(made.transform(wide), wide @ solution[:6] + solution[6], atol=1e-9)
+    y = np.asarray(made.transform(wide))
+    moved = wide - y - ((w @ y) - y)  # the article's own form, its rows of weights sum to one
+    np.testing.assert_allclose((moved**2).sum(), ((design @ solution - wide) ** 2).sum(), rtol=1e-9)
+
+
+def test_the_reconstruction_map_of_low_rank_is_the_best_of_its_rank(x64, wide):
+    alignment = jaxlle.lle_alignment(wide, k=10)
+    w = np.eye(120) - np.asarray(alignment.to_dense())
+    made = jaxlle.variants.reconstruction_map(alignment, wide, 2)
+    assert np.linalg.matrix_rank(made.matrix, tol=1e-9) == 2
+    cost = ((wide - w @ np.asarray(made.transform(wide))) ** 2).sum()
+    # Eckart and Young: what no map fits, and what is left of the fit behind its second singular value.
+    full = ((wide - w @ np.asarray(jaxlle.variants.reconstruction_map(alignment, wide).transform(wide))) ** 2).sum()
+    np.testing.assert_allclose(cost, full + (np.asarray(made.values)[2:] ** 2).sum() * float(made.unit) ** 2, rtol=1e-9)
+    rng = np.random.default_rng(1)
+    a, b = np.asarray(made.matrix / made.unit), np.asarray(made.offset)
+    left, s, right = np.linalg.svd(a)
+    for _ in range(20):
+        shaken = (left[:, :2] * s[:2] + 0.01 * rng.normal(size=(6, 2))) @ (right[:2] + 0.01 * rng.normal(size=(2, 6)))
+        y = (wide - np.asarray(made.center)) @ shaken + b
+        assert ((wide - w @ y) ** 2).sum() > cost
+
+
+def test_the_discriminant_map_solves_its_generalized_eigenproblem(x64, wide):
+    labels = (wide[:, 0] > 5).astype(int) + 2 * (wide[:, 1] > 5)
+    alignment = jaxlle.lle_alignment(wide, k=10)
+    made = jaxlle.variants.discriminant_projection(alignment, wide, labels, 2, reg=1e-3)
+    cost = quadratic(alignment, wide)
+    cost += 1e-3 * np.trace(cost) / 6 * np.eye(6)
+    centered = wide - wide.mean(axis=0)
+    groups = [centered[labels == g] for g in range(4)]
+    scatter = sum(len(g) * np.outer(g.mean(axis=0), g.mean(axis=0)) for g in groups)
+    values, vectors = scipy.linalg.eigh(scatter, cost)
+    np.testing.assert_allclose(made.values**2, values[::-1][:2], rtol=1e-9)
+    assert subspace_angle(made.transform(wide), centered @ vectors[:, ::-1][:, :2]) < 1e-8
+    with pytest.raises(ValueError, match="there are 4 classes"):
+        jaxlle.variants.discriminant_projection(alignment, wide, labels, 4)
+    with pytest.raises(ValueError, match="labels has shape"):
+        jaxlle.variants.discriminant_projection(alignment, wide, labels[1:], 1)
+
+
+def test_maps_are_invariant_to_the_offset_and_the_scale_of_the_data(wide):
+    x = wide.astype(np.float32)
+    base = jaxlle.variants.npe(x, 2, k=10).transform(x)
+    for moved in (1e-20 * x, 1e15 * x, x + 1000):
+        assert subspace_angle(jaxlle.variants.npe(moved, 2, k=10).transform(moved), base) < 2e-2
+    with jax.enable_x64(True):
+        exact = jaxlle.variants.npe(wide, 2, k=10).transform(wide)
+        assert subspace_angle(np.asarray(base, np.float64), np.asarray(exact)) < 1e-3
+
+
+def test_maps_are_made_under_jit_and_vmap_and_their_outputs_are_differentiable(wide):
+    x = jnp.asarray(np.stack([wide, wide[::-1] ** 2]), jnp.float32)
+    made = jax.jit(jax.vmap(lambda a: jaxlle.variants.npe(a, 2, k=10)))(x)
+    alone = jaxlle.variants.npe(x[1], 2, k=10)
+    assert subspace_angle(made.matrix[1], alone.matrix) < 1e-3
+    check_grads(lambda a: jnp.asarray(alone.transform(a)), (x[1, :5],), order=1, modes=["rev"], rtol=1e-2)
+
+
+def test_bad_requests_are_refused(wide):
+    x = wide.astype(np.float32)
+    with pytest.raises(ValueError, match=r"dim \(n_components\) = 7"):
+        jaxlle.variants.npe(x, 7, k=10)
+    flat = np.concatenate([x[:, :2], x[:, :2]], axis=1)
+    with pytest.raises(ValueError, match="rank 2"):
+        jaxlle.variants.onpp(flat, 3, k=10)
+    with pytest.raises(ValueError, match="x has 119 rows"):
+        jaxlle.variants.linear_projection(jaxlle.lle_alignment(x, k=10), x[1:], 2)
+    with pytest.raises(ValueError, match=r"one weight vector a point \(r = 1\)"):
+        jaxlle.variants.reconstruction_map(jaxlle.ltsa_alignment(x, 2, k=10), x)
+    with pytest.raises(ValueError, match="made for 6"):
+        jaxlle.variants.npe(x, 2, k=10).transform(x[:, :5])
+    with pytest.raises(ValueError, match="NaN"):
+        jaxlle.variants.npe(np.where(np.arange(6) == 1, np.nan, x), 2, k=10)

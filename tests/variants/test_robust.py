@@ -1,0 +1,96 @@
+"""Reliability, weighted costs and convex weights: against oracles, and on a roll with outliers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import swiss_roll
+from jax.test_util import check_grads
+from scipy.optimize import nnls
+
+import jaxlle
+from jaxlle.metrics import subspace_angle
+
+
+def spoiled_roll(n=600, share=0.05):
+    x = swiss_roll(n)
+    rng = np.random.default_rng(1)
+    bad = rng.choice(n, int(share * n), replace=False)
+    x[bad] = rng.uniform(x.min(axis=0), x.max(axis=0), (len(bad), 3))
+    return x.astype(np.float32), bad
+
+
+def test_outliers_have_the_lowest_scores():
+    x, bad = spoiled_roll()
+    scores = np.asarray(jaxlle.variants.reliability(x, 2, jaxlle.knn(x, 12)))
+    assert scores.max() == 1
+    assert np.median(scores[bad]) < 0.5 * np.median(np.delete(scores, bad))
+
+
+def test_robust_lle_is_nearer_to_the_clean_embedding_than_lle():
+    x, bad = spoiled_roll()
+    clean = np.delete(np.arange(len(x)), bad)
+    expected = jaxlle.lle(x[clean], 2, k=12).points
+
+    def angle(y):
+        y = y[clean]
+        return float(subspace_angle(y - y.mean(axis=0), expected))
+
+    assert angle(jaxlle.variants.robust_lle(x, 2, k=12).points) < 0.5 * angle(jaxlle.lle(x, 2, k=12).points)
+
+
+def test_without_outliers_points_of_a_plane_are_all_reliable(x64):
+    x = np.random.default_rng(0).uniform(size=(80, 2)) @ np.array([[1.0, 0, 1], [0, 1, 1]])
+    scores = jaxlle.variants.reliability(x, 2, jaxlle.knn(x, 8))
+    assert scores.min() > 0.1
+
+
+def test_a_weighted_cost_is_the_sum_of_its_parts(x64):
+    x = swiss_roll(80)
+    rng = np.random.default_rng(0)
+    scores, y = rng.uniform(size=80), jnp.asarray(rng.normal(size=(80, 2)))
+    for alignment in (jaxlle.lle_alignment(x, k=8), jaxlle.ltsa_alignment(x, 2, k=8)):
+        parts = np.asarray(alignment.matvec(y) ** 2).reshape(80, -1).sum(axis=1)
+        found = (jaxlle.variants.weighted_alignment(alignment, scores).matvec(y) ** 2).sum()
+        np.testing.assert_allclose(found, (scores * parts).sum(), rtol=1e-12)
+
+
+def test_convex_weights_are_those_of_nonnegative_least_squares(x64):
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    neighbors = jaxlle.knn(x, 9)
+    found = np.asarray(jaxlle.weights.simplex_weights(x, neighbors))
+    for i in range(50):
+        z = x[np.asarray(neighbors.indices[i])] - x[i]
+        g = z @ z.T
+        root = np.linalg.cholesky(g + 1e-3 * np.trace(g) * np.eye(9)).T
+        heavy = 1e5 * np.sqrt(np.trace(g))  # holds the sum at one
+        w = nnls(np.vstack([root, np.full(9, heavy)]), np.append(np.zeros(9), heavy))[0]
+        np.testing.assert_allclose(found[i], w / w.sum(), atol=1e-6)
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-12)
+
+
+def test_convex_weights_honour_a_mask_and_are_differentiable(x64):
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    wide = jaxlle.knn(x, 7)
+    masked = wide._replace(mask=jnp.arange(7)[None, :] < jnp.full((30, 1), 5))
+    expected = jaxlle.weights.simplex_weights(x, jaxlle.knn(x, 5))
+    np.testing.assert_allclose(jaxlle.weights.simplex_weights(x, masked)[:, :5], expected, atol=1e-10)
+    check_grads(lambda x: jaxlle.weights.simplex_weights(x, masked), (jnp.asarray(x),), order=1, modes=["rev"])
+
+
+def test_bad_requests_are_refused(cloud):
+    neighbors = jaxlle.knn(cloud, 8)
+    alignment = jaxlle.lle_alignment(cloud, k=8)
+    with pytest.raises(ValueError, match="one each"):
+        jaxlle.variants.weighted_alignment(alignment, jnp.ones(119))
+    with pytest.raises(ValueError, match="not negative"):
+        jaxlle.variants.weighted_alignment(alignment, -jnp.ones(120))
+    with pytest.raises(ValueError, match=r"dim \(n_components\) = 6"):
+        jaxlle.variants.reliability(cloud, 6, neighbors)
+    with pytest.raises(ValueError, match="Only 0 points are reliable"):
+        jaxlle.variants.robust_lle(cloud, 2, k=8, threshold=9)
+    with pytest.raises(TypeError, match="outside jit"):
+        jax.jit(lambda a: jaxlle.variants.robust_lle(a, 2, k=8).points)(cloud)
+    with pytest.raises(ValueError, match="reg = -1"):
+        jaxlle.weights.simplex_weights(cloud, neighbors, reg=-1.0)

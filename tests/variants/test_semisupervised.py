@@ -1,0 +1,264 @@
+"""The semi-supervised embedding: against dense least squares, its limits, invariances and derivatives, and bad requests."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+import jaxlle
+from jaxlle import JaxlleWarning
+from jaxlle.derivatives import ConjugateGradient, DenseInverse, SparseInverse
+from jaxlle.embedding import DisconnectedGraphError
+from jaxlle.metrics import affine_residual
+
+N, M = 80, 9
+KNOWN = np.random.default_rng(1).choice(N, M, replace=False)
+PLACES = np.random.default_rng(2).normal(size=(M, 2))
+TRUST = np.random.default_rng(3).uniform(0.01, 2, M)
+LINEAR = [DenseInverse(), SparseInverse(), ConjugateGradient()]
+
+
+@pytest.fixture
+def cloud():
+    return np.random.default_rng(0).normal(size=(N, 3))
+
+
+def alignments(x):
+    return {"lle": jaxlle.lle_alignment(x, k=8), "ltsa": jaxlle.ltsa_alignment(x, 2, k=8)}
+
+
+def oracle(alignment, known, places, trust=None):
+    """Solve by NumPy's least squares, with the known columns moved to the right or as rows of their own."""
+    b = np.asarray(alignment.to_dense(), np.float64)
+    n = b.shape[1]
+    if trust is None:
+        others, y = np.setdiff1d(np.arange(n), known), np.zeros((n, places.shape[1]))
+        y[known] = places
+        y[others] = np.linalg.lstsq(b[:, others], -b[:, known] @ places, rcond=None)[0]
+        return y
+    rows = np.sqrt(np.broadcast_to(trust, len(known)))[:, None]
+    stacked = np.concatenate([b, rows * np.eye(n)[known]])
+    return np.linalg.lstsq(stacked, np.concatenate([np.zeros((b.shape[0], 2)), rows * places]), rcond=None)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "linear"),
+    [
+        ("lle", DenseInverse()),
+        ("ltsa", SparseInverse()),
+        ("lle", ConjugateGradient()),
+        pytest.param("ltsa", DenseInverse(), marks=pytest.mark.slow),
+        pytest.param("lle", SparseInverse(), marks=pytest.mark.slow),
+        pytest.param("ltsa", ConjugateGradient(), marks=pytest.mark.slow),
+    ],
+)
+def test_places_are_those_of_dense_least_squares(x64, cloud, name, linear):
+    alignment = alignments(cloud)[name]
+    b = np.asarray(alignment.to_dense())
+    for trust in (None, 0.05, TRUST):
+        out = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES, trust=trust, solver=linear)
+        y = oracle(alignment, KNOWN, PLACES, trust)
+        np.testing.assert_allclose(out.points, y, atol=1e-9)
+        np.testing.assert_allclose(out.costs, np.sum((b @ y) ** 2, axis=0), rtol=1e-8)
+        np.testing.assert_allclose(out.misfit, np.linalg.norm(y[KNOWN] - PLACES, axis=1), atol=1e-9)
+        np.testing.assert_allclose(out.pull, np.linalg.norm((b.T @ (b @ y))[KNOWN], axis=1), atol=1e-9)
+        assert bool(out.converged)
+        assert out.error < 1e-9
+        assert out.solver == type(linear).__name__
+    others = np.setdiff1d(np.arange(N), KNOWN)
+    exact = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES, solver=linear)
+    smallest = np.linalg.svd(b[:, others], compute_uv=False)[-1] / float(alignment.norm_bound())
+    assert smallest * 0.99 < exact.gap < 1.5 * smallest  # by a few steps from above
+    np.testing.assert_array_equal(exact.points[KNOWN], PLACES)
+
+
+@pytest.mark.parametrize("linear", LINEAR)
+def test_float32_is_near_to_the_oracle_and_keeps_its_dtype(cloud, linear):
+    alignment = jaxlle.lle_alignment(cloud.astype(np.float32), k=8)
+    for trust in (None, 0.05):
+        out = jaxlle.variants.semisupervised_embed(
+            alignment, KNOWN, PLACES.astype(np.float32), trust=trust, solver=linear
+        )
+        assert out.points.dtype == jnp.float32
+        assert bool(out.converged)
+        np.testing.assert_allclose(out.points, oracle(alignment, KNOWN, PLACES, trust), atol=2e-4)
+
+
+def test_much_trust_is_exact_and_little_is_a_plane_fit(x64, cloud):
+    alignment = jaxlle.lle_alignment(cloud, k=8)
+    exact = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES).points
+    for linear in LINEAR:
+        firm = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES, trust=1e9, solver=linear)
+        np.testing.assert_allclose(firm.points, exact, atol=1e-7)
+    loose = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES, trust=1e-11, solver=DenseInverse()).points
+    np.testing.assert_allclose(loose, np.broadcast_to(PLACES.mean(axis=0), (N, 2)), atol=1e-4)
+
+
+def test_an_affine_map_of_the_places_is_one_of_the_answer(x64, cloud):
+    turn, shift = np.array([[0.6, -0.8], [0.8, 0.6]]), np.array([1e6, -3.0])
+    for trust in (None, TRUST):
+        plain = jaxlle.variants.semisupervised_lle(cloud, KNOWN, PLACES, k=8, trust=trust).points
+        moved = jaxlle.variants.semisupervised_lle(cloud, KNOWN, 1e3 * PLACES @ turn + shift, k=8, trust=trust).points
+        np.testing.assert_allclose(moved, 1e3 * plain @ turn + shift, atol=1e-6)
+        order = np.random.default_rng(5).permutation(M)
+        weights = trust if trust is None else trust[order]
+        same = jaxlle.variants.semisupervised_lle(cloud, KNOWN[order], PLACES[order], k=8, trust=weights).points
+        np.testing.assert_allclose(same, plain, atol=1e-9)
+
+
+@pytest.mark.parametrize("align", [jaxlle.ltsa_alignment, jaxlle.hessian_alignment])
+def test_an_affine_map_of_a_flat_sheet_is_continued_exactly_from_three_points(x64, align):
+    flat = np.random.default_rng(0).uniform(size=(N, 2))
+    x = flat @ np.random.default_rng(1).normal(size=(2, 4))
+    truth = flat @ np.array([[1.0, 2.0], [-1.0, 3.0]]) + 5
+    known = np.array([3, 40, 71])
+    out = jaxlle.variants.semisupervised_embed(align(x, 2, k=9), known, truth[known])
+    np.testing.assert_allclose(out.points, truth, atol=1e-8)
+    for linear in (DenseInverse(), SparseInverse()):
+        with (
+            pytest.warns(JaxlleWarning, match=r"1 of 1 components .* no more than dim = 2 known places"),
+            pytest.raises(ValueError, match="do not determine the others"),
+        ):
+            jaxlle.variants.semisupervised_embed(align(x, 2, k=9), known[:2], truth[known[:2]], solver=linear)
+
+
+def test_twenty_known_places_unroll_a_swiss_roll_and_name_the_wrong_one(x64):
+    roll = jaxlle.datasets.swiss_roll(jax.random.key(0), 1000)
+    truth = np.asarray(roll.parameters)
+    known = np.random.default_rng(1).choice(1000, 20, replace=False)
+    out = jaxlle.variants.semisupervised_lle(roll.points, known, truth[known], k=12)
+    off = np.linalg.norm(out.points - truth) / np.linalg.norm(truth - truth.mean(axis=0))
+    assert off < 0.03
+    plain = affine_residual(truth, jaxlle.lle(roll.points, 2, k=12))
+    assert plain > 0.1
+    assert affine_residual(truth, out.points) < plain / 50
+    wrong = truth[known].copy()
+    wrong[7] += 0.2 * np.ptp(truth, axis=0)
+    spoilt = jaxlle.variants.semisupervised_lle(roll.points, known, wrong, k=12)
+    assert np.argmax(spoilt.pull) == 7
+
+
+def generic(n):
+    """Return a ring of small maps, three rows each."""
+    rng = np.random.default_rng(0)
+    blocks = rng.normal(size=(n, 3, 5))
+    return (np.arange(n)[:, None] + np.arange(-2, 3)) % n, blocks - blocks.mean(axis=2, keepdims=True)
+
+
+@pytest.mark.parametrize("linear", [DenseInverse(), pytest.param(ConjugateGradient(), marks=pytest.mark.slow)])
+def test_derivatives_inside_jit_are_those_of_finite_differences(x64, linear):
+    indices, blocks = map(jnp.asarray, generic(24))
+    mix, known = np.random.default_rng(1).normal(size=(24, 2)), np.array([1, 8, 15, 20])
+
+    @jax.jit
+    def loss(blocks, places, trust):
+        alignment = jaxlle.Alignment(indices, blocks)
+        exact = jaxlle.variants.semisupervised_embed(alignment, known, places, solver=linear)
+        loose = jaxlle.variants.semisupervised_embed(alignment, known, places, trust=trust, solver=linear)
+        return jnp.sum(mix * (exact.points**2 + loose.points)) + jnp.sum(loose.misfit * exact.pull) + exact.costs[0]
+
+    values = blocks, jnp.asarray(PLACES[:4]), jnp.asarray(TRUST[:4])
+    check_grads(loss, values, order=1, modes=["rev"], eps=1e-6, rtol=1e-5, atol=1e-6)
+
+
+def test_derivatives_on_the_host_are_those_of_finite_differences(x64):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(24, 3)))
+    neighbors, known = jaxlle.knn(x, 6), np.array([1, 8, 15, 20])
+    mix = np.random.default_rng(1).normal(size=(24, 2))
+
+    def loss(x, places, trust):
+        alignment = jaxlle.lle_alignment(x, k=6, reg=0.1, neighbors=neighbors)
+        exact = jaxlle.variants.semisupervised_embed(alignment, known, places, solver=SparseInverse())
+        loose = jaxlle.variants.semisupervised_embed(alignment, known, places, trust=trust, solver=SparseInverse())
+        return jnp.sum(mix * (exact.points**2 + loose.points))
+
+    values = x, jnp.asarray(PLACES[:4]), jnp.asarray(TRUST[:4])
+    check_grads(loss, values, order=1, modes=["rev"], eps=1e-6, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_second_derivatives_are_right_too(x64):
+    indices, blocks = map(jnp.asarray, generic(24))
+    known = np.array([1, 8, 15, 20])
+
+    @jax.jit
+    def loss(blocks, places, trust):
+        alignment = jaxlle.Alignment(indices, blocks)
+        return jnp.sum(jaxlle.variants.semisupervised_embed(alignment, known, places, trust=trust).points ** 3)
+
+    values = blocks, jnp.asarray(PLACES[:4]), jnp.asarray(0.3)
+    check_grads(loss, values, order=2, modes=["rev"], eps=1e-5, rtol=1e-4)
+
+
+def test_it_runs_under_jit_and_vmap_and_traces_once(cloud):
+    alignment = jaxlle.lle_alignment(jnp.asarray(cloud, jnp.float32), k=8)
+    traces = []
+
+    @jax.jit
+    @jax.vmap
+    def fit(known, places, trust):
+        traces.append(1)
+        return jaxlle.variants.semisupervised_embed(alignment, known, places, trust=trust)
+
+    known = jnp.stack([jnp.asarray(KNOWN), jnp.arange(M)]).astype(jnp.int32)
+    places = jnp.asarray(np.stack([PLACES, PLACES[::-1]]), jnp.float32)
+    many = fit(known, places, jnp.array([0.1, 1.0]))
+    fit(known, places + 1, jnp.array([0.2, 2.0]))
+    assert len(traces) == 1
+    assert many.solver == "DenseInverse"
+    assert many.converged.all()
+    for one, ids, p, trust in zip(many.points, known, places, (0.1, 1.0), strict=True):
+        np.testing.assert_allclose(one, oracle(alignment, np.asarray(ids), np.asarray(p), trust), atol=1e-3)
+
+
+def test_too_few_iterations_are_told(cloud):
+    alignment = jaxlle.lle_alignment(cloud.astype(np.float32), k=8)
+    with pytest.warns(jaxlle.warnings.ConvergenceWarning, match="ConjugateGradient left an error"):
+        out = jaxlle.variants.semisupervised_embed(
+            alignment, KNOWN, PLACES.astype(np.float32), solver=ConjugateGradient(5)
+        )
+    assert not bool(out.converged)
+
+
+def test_parts_of_the_graph_without_a_known_place_are_named(cloud):
+    x = cloud.astype(np.float32)
+    x[50:] += 100
+    places = PLACES[:4].astype(np.float32)
+    with pytest.raises(
+        DisconnectedGraphError, match=r"1 of 2 components .* no known place, such as that of point 50 \(30"
+    ):
+        jaxlle.variants.semisupervised_lle(x, [1, 2, 3, 4], places, k=6)
+    with pytest.warns(JaxlleWarning, match=r"1 of 2 components .* one of 30 points with 1"):
+        out = jaxlle.variants.semisupervised_lle(x, [1, 2, 3, 60], places, k=6)
+    np.testing.assert_allclose(out.points[50:], np.broadcast_to(places[3], (30, 2)), atol=1e-3)
+    # Points between two clusters look into both: one part, of which only the clusters must be pinned.
+    between = np.concatenate([x, [[0.45, 50, 50]]]).astype(np.float32)
+    graph = jaxlle.knn(between, 6)
+    graph = graph._replace(indices=graph.indices.at[80].set(jnp.array([0, 1, 2, 50, 51, 52])), distances=None)
+    with pytest.raises(DisconnectedGraphError, match=r"1 closed classes .* no known place"):
+        jaxlle.variants.semisupervised_lle(between, [1, 2, 3, 80], places, k=6, neighbors=graph)
+
+
+def test_bad_requests_are_refused(cloud):
+    x, p = cloud.astype(np.float32), PLACES.astype(np.float32)
+    alignment = jaxlle.lle_alignment(x, k=8)
+
+    def refused(message, known=KNOWN, places=p, **options):
+        with pytest.raises(ValueError, match=message):
+            jaxlle.variants.semisupervised_embed(alignment, known, places, **options)
+
+    refused("known names 8 points, but places has 9 rows", known=KNOWN[1:])
+    refused(r"known runs from 0 to 80, but there are 80 points", known=np.arange(0, 81, 10))
+    refused("known runs from -1", known=np.arange(-1, 8))
+    refused("known names point 3 2 times", known=[0, 1, 2, 3, 3, 5, 6, 7, 8])
+    refused(r"whole row numbers .* numpy.flatnonzero", known=np.isin(np.arange(N), KNOWN))
+    refused("whole row numbers", known=KNOWN.astype(float))
+    refused("places contains NaN", places=np.where(p > 0, np.nan, p))
+    refused("Expected 2D array", places=p[:, 0])
+    refused("number of exact places = 80", known=np.arange(N), places=np.ones((N, 1), np.float32))
+    for trust in (0.0, -1.0, np.inf, np.where(np.arange(M) == 3, 0.0, 1.0)):
+        refused("trust = .* must be positive and finite", trust=trust)
+    refused(r"trust has shape \(3,\)", trust=np.ones(3))
+    with pytest.raises(TypeError, match=r"inside jit or vmap use derivatives\.DenseInverse"):
+        jax.jit(lambda p: jaxlle.variants.semisupervised_embed(alignment, KNOWN, p, solver=SparseInverse()))(p)

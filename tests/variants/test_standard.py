@@ -1,0 +1,258 @@
+"""The stages in a row: oracles, invariances, precision, batches, and every bad input."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import swiss_roll
+from scipy.linalg import subspace_angles
+from scipy.sparse import csr_array, eye_array
+from sklearn.datasets import load_digits, make_s_curve
+from sklearn.manifold import LocallyLinearEmbedding
+from sklearn.manifold._locally_linear import barycenter_weights, null_space
+
+import jaxlle
+from jaxlle.metrics import subspace_angle
+from jaxlle.solvers import DenseQR, SparseLU
+from jaxlle.warnings import DuplicateWarning, GapWarning, PrecisionWarning
+
+SOLVERS = [DenseQR(), SparseLU()]
+DATA = {
+    "swiss roll 500": lambda: swiss_roll(500),
+    "swiss roll 2000": lambda: swiss_roll(2000),
+    "s-curve 1000": lambda: make_s_curve(1000, random_state=0)[0],
+    "digits 1797": lambda: load_digits().data,
+}
+
+
+def scikit_learn(x, dim, k, solver="dense"):
+    """Return scikit-learn's embedding and cost on our graph: it breaks ties at the k-th place at random."""
+    ids = np.asarray(jaxlle.knn(x, k).indices)
+    n = len(x)
+    w = csr_array((barycenter_weights(x, x, ids, reg=1e-3).ravel(), ids.ravel(), np.arange(n + 1) * k), shape=(n, n))
+    b = eye_array(n, format="csr") - w
+    m = (b.T @ b).toarray() if solver == "dense" else b.T @ b
+    return null_space(m, dim, k_skip=1, eigen_solver=solver, tol=1e-10, random_state=0)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("name", ["swiss roll 500", "s-curve 1000", "digits 1797"])
+def test_the_subspace_and_the_cost_are_scikit_learns(x64, name, solver):
+    x = DATA[name]()
+    expected, error = scikit_learn(x, 2, 12)
+    out = jaxlle.lle(x, 2, k=12, solver=solver)
+    cosines = np.linalg.svd(np.linalg.qr(expected)[0].T @ np.linalg.qr(out.points)[0])[1]
+    assert cosines.min() > 0.9999
+    np.testing.assert_allclose((out.singular_values**2).sum(), error, rtol=1e-3)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("name", DATA)
+def test_float32_is_within_a_tenth_of_a_degree_of_float64(name, solver):
+    x = DATA[name]()
+    with jax.enable_x64(True):
+        exact = np.asarray(jaxlle.lle(x, 2, k=12).points)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        out = jaxlle.lle(x.astype(np.float32), 2, k=12, solver=solver)
+    assert out.points.dtype == np.float32
+    with jax.enable_x64(True):
+        assert np.rad2deg(subspace_angle(np.asarray(out.points, np.float64), exact)) < 0.1
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("name", ["swiss roll 500", "swiss roll 2000", "s-curve 1000"])
+def test_the_gap_flag_fires_where_float32_is_off(name, solver):
+    with pytest.warns(GapWarning):
+        jaxlle.lle(DATA[name]().astype(np.float32), 2, k=12, reg=1e-6, solver=solver)
+
+
+def test_the_embedding_is_invariant_to_moving_scaling_and_ordering_the_data(x64):
+    x = swiss_roll(400)
+    rng = np.random.default_rng(0)
+    rotation, order = np.linalg.qr(rng.normal(size=(3, 3)))[0], rng.permutation(400)
+    base = jaxlle.lle(x, 2, k=12).points
+    for moved in (x @ rotation, 1e-170 * x, 1e160 * x, x + 1e3):
+        assert subspace_angle(jaxlle.lle(moved, 2, k=12).points, base) < 1e-5
+    np.testing.assert_allclose(jaxlle.lle(x[order], 2, k=12).points, base[order], atol=1e-6)
+
+
+def test_64_data_sets_are_embedded_in_one_call():
+    keys = jax.random.split(jax.random.key(0), 64)
+    x = jax.vmap(lambda key: jaxlle.datasets.swiss_roll(key, 200).points)(keys)
+    out = jax.vmap(lambda a: jaxlle.lle(a, 2, k=12))(x)
+    assert out.points.shape == (64, 200, 2)
+    assert bool(out.converged.all())
+    for i in (0, 31, 63):
+        points, found = np.asarray(x[i], np.float64), np.asarray(out.points[i], np.float64)
+        expected = LocallyLinearEmbedding(n_neighbors=12, eigen_solver="dense").fit_transform(points)
+        assert np.rad2deg(subspace_angles(found, expected)).max() < 0.1
+
+
+@pytest.mark.slow
+def test_reg_and_keys_are_batched_too():
+    x = jnp.asarray(swiss_roll(150), jnp.float32)
+    regs = jnp.array([1e-3, 1e-2, 1e-1])
+    many = jax.vmap(lambda r: jaxlle.lle(x, 2, k=10, reg=r).points)(regs)
+    for y, r in zip(many, regs, strict=True):
+        one = jaxlle.lle(x, 2, k=10, reg=float(r), solver=DenseQR()).points
+        assert subspace_angle(y, one) < 1e-3
+    keyed = jax.vmap(lambda k: jaxlle.lle(x, 2, k=10, reg=1e-2, key=k).points)(jax.random.split(jax.random.key(1), 3))
+    assert subspace_angle(keyed[0], keyed[2]) < 1e-3
+
+
+def test_jit_agrees_with_eager_and_compiles_once():
+    x = jnp.asarray(swiss_roll(150), jnp.float32)
+    count = 0
+
+    @jax.jit
+    def fit(a, reg):
+        nonlocal count
+        count += 1
+        return jaxlle.lle(a, 2, k=10, reg=reg).points
+
+    assert subspace_angle(fit(x, 1e-2), jaxlle.lle(x, 2, k=10, reg=1e-2).points) < 1e-3
+    fit(2 * x, 1e-1)
+    assert count == 1
+
+
+@pytest.mark.slow
+def test_no_tracer_leaks_out():
+    with jax.checking_leaks():
+        jax.jit(lambda a: jaxlle.lle(a, 1, k=4).points)(jnp.asarray(swiss_roll(30), jnp.float32))
+
+
+def test_every_metric_embeds(cloud):
+    far = np.sqrt(((cloud[:, None] - cloud[None]) ** 2).sum(-1))
+    base = jaxlle.lle(cloud, 2, k=10, reg=1e-2).points
+    assert subspace_angle(jaxlle.lle(far, 2, k=10, reg=1e-2, metric="precomputed").points, base) < 1e-2
+    same = jaxlle.lle(cloud, 2, k=10, reg=1e-2, metric=lambda a, b: jnp.sum((a - b) ** 2)).points
+    assert subspace_angle(same, base) < 1e-3
+    for metric in ("cosine", "manhattan", "chebyshev"):
+        ids = jaxlle.knn(cloud, 10, metric=metric)
+        expected = jaxlle.lle(cloud, 2, k=10, neighbors=ids).points
+        np.testing.assert_allclose(jaxlle.lle(cloud, 2, k=10, metric=metric).points, expected, atol=1e-3)
+
+
+def test_radius_neighborhoods_embed():
+    x = jaxlle.datasets.s_curve(jax.random.key(0), 400).points
+    out = jaxlle.lle(x, 2, k=1 * 12, neighbors=jaxlle.neighbors.radius_neighbors(x, 0.9), reg=1e-2)
+    assert np.isfinite(out.points).all()
+    assert int(out.num_components) == 1
+
+
+def test_repeated_points_share_a_place_and_are_never_their_own_neighbors():
+    x = np.concatenate([swiss_roll(300), swiss_roll(300)[:40]]).astype(np.float32)
+    once = jaxlle.lle(x[:300], 2, k=12)
+    out = jaxlle.lle(x, 2, k=12, dedupe=True)
+    np.testing.assert_array_equal(out.points[:300], once.points)
+    np.testing.assert_array_equal(out.points[300:], once.points[:40])
+    assert np.isfinite(jaxlle.lle(x, 2, k=12).points).all()
+
+
+def test_more_copies_than_neighbors_are_warned_of():
+    x = np.concatenate([swiss_roll(300), np.repeat(swiss_roll(300)[:1], 20, axis=0)]).astype(np.float32)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        out = jaxlle.lle(x, 2, k=12)
+    assert any(
+        w.category is DuplicateWarning and "21 points have at least k = 12 exact copies" in str(w.message)
+        for w in caught
+    )
+    assert np.isfinite(out.points).all()
+    assert np.isfinite(jaxlle.lle(x, 2, k=12, dedupe=True).points).all()
+
+
+def test_float64_without_x64_is_said():
+    with pytest.warns(PrecisionWarning, match="jax_enable_x64"):
+        out = jaxlle.lle(swiss_roll(200), 2, k=12)
+    assert out.points.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16, np.int8, np.int64, np.uint8, bool, object])
+def test_other_dtypes_are_cast_first(dtype):
+    x = np.random.default_rng(0).integers(0, 2 if dtype is bool else 100, (80, 6)).astype(dtype)
+    expected = jaxlle.lle(x.astype(np.float32), 2, k=10, reg=1e-2, dedupe=dtype is bool).points
+    out = jaxlle.lle(x, 2, k=10, reg=1e-2, dedupe=dtype is bool)
+    assert out.points.dtype == np.float32
+    assert subspace_angle(out.points, expected) < 1e-3
+
+
+def test_lists_and_frames_are_arrays_too(cloud):
+    import pandas
+    import polars
+
+    expected = jaxlle.lle(cloud, 2, k=10).points
+    names = list("abcde")
+    for same in (pandas.DataFrame(cloud, columns=names), polars.DataFrame(cloud, schema=names), jnp.asarray(cloud)):
+        np.testing.assert_allclose(jaxlle.lle(same, 2, k=10).points, expected, atol=1e-5)
+    assert jaxlle.lle(cloud.astype(int).tolist(), 2, k=30, reg=1e-1).points.shape == (120, 2)
+
+
+BAD = {
+    "NaN": (lambda x: np.where(np.arange(5) == 1, np.nan, x), "NaN or infinity"),
+    "infinity": (lambda x: np.where(np.arange(5) == 1, np.inf, x), "NaN or infinity"),
+    "no samples": (lambda x: x[:0], r"0 sample\(s\)"),
+    "no features": (lambda x: x[:, :0], r"0 feature\(s\)"),
+    "one sample": (lambda x: x[:1], r"1 sample\(s\)|n_samples = 1|between"),
+    "1-D": (lambda x: x[0], "Expected 2D array, got 1D array"),
+    "3-D": (lambda x: x[None], "Expected 2D array, got 3D array"),
+    "all equal": (lambda x: np.ones_like(x), "degenerate"),
+    "strings": (lambda x: x.astype(str), "not numeric"),
+    "objects": (lambda x: np.array([["a", None]] * 9, object), "not numbers"),
+    "complex": (lambda x: x + 1j, "Complex data not supported"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("device", [False, True])
+def test_bad_data_are_refused(cloud, name, device):
+    spoil, message = BAD[name]
+    x = spoil(cloud)
+    if device and x.dtype.kind in "fc":
+        x = jnp.asarray(x)
+    with pytest.raises(ValueError, match=message):
+        jaxlle.lle(x, 2, k=10)
+
+
+def test_bad_requests_are_refused(cloud):
+    import scipy.sparse
+
+    with pytest.raises(TypeError, match="must be dense"):
+        jaxlle.lle(scipy.sparse.eye_array(20), 2, k=5)
+    for k in (0, 120):
+        with pytest.raises(ValueError, match=r"k \(n_neighbors\)"):
+            jaxlle.lle(cloud, 1, k=k) if k else jaxlle.lle_alignment(cloud, k=k)
+    with pytest.raises(ValueError, match="output dimension must be less than or equal to input dimension"):
+        jaxlle.lle(cloud, 6, k=10)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        jaxlle.lle(cloud, 3, k=2)
+    assert any("cannot span dim = 3" in str(w.message) for w in caught)
+    with pytest.raises(ValueError, match="reg = 0 with k = 10 neighbours in 5 dimensions"):
+        jaxlle.lle(cloud, 2, k=10, reg=0)
+    with pytest.raises(ValueError, match="dedupe=True needs points"):
+        jaxlle.lle(np.zeros((9, 9), np.float32), 2, k=3, metric="precomputed", dedupe=True)
+
+
+def test_running_out_of_memory_names_what_to_try(cloud, monkeypatch):
+    from jaxlle.neighbors import blockwise
+    from jaxlle.solvers import dense
+
+    def full(*args, **kwargs):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blockwise, "_block", full)
+        with pytest.raises(MemoryError, match="block_bytes"):
+            jaxlle.knn(np.tile(cloud, 5), 3)
+    monkeypatch.setattr(dense, "_solve", full)
+    with pytest.raises(MemoryError, match="SparseLU"):
+        jaxlle.lle(cloud, 2, k=8, solver=DenseQR())
+
+
+def test_nan_inside_jit_is_data_and_not_an_answer(cloud):
+    out = jax.jit(lambda a: jaxlle.lle(a, 2, k=8))(jnp.asarray(cloud).at[3, 1].set(jnp.nan))
+    assert not bool(out.converged)
