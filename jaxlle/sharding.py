@@ -1,14 +1,24 @@
-"""LLE with the points spread over a device mesh: several GPUs, a TPU slice, or several hosts.
+"""LLE with the points distributed over a device mesh: several GPUs, a TPU slice, or several hosts.
 
-Each device finds the neighbours and the weights of its own share of the points and holds its share of every vector that
-the solver works with; the stages are those of one device inside `jax.shard_map`. Results are the same to rounding, and
-are returned whole on every device. A number of points that the devices do not divide is filled up.
+Each device computes the neighbors and the weights of its share of the points, and holds the points once and its share of every
+vector of the solver; the stages are those of a single device inside `jax.shard_map`. The results equal those of one device up
+to rounding and are returned whole on every device. A number of points that is not divisible by the number of devices is padded.
 
-On one host: ``mesh = jax.make_mesh((jax.device_count(),), ("points",))``. On several, every process calls
-``jax.distributed.initialize(...)`` first, makes the same mesh over all devices, and runs the same program with the same
-data (a NumPy array on every host, or a global `jax.Array`). If a host dies, the collective it owed an answer to fails on
-the others after JAX's heartbeat timeout, and the run ends with an error: start it again, with the neighbours of
-`save_neighbors` in hand if they had been found.
+On one host, a GPU node or a TPU slice, a mesh over all devices is sufficient:
+
+    >>> import jax, jaxlle
+    >>> mesh = jax.make_mesh((jax.device_count(),), ("points",))
+    >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 300).points
+    >>> jaxlle.sharding.lle(x, 2, k=12, mesh=mesh).solver
+    'ShardedLandmark'
+
+On several hosts, every process calls ``jax.distributed.initialize(...)`` first, creates the same mesh over all devices, and
+runs the same program with the same data (a NumPy array on every host, or a global `jax.Array`). If a host fails, the others end
+with an error after the heartbeat timeout of JAX. Save the graph with `jaxlle.neighbors.save`, so that a new run can start from
+`jaxlle.neighbors.load`.
+
+The tests use eight simulated devices and two real processes (tests/test_sharding.py). The module has not been tested on
+accelerators yet. Notebook 07 has a guide for GPU nodes and TPU slices.
 """
 
 from collections.abc import Callable

@@ -1,23 +1,37 @@
-"""Losses for networks: arrays in, an array out, so any model and any training loop can use them.
+r"""Losses for training networks: functions from arrays to an array, independent of the model and of the training loop.
 
-| loss | what it asks of the outputs |
+The loss of LLE is the cost of an embedding, evaluated at the outputs of a model,
+
+$$\frac{1}{b} \sum_i \Big\lVert y_i - \sum_j w_{ij} \, y_{n_{ij}} \Big\rVert^2 ,$$
+
+with neighbors and weights that are computed once from the inputs (Roweis and Saul 2000, equation 2).
+
+| function | the loss is small when |
 | --- | --- |
-| `lle_loss`, `alignment_loss` | each is the combination of its neighbours that the weights (any variant's blocks) name |
-| `batch_lle_loss` | the same, with neighbours and weights found inside the batch |
-| `probability_lle_loss` | the same for class probabilities: labels spread over unlabelled neighbours |
-| `rebuild_loss`, `fit_rebuilding_map` | the neighbours' outputs rebuild each input; the linear map that does it best |
-| `spectral_loss` | the features' graph has small bottom eigenvalues |
-| `isometry_loss` | distances to neighbours are those of the data |
-| `laplacian_loss`, `margin_loss`, `embednn_loss`, `lle_margin_loss` | neighbours close, others at a margin |
-| `variance_hinge`, `covariance_penalty`, `log_det_penalty` | guards: the outputs do not collapse |
-| `relative_cost`, `participation_ratio` | to watch, not to minimise: they show collapse |
+| `lle_loss`, `alignment_loss` | outputs are the combinations of their neighbors given by the weights, or by any variant's blocks |
+| `batch_lle_loss` | the same, with neighbors and weights computed within the batch |
+| `probability_lle_loss` | the same for class probabilities, which propagates labels to unlabeled neighbors |
+| `rebuild_loss`, `fit_rebuilding_map` | the neighbors' outputs reconstruct each input; the linear map with the smallest loss |
+| `spectral_loss` | the graph of the features has small bottom eigenvalues |
+| `isometry_loss` | distances to neighbors equal those of the data |
+| `laplacian_loss`, `margin_loss`, `embednn_loss`, `lle_margin_loss` | neighbors are close, other points at least a margin apart |
+| `variance_hinge`, `covariance_penalty`, `log_det_penalty` | the outputs have not collapsed: guards to add to the losses above |
+| `relative_cost`, `participation_ratio` | quantities to monitor, not to minimize: they show collapse |
 
-Conventions. Half precisions are computed in float32. `where[b]` says which anchors count, `mask[b, k]` which neighbours exist;
-what is masked may be anything, NaN too. `reduction` is "mean" or "sum" over anchors, or "none". `axis_name` sums over the
-devices of a `jax.shard_map` (or a named `vmap`) before dividing, so the value is that of the whole batch. Everything runs
-under jit, vmap and grad, with finite gradients where points coincide.
+`neighborhood_batches` creates `NeighborhoodBatches`: mini-batches of static shape in which every anchor comes with its
+neighbors. With `y = model(batch.points)` the loss of a `NeighborhoodBatch` is a function of `y[batch.anchors]`,
+`y[batch.gather]` and `batch.weights`.
 
-In any framework. A loss of arrays goes wherever outputs are; neighbours and weights are found once:
+# Conventions
+
+Half precision is computed in float32. `where[b]` selects the anchors that count and `mask[b, k]` the neighbors that exist;
+masked entries may have any value, including NaN. `Reduction` is "mean" or "sum" over anchors, or "none". `axis_name` sums over
+the devices of a `jax.shard_map` (or a named `vmap`) before dividing, so that the value is that of the whole batch. All
+functions run under jit, vmap and grad, with finite gradients where points coincide.
+
+# Any framework
+
+Neighbors and weights are computed once, and the loss is applied to the outputs:
 
     >>> import jax, jax.numpy as jnp, jaxlle
     >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 60).points
@@ -26,12 +40,12 @@ In any framework. A loss of arrays goes wherever outputs are; neighbours and wei
     >>> def loss(y):
     ...     return jaxlle.losses.lle_loss(y, y[neighbors.indices], weights) + jaxlle.losses.log_det_penalty(y)
 
-Bare arrays:
+Arrays without a framework:
 
     >>> jax.grad(lambda a: loss(x @ a["w"]))({"w": jnp.eye(3)[:, :2]})["w"].shape
     (3, 2)
 
-Flax Linen (Flax NNX: `jaxlle.nn`):
+Flax Linen (for Flax NNX see `jaxlle.nn`):
 
     >>> from flax import linen
     >>> model = linen.Dense(2)
@@ -44,7 +58,7 @@ Equinox:
     >>> model = equinox.nn.Linear(3, 2, key=jax.random.key(0))
     >>> equinox.filter_grad(lambda m: loss(jax.vmap(m)(x)))(model).weight.shape
     (2, 3)
-"""
+"""  # noqa: E501
 
 from .batches import NeighborhoodBatch, NeighborhoodBatches, neighborhood_batches
 from .decoding import fit_rebuilding_map, rebuild_loss

@@ -1,4 +1,62 @@
-"""The variants of LLE: each makes an alignment, and everything else is shared."""
+r"""The variants of locally linear embedding. Each makes an alignment; solvers, derivatives, losses and extensions are shared.
+
+Every variant gives each neighborhood a block that is zero on functions that the variant regards as flat, and embeds by the
+bottom singular vectors of all blocks:
+
+$$\min_Y \sum_i \lVert \text{block}_i \, Y_{N_i} \rVert^2 \quad \text{subject to} \quad Y^\top Y = I, \quad 1^\top Y = 0 .$$
+
+# Variants and the origin of their equations
+
+Equations are those of the cited paper unless the last column states another source. Where the text of a paper was not
+available, the equations are taken from public code or are a definition of this library.
+
+| variant | functions | origin |
+| --- | --- | --- |
+| LLE | `lle`, `lle_alignment` | Roweis and Saul (2000), Science 290:2323 |
+| LLE from distances | `jaxlle.weights.distance_weights`; `lle(..., metric="precomputed")` | Saul and Roweis (2003), JMLR 4:119, section 4.1 |
+| modified LLE; it uses `reg` | `modified_lle`, `modified_alignment` | Zhang and Wang (2006), NIPS 19:1593 |
+| Hessian LLE, in any dimension | `hessian_lle`, `hessian_alignment` | Donoho and Grimes (2003), PNAS 100:5591 |
+| local tangent space alignment | `ltsa`, `ltsa_alignment` | Zhang and Zha (2004), SIAM J. Sci. Comput. 26:313 |
+| kernel LLE, and user-defined metrics; differentiable in their parameters | `kernel_lle`, `kernel_alignment`, `jaxlle.weights.kernel_weights`, `jaxlle.weights.metric_weights` | DeCoste (2001); Zhao and Zhang (2012) |
+| linear maps NPE, LLTSA, ONPP | `npe`, `lltsa`, `onpp`, `linear_projection`, `orthogonal_projection`, `LinearMap` | He, Cai, Yan and Zhang (2005), ICCV; Zhang, Yang, Zhao and Ge (2007), Neurocomputing 70:1547; Kokiopoulou and Saad (2007), IEEE TPAMI 29:2143 |
+| linear map of the founding article | `reconstruction_map` | the objective of the article, in closed form by reduced-rank regression (Izenman 1975) |
+| discriminant linear map | `discriminant_projection` | definition of this library, after Li, Lin, Yan and Xu (2008) |
+| supervised LLE: by classes, or by class probabilities, with some points unlabeled | `supervised_lle`, `supervised_neighbors`, `Shift` | de Ridder and Duin (2002), verified in public code; for probabilities a definition of this library, after Zhao and Zhang (2009) |
+| enhanced supervised LLE | `supervised_lle` with `Warp` | Zhang (2009), Pattern Recognition Letters 30:1208, verified in public code |
+| LLE guided by labels (HSIC) | `guided_lle`, `guided_embed`, `GuidedEmbedding` | criterion of Barshan et al. (2011), read in the authors' code; the weighting of the two terms is a definition of this library, with the aim of Alipanahi and Ghodsi (2011) |
+| semi-supervised LLE: coordinates of some points are known | `semisupervised_lle`; `semisupervised_embed` for any alignment, `SemisupervisedEmbedding` | Yang, Fu, Zha and Barlow (2006), ICML; derived here and verified in public code |
+| robust LLE | `robust_lle`, `reliability` | Chang and Yeung (2006), Pattern Recognition 39:1053, verified in public code |
+| weighted LLE | `weighted_alignment` | the cost of Chang and Yeung (2006); Mekuz, Bauckhage and Tsotsos (2005) was not available |
+| convex weights | `jaxlle.weights.simplex_weights` | Saul and Roweis (2003) |
+| deformed distances | `deformed_neighbors` | moments derived here, after Zhou and Chen (2006) and Pan, Ge and Al Mamun (2009) |
+| locally linear landmarks | `landmark_lle`, `landmark_embed`, `LandmarkEmbedding` | Vladymyrov and Carreira-Perpinan (2013), ECML PKDD, equations 3 to 5 |
+| Nystrom extension of landmarks | `nystrom_lle` | Bengio et al. (2004), NIPS 16, section 3.4 |
+| incremental LLE | `incremental_lle`, `add_points`, `refit`, `IncrementalEmbedding` | equations derived here, after a summary of Kouropteva, Okun and Pietikainen (2005) |
+| iterative LLE | `iterative_lle`, `IterativeEmbedding` | after a summary of Kong, Ding, Huang and Nie (2012), ICML; its documentation lists the differences |
+| ISOLLE: neighbors by geodesic distance | `isolle`, `geodesic_neighbors` | Varini, Degenhard and Nattkemper (2006), Neurocomputing 69:1768, verified in public code |
+| generative LLE: random weights, and the spread of the embedding under them | `generative_lle`, `weight_posterior`, `WeightPosterior`, `GenerativeEmbedding` | Ghojogh, Ghodsi, Karray and Crowley (2021), arXiv 2104.01525; its documentation lists the differences |
+| several views of the same points: averaged weights | `multiview_lle`, `average_alignments` | Rodosthenous, Shahrezaei and Evangelou (2024), PeerJ Computer Science 10:e1993, read in the authors' code |
+| several views: joint features, or added costs | `fuse_views`, `stack_alignments` | definition of this library; Sun et al. (2009) was not available |
+
+# Transformations
+
+Data sets, `reg` and keys can be batched. This call embeds 64 data sets of 200 points:
+
+    >>> import jax, jax.numpy as jnp, jaxlle
+    >>> many = jax.vmap(lambda key: jaxlle.datasets.swiss_roll(key, 200).points)(jax.random.split(jax.random.key(0), 64))
+    >>> jax.vmap(lambda x: jaxlle.lle(x, 2, k=12).points)(many).shape
+    (64, 200, 2)
+
+Embeddings are differentiable as subspaces (`jaxlle.derivatives`), and those of `semisupervised_lle` as coordinates; the tests
+compare the derivatives of every variant with finite differences. Landmark and incremental embeddings raise instead. A function
+of an embedding that no rotation changes has a gradient:
+
+    >>> def spread(x):
+    ...     y = jaxlle.lle(x, 2, k=12).points
+    ...     return jnp.sum((y[0] - y[1]) ** 2)
+    >>> bool(jnp.isfinite(jax.grad(spread)(many[0])).all())
+    True
+"""  # noqa: E501
 
 from .deformed import deformed_neighbors
 from .fusion import average_alignments, fuse_views, multiview_lle, stack_alignments
