@@ -130,7 +130,9 @@ def _draw_points(
     n = len(places)
     discrete = color is not None and color.dtype.kind in "iubUSO"
     classes, members = np.unique(color, return_inverse=True) if discrete else (np.zeros(0), np.zeros(n, int))
-    style: dict[str, Any] = {"s": np.clip(20_000 / n, 3, 22), "alpha": 0.7, "linewidths": 0}
+    side = ax.bbox.size.min() * 72 / ax.figure.figure.dpi  # in typographic points
+    size = np.clip(20_000 / n, 3, 22) * np.clip(side / 400, 0.5, 1)
+    style: dict[str, Any] = {"s": size, "alpha": 0.7, "linewidths": 0}
     if color is None:
         colors = np.repeat(class_colors(1), n, axis=0)
         ax.scatter(*places.T, color=PALETTE[0], **style)
