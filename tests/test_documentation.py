@@ -22,14 +22,14 @@ MODULES = [name for name in jaxlle.__all__ if isinstance(getattr(jaxlle, name), 
 
 
 def public(module):
-    """Return the functions and classes that a module offers."""
+    """Return the public functions and classes of a module."""
     own = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
     names = getattr(module, "__all__", [name for name in own if not name.startswith("_")])
     values = {name: getattr(module, name) for name in names}
     return {name: value for name, value in values.items() if inspect.isroutine(value) or inspect.isclass(value)}
 
 
-def test_the_readme_fits_two_screens():
+def test_the_readme_has_at_most_130_lines_and_8000_bytes():
     text = (ROOT / "README.md").read_bytes()
     assert len(text.splitlines()) <= 130
     assert len(text) <= 8000

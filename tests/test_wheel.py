@@ -1,4 +1,4 @@
-"""The wheel: built from the source distribution, installed into a folder, and run outside of the repository."""
+"""The wheel is built from the source distribution, installed into a folder, and run outside the repository."""
 
 import os
 import re
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def run(*command, cwd, **environment):
-    """Return what a command does, warnings being errors neither of it nor of its children."""
+    """Run a command in a folder and return the completed process."""
     return subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True)
 
 
@@ -48,7 +48,7 @@ def installed(wheel, tmp_path_factory):
     return call, empty
 
 
-def test_the_wheel_contains_the_package_its_stubs_and_its_license_alone(wheel):
+def test_the_wheel_contains_only_the_package_its_stubs_and_its_license(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     sources = [
         path for path in (ROOT / "jaxlle").rglob("*") if path.suffix in (".py", ".pyi") or path.name == "py.typed"

@@ -1,4 +1,4 @@
-r"""New points: their place in a fitted embedding, and the way back.
+r"""The embedding of new points, and the map from an embedding back to the data.
 
 The barycentric extension reconstructs a new point from its neighbors and applies the same weights to their embedding,
 
