@@ -5,8 +5,11 @@ where they lie, and figures made here have 200 dots per inch (pass `dpi=200` to 
 are shared: `PALETTE` for classes and lines, viridis for continuous values, red and blue for positive and negative values.
 """
 
-from ._style import PALETTE
+from . import _style
 from .results import diagnosis, explanation, grid, spectrum
 from .scatter import embedding, neighbor_graph
+
+PALETTE = _style.PALETTE
+"""Ten colors of classes and lines, in order; they differ in lightness and for each common kind of color blindness."""
 
 __all__ = ["PALETTE", "diagnosis", "embedding", "explanation", "grid", "neighbor_graph", "spectrum"]

@@ -1,4 +1,4 @@
-"""Where the names of classes and thumbnails are drawn: at their points, without hiding points or each other."""
+"""Where the names of classes and thumbnails are drawn: at or beside their points, hiding few points and not each other."""
 
 from typing import Any
 
@@ -21,6 +21,7 @@ class Page:
         points: in typographic points from the lower left corner of the figure, shape (n, 2).
         font: font size of the names of classes.
         image: side of a thumbnail, in typographic points.
+        low, high: lower left and upper right corner of the Axes, in typographic points.
     """
 
     def __init__(self, ax: Any, points: np.ndarray):
@@ -50,7 +51,7 @@ class Page:
 
 
 def label_classes(ax: Any, page: Page, places: np.ndarray, members: np.ndarray, names: list[str], colors: Any) -> None:
-    """Write the name of each class at one of its points: where the class is dense and prevails.
+    """Write the name of each class at one of its points, where the class is dense and other classes are not.
 
     Args:
         ax: the Axes.
@@ -102,12 +103,12 @@ def place_images(ax: Any, page: Page, images: np.ndarray, count: int, colors: np
     angles = np.arange(8) * np.pi / 4
     ring = np.column_stack([np.cos(angles), np.sin(angles)]) * side
     offsets = np.concatenate([ring, 1.5 * ring, 2 * ring])
-    length = np.repeat([0, 1, 2], 8)  # a farther place has to save this many points
+    length = np.repeat([0, 1, 2], 8)  # a longer line must hide this many points less
     crowd = tree.query_ball_point(points, side, return_length=True)
     weight = np.clip(crowd / 4, 0.5, 1)  # outliers have to be farther away than typical points
     distance = 1e6 + np.linalg.norm(points - points.mean(axis=0), axis=1)
-    span = Normalize(images.min(), images.max())
-    ink = bool(np.median(_border(images)) < images.min() + 0.05 * np.ptp(images))
+    low, high = float(images.min()), float(images.max())
+    ink = bool(np.median(_border(images)) < low + 0.05 * (high - low))
     while count > 0 and (weight * distance).max() > 1.3 * side:
         row = int((weight * distance).argmax())
         centers = points[row] + offsets
@@ -120,9 +121,10 @@ def place_images(ax: Any, page: Page, images: np.ndarray, count: int, colors: np
             continue
         distance = np.minimum(distance, apart)
         page.take(centers[best], size)
-        picture = _ink(images[row], darker(colors[row])) if ink else images[row]
-        zoom = side / max(picture.shape[:2])
-        box = OffsetImage(picture, zoom=zoom, cmap="gray", norm=span, interpolation="bilinear")
+        image = images[row].astype(np.float64)
+        picture = _ink(image, darker(colors[row])) if ink else image
+        zoom = side / max(image.shape)
+        box = OffsetImage(picture, zoom=zoom, cmap="gray", norm=Normalize(low, high), interpolation="bilinear")
         _draw_image(ax, box, page.flat[row], offsets[best], colors[row]).patch.set_visible(not ink)
         count -= 1
 
@@ -148,7 +150,7 @@ def _border(images: np.ndarray) -> np.ndarray:
 
 
 def _ink(image: np.ndarray, color: np.ndarray) -> np.ndarray:
-    """Return a drawing on a background of zeros (or of its minimum) as ink of a color on nothing, shape (h, w, 4)."""
+    """Return an image whose opacity is the value and whose color is constant, shape (h, w, 4)."""
     picture = np.tile(color, (*image.shape, 1))
     picture[..., 3] = (image - image.min()) / (np.ptp(image) or 1)
     return picture

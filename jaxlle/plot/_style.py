@@ -11,6 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from .._core.checks import embedding_points
 
+# Optimized for the least distance in CIELAB between two colors, with full vision and with each dichromacy, at evenly spaced
+# lightnesses; tests/plot checks the distances.
 PALETTE = (
     "#196fef",
     "#f28e1f",
@@ -23,7 +25,6 @@ PALETTE = (
     "#a686dc",
     "#5c638d",
 )
-"""Colors of classes and lines, in order: ten that differ in lightness, also when red, green or blue cannot be perceived."""
 
 # viridis without its last yellow, which is hardly visible on white
 SCALE = ListedColormap(mpl.colormaps["viridis"](np.linspace(0, 0.95, 256)), "jaxlle")

@@ -272,7 +272,11 @@ def test_images_keep_apart_and_have_the_color_of_their_class():
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.normal(size=(30, 2)) * 1e-3, [[1.0, 1.0]], [[0.0, 1.0]]])
     members = np.array([0] * 30 + [1, 2])
-    for images in (drawings(32), np.ones((32, 4, 4))):  # ink on a transparent background; a frame
+    for images in (
+        drawings(32),
+        drawings(32) > 0,
+        np.ones((32, 4, 4), np.int8),
+    ):  # ink on a transparent background; a frame
         boxes = drawn(plot.embedding(points, color=members, images=images), AnnotationBbox)
         assert len(boxes) == 3  # one for all of the tight cluster
         classes = members[KDTree(points).query([box.xy for box in boxes])[1]]
