@@ -1,4 +1,5 @@
-import importlib.util
+"""The two studies of learning: their statistics, data and networks, and both at their small size."""
+
 from pathlib import Path
 
 import jax
@@ -7,14 +8,13 @@ import pytest
 from jax import lax
 from scipy import stats
 
+from jaxlle.cli import _catalogue
+
 PAPERS = Path(__file__).parent.parent / "papers"
 
 
 def load(name):
-    spec = importlib.util.spec_from_file_location(name, PAPERS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _catalogue.import_paper(_catalogue.read_paper(PAPERS, name))
 
 
 few, claim = load("few_labels"), load("lle_improves_deep_models")
@@ -25,7 +25,7 @@ def quiet(done, results):
 
 
 @pytest.mark.parametrize("rows", [10, 4])
-def test_without_overlap_the_test_of_pairs_is_students(rows):
+def test_without_overlap_the_paired_test_is_the_t_test_of_student(rows):
     plain, lle = np.random.default_rng(rows).normal((0.25, 0.2), 0.02, (rows, 2)).T
     known = stats.ttest_rel(plain, lle)
     interval = known.confidence_interval()
@@ -33,10 +33,10 @@ def test_without_overlap_the_test_of_pairs_is_students(rows):
     assert (gain, low, high, p) == pytest.approx(
         (np.mean(plain - lle), interval.low, interval.high, known.pvalue), rel=1e-9
     )
-    told = claim.effect("a", plain, lle, 0.0)
-    assert told["a.p"] == pytest.approx(known.pvalue, rel=1e-9)
-    assert told["a.low"] * plain.mean() == pytest.approx(interval.low, rel=1e-9)
-    assert told["a.reduction"] == pytest.approx(1 - lle.mean() / plain.mean(), rel=1e-9)
+    found = claim.effects.effect("a", plain, lle, 0.0)
+    assert found["a.p"] == pytest.approx(known.pvalue, rel=1e-9)
+    assert found["a.low"] * plain.mean() == pytest.approx(interval.low, rel=1e-9)
+    assert found["a.reduction"] == pytest.approx(1 - lle.mean() / plain.mean(), rel=1e-9)
 
 
 def test_training_sets_that_overlap_widen_the_interval_by_nadeau_and_bengios_factor():
@@ -54,7 +54,9 @@ def convolved(x, kernel, stride):
 
 
 @pytest.mark.parametrize(
-    ("windows", "size", "stride", "side"), [(few.windows, 5, 3, 8), (claim._windows, 4, 2, 6)], ids=("few", "claim")
+    ("windows", "size", "stride", "side"),
+    [(few.windows, 5, 3, 8), (claim.tasks.windows, 4, 2, 6)],
+    ids=("few", "claim"),
 )
 def test_products_of_windows_are_the_convolutions(windows, size, stride, side):
     pixels = 28 if size == 5 else 14
@@ -66,10 +68,10 @@ def test_products_of_windows_are_the_convolutions(windows, size, stride, side):
     np.testing.assert_allclose(ours, expected.reshape(ours.shape), rtol=1e-4, atol=1e-4)
 
 
-def test_folds_part_the_data_and_classes_take_turns():
-    folds = [claim.fold("digits", "", False, 300, 3, 5, f) for f in range(3)]
+def test_folds_partition_the_data_and_classes_alternate():
+    folds = [claim.tasks.fold("digits", "", False, 300, 3, 5, f) for f in range(3)]
     tests = np.concatenate([f.test[0] for f in folds])
-    assert len(np.unique(tests, axis=0)) == len(np.unique(claim.SOURCES["digits"](300).inputs, axis=0))
+    assert len(np.unique(tests, axis=0)) == len(np.unique(claim.tasks.SOURCES["digits"](300).inputs, axis=0))
     for f in folds:
         parts = np.concatenate([f.x, f.validation[0], f.test[0]])
         assert len(parts) == 300
@@ -77,7 +79,7 @@ def test_folds_part_the_data_and_classes_take_turns():
         assert set(np.asarray(f.targets[:10]).tolist()) == set(range(10))
 
 
-def test_upright_digits_have_no_slant_stand_in_the_middle_and_stay_as_they_are():
+def test_upright_digits_have_no_slant_are_centered_and_do_not_change_again():
     row, column = np.mgrid[:28, :28]
     slanted = [np.exp(-((row - 14) ** 2) / 18 - (column - 13 - s * (row - 14)) ** 2 / 4) for s in (0.0, 0.5)]
     once = np.asarray(few.upright(np.stack(slanted).reshape(2, 784)))
@@ -86,12 +88,12 @@ def test_upright_digits_have_no_slant_stand_in_the_middle_and_stay_as_they_are()
         down, right = (share * row).sum(), (share * column).sum()
         assert (down, right) == pytest.approx((13.5, 13.5), abs=0.02)
         assert abs((share * (row - down) * (column - right)).sum()) < 0.02 * (share * (row - down) ** 2).sum()
-    np.testing.assert_allclose(once[0], once[1], atol=0.1)  # the slanted one becomes the other
+    np.testing.assert_allclose(once[0], once[1], atol=0.1)  # slanted and upright become equal
     np.testing.assert_allclose(few.upright(once), once, atol=0.02)
 
 
-def test_wrong_neighbours_keep_the_shape_of_the_graph():
-    right, wrong = (claim.fold("diabetes", "", shuffled, 0, 4, 5, 0) for shuffled in (False, True))
+def test_wrong_neighbors_keep_the_degrees_and_weights_of_the_graph():
+    right, wrong = (claim.tasks.fold("diabetes", "", shuffled, 0, 4, 5, 0) for shuffled in (False, True))
     assert not np.array_equal(right.neighbors, wrong.neighbors)
     counts = [np.sort(np.bincount(np.ravel(f.neighbors), minlength=len(f.x))) for f in (right, wrong)]
     np.testing.assert_array_equal(*counts)
@@ -99,34 +101,36 @@ def test_wrong_neighbours_keep_the_shape_of_the_graph():
     assert (wrong.neighbors != np.arange(len(wrong.x))[:, None]).all()
 
 
-def test_syllables_are_vowels_of_the_pronunciation_and_names_have_one_sex():
-    words = claim.SOURCES["syllables"](200)
+def test_syllables_count_vowels_of_the_pronunciation_and_names_belong_to_one_class():
+    words = claim.tasks.SOURCES["syllables"](200)
     assert words.targets.std() == pytest.approx(1, abs=1e-5)
-    assert len(np.unique(words.targets)) <= 7  # counts, standardised
-    names = claim.SOURCES["names"](200)
+    assert len(np.unique(words.targets)) <= 7  # counts, standardized
+    names = claim.tasks.SOURCES["names"](200)
     assert np.bincount(names.targets).tolist() == [100, 100]
-    assert (names.inputs[:, -1] > 0).all()  # ends of words stand in one column
+    assert (names.inputs[:, -1] > 0).all()  # words are right-aligned
 
 
 @pytest.mark.slow
 def test_few_labels_at_its_small_size(tmp_path):
-    out = few.main(**few.SMALL, report=quiet, figure=str(tmp_path / "few.png"))
+    out = few.main(**few.SMALL, report=quiet)
+    few.draw(out, str(tmp_path / "few.png"))
     assert out["mlp.lle.error"] < out["mlp.cross-entropy.error"]
     assert out["mlp.lle.error"] < out["mlp.laplacian.error"]
     errors = [out[f"mlp.lle.error.seed {seed}"] for seed in range(2)]
     assert np.mean(errors) == pytest.approx(out["mlp.lle.error"])
-    assert set(few.HEADLINE) <= set(out)
+    assert set(few.HEADLINE.values()) <= set(out)
     assert (tmp_path / "few.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow
 def test_the_founding_claim_at_its_small_size(tmp_path):
-    out = claim.main(**claim.SMALL, report=quiet, figure=str(tmp_path / "claim.png"))
+    out = claim.main(**claim.SMALL, report=quiet)
+    claim.draw(out, str(tmp_path / "claim.png"))
     for name in claim.SMALL["rows"]:
         assert len([key for key in out if key.startswith(f"{name}.tried.plain")]) == 4
         assert len([key for key in out if key.startswith(f"{name}.tried.lle")]) == 4
         assert out[f"{name}.low"] < out[f"{name}.reduction"] < out[f"{name}.high"]
         assert out[f"{name}.reduction"] == pytest.approx(1 - out[f"{name}.with"] / out[f"{name}.without"])
     assert out["digits, CNN, 100 labels, attacked.without"] >= out["digits, CNN, 100 labels.without"]
-    assert out["rows"] == out["rows helped"] + out["rows hurt"] + out["rows undecided"]
+    assert out["rows"] == out["rows improved"] + out["rows worsened"] + out["rows undecided"]
     assert (tmp_path / "claim.png").stat().st_size > 10_000

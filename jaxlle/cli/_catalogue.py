@@ -134,11 +134,11 @@ def make_table(folder: Path) -> str:
     lines = ["| paper | claim | quantity | published | here | run |", "| --- | --- | --- | --- | --- | --- |"]
     for name in names(folder):
         paper, last = read_paper(folder, name), read_record(folder, name)
-        target = str(paper.path.parent.name if paper.path.name == "__init__.py" else paper.path.name)
-        title = paper.citation.split(". ")[0].rstrip(".")
-        source = "" if paper.doi == "none" else f" ([DOI](https://doi.org/{paper.doi}))"
+        target = paper.path.relative_to(folder).as_posix()
+        title = re.split(r"(?<=\(\d{4}\)),|:", paper.citation)[0]
+        source = "" if paper.doi == "none" else f", [DOI](https://doi.org/{paper.doi})"
         run = "no full run yet" if last is None else f"{last['date']}, {format_duration(last['seconds'])}"
-        start = f"| [{title}]({target}){source} | {paper.claim} |"
+        start = f"| [{title}]({target}){source} | {paper.claim[:1].upper()}{paper.claim[1:]} |"
         for label, key in paper.headline.items():
             ours = "" if last is None else format_number(last["results"].get(key))
             lines.append(f"{start} {label} | {format_published(paper, key)} | {ours} | {run} |")

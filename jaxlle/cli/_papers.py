@@ -15,6 +15,8 @@ from typing import Any
 
 from . import _catalogue, _outputs
 
+STYLE = "papers.mplstyle"  # in papers/
+
 
 def add(commands: Any) -> None:
     """Add the command to the parser."""
@@ -65,10 +67,10 @@ def run(options: argparse.Namespace) -> int:
         with _named_if_missing(paper):
             module = _catalogue.import_paper(paper)
             chosen = {} if options.full else module.SMALL
-            configuration = _flattened({**_defaults(module.main), **chosen})
+            configuration = flattened({**defaults(module.main), **chosen})
             record.start(configuration)
             results = module.main(**chosen, report=record.report)
-            record.finish(results, lambda: _draw(module, results, configuration, folder, record.figure))
+            record.finish(results, lambda: draw_figure(module, results, configuration, folder / STYLE, record.figure))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {record.kept()}.") from None
     kept = record.fields["results"]
@@ -92,7 +94,8 @@ def draw(options: argparse.Namespace) -> int:
     results = {key: float("nan") if value is None else value for key, value in record["results"].items()}
     figure = _Record.place(out, "figures", f"{paper.name}.png")
     with _named_if_missing(paper):
-        _draw(_catalogue.import_paper(paper), results, record["configuration"], folder, figure)
+        module = _catalogue.import_paper(paper)
+        draw_figure(module, results, record["configuration"], folder / STYLE, figure)
     print(f"figure in {figure}")
     return 0
 
@@ -180,15 +183,14 @@ def _named_if_missing(paper: _catalogue.Paper) -> Iterator[None]:
         ) from error
 
 
-def _draw(
-    module: ModuleType, results: dict[str, float], configuration: dict[str, Any], folder: Path, figure: Path
+def draw_figure(
+    module: ModuleType, results: dict[str, float], configuration: dict[str, Any], style: Path, figure: Path
 ) -> None:
-    """Draw a figure in the style of all papers; `draw` of a paper may take parameters of its `main` by name."""
+    """Draw the figure of a paper. Its `draw` may have parameters of its `main`, which are passed by name."""
     import matplotlib.pyplot as plt
 
     plt.switch_backend("Agg")
     wanted = {name: configuration[name] for name in signature(module.draw).parameters if name in configuration}
-    style = folder / "papers.mplstyle"
     with _outputs.whole(figure) as picture, plt.style.context([style] if style.is_file() else []):
         module.draw(results, str(picture), **wanted)
         if not picture.stat().st_size:
@@ -212,13 +214,13 @@ def _plain(value: float) -> float | None:
     return number if abs(number) < float("inf") else None  # JSON has neither NaN nor infinity
 
 
-def _defaults(function: Any) -> dict[str, Any]:
+def defaults(function: Any) -> dict[str, Any]:
     """Return the default values of a function's parameters, without those that receive reports."""
     parameters = signature(function).parameters.items()
     return {name: value.default for name, value in parameters if name != "report"}
 
 
-def _flattened(arguments: dict[str, Any]) -> dict[str, Any]:
+def flattened(arguments: dict[str, Any]) -> dict[str, Any]:
     """Replace a configuration dataclass among the arguments by its fields."""
     flat: dict[str, Any] = {}
     for name, value in arguments.items():
