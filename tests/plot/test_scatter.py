@@ -259,6 +259,15 @@ def test_images_do_not_overlap_each_other_or_names_and_stay_on_the_axes(clusters
     assert (boxes[:, 1] <= edge.max).all()
 
 
+def test_images_of_points_at_the_edge_stay_on_the_axes(points, ax):
+    ax.margins(0)
+    plot.embedding(points, images=drawings(60), ax=ax)
+    boxes, edge = boxes_on_page(ax), ax.get_window_extent()
+    assert len(boxes) > 5
+    assert (boxes[:, 0] >= edge.min).all()
+    assert (boxes[:, 1] <= edge.max).all()
+
+
 def test_images_hide_few_points():
     points = np.random.default_rng(0).normal(size=(4000, 2))
     ax = plot.embedding(points, images=drawings(4000))
