@@ -257,7 +257,7 @@ def draw(
     with jax.enable_x64(True):
         for name, title in titles.items():
             shown[title] = [np.asarray(VARIANTS[name](roll.points, 2, k=k).points) for roll in rolls]
-        shown["LTSA in a ball, isometric"] = [_in_a_ball(roll.points, k, radius) for roll in rolls]
+        shown["isometric LTSA"] = [_in_a_ball(roll.points, k, radius) for roll in rolls]
     picture = Figure(figsize=(1.6 * len(shown), 1.75 * len(rolls)), layout="constrained")
     axes = picture.subplots(len(rolls), len(shown), squeeze=False)
     for place, (title, embeddings) in enumerate(shown.items()):

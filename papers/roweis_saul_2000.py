@@ -34,6 +34,7 @@ HEADLINE = {
     "trustworthiness, median": "trustworthiness: median",
     "trustworthiness, worst": "trustworthiness: worst",
 }
+COVARIANCE = jaxlle.EmbedOptions(scaling="covariance")  # the constraint of the paper
 SMALL = {"n": 1000, "seeds": 2}
 
 
@@ -68,7 +69,7 @@ def main(
 
 def _sample(seed: int, n: int, k: int, reg: float) -> Sample:
     roll = jaxlle.datasets.swiss_roll(jax.random.key(seed), n)
-    out = jaxlle.lle(roll.points, 2, k=k, reg=reg, scaling="covariance")
+    out = jaxlle.lle(roll.points, 2, k=k, reg=reg, options=COVARIANCE)
     return Sample(roll, out, _recover(np.asarray(roll.parameters), np.asarray(out.points)))
 
 

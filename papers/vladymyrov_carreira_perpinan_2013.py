@@ -60,17 +60,19 @@ def main(
     for count in landmarks:
 
         def lll(draw: int, count: int = count) -> Any:
-            key = jax.random.key(draw)
-            return jaxlle.variants.landmark_embed(alignment, 2, points=points, num_landmarks=count, key=key).embedding
+            made = jaxlle.variants.landmark_embed(
+                alignment, 2, points=points, num_landmarks=count, options=seeded(draw)
+            )
+            return made.embedding
 
         def nystrom(draw: int, count: int = count) -> Any:
-            return jaxlle.variants.nystrom_lle(points, 2, k=k, num_landmarks=count, key=jax.random.key(draw)).embedding
+            return jaxlle.variants.nystrom_lle(points, 2, k=k, num_landmarks=count, options=seeded(draw)).embedding
 
         def smoothed(draw: int, count: int = count) -> Any:
             start = jaxlle.solvers.Landmark(landmarks=count, max_iterations=0)  # the initial space only
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", jaxlle.warnings.ConvergenceWarning)
-                return jaxlle.embed(alignment, 2, points=points, solver=start, key=jax.random.key(draw))
+                return jaxlle.embed(alignment, 2, points=points, solver=start, options=seeded(draw))
 
         for name, embed in (("LLL", lll), ("Nystrom", nystrom), ("LLL smoothed", smoothed)):
             made, seconds = _timed(embed, draws)
@@ -79,6 +81,11 @@ def main(
             report(f"{name}, L = {count}", rows)
             out |= rows
     return out
+
+
+def seeded(draw: int) -> jaxlle.EmbedOptions:
+    """Return options with the key of a draw, which determines the landmarks."""
+    return jaxlle.EmbedOptions(key=jax.random.key(draw))
 
 
 def draw(results: dict[str, float], figure: str) -> None:
