@@ -20,6 +20,7 @@ Run: jaxlle papers run chang_yeung_2006 --full
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,14 +68,14 @@ def draw(results: dict[str, float], figure: str, n: int = 1500, k: int = 15) -> 
     x, parameters, clean = _sample("Swiss roll", n, 0.05, 0)
     points, arc = np.asarray(x), np.asarray(parameters[:, 0])
     picture = Figure(figsize=(9, 3), layout="constrained")
-    space = picture.add_subplot(1, 3, 1, projection="3d")
+    space: Any = picture.add_subplot(1, 3, 1, projection="3d")
     space.scatter(*points[clean].T, c=arc, s=5, alpha=0.6, lw=0)
     space.scatter(*points[~clean].T, c="#D55E00", s=12, marker="x", lw=0.8)
     space.set(title=f"{n:,} points, 5 % outliers (crosses)")
     space.view_init(8, -72)
     space.set_box_aspect((1, 1.2, 1), zoom=1.5)
     space.set_axis_off()
-    panels = [space]
+    panels: list[Any] = [space]
     for place, (method, embed) in enumerate(METHODS.items(), start=2):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", jaxlle.JaxlleWarning)
@@ -85,7 +86,7 @@ def draw(results: dict[str, float], figure: str, n: int = 1500, k: int = 15) -> 
         panel.set(title=f"{method}: trustworthiness {results[key]:.3f}" if key in results else method)
         panel.set_axis_off()
         panels.append(panel)
-    bar = picture.colorbar(drawn, ax=panels, shrink=0.6, label="arc length", ticks=[])
+    bar: Any = picture.colorbar(drawn, ax=panels, shrink=0.6, label="arc length", ticks=[])
     bar.outline.set_visible(False)
     bar.solids.set_alpha(1)
     picture.savefig(figure)

@@ -21,6 +21,7 @@ Run: jaxlle papers run donoho_grimes_2003 --full
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -102,7 +103,7 @@ def draw(results: dict[str, float], figure: str, n: int = 1000, k: int = 12) -> 
         runs = {name: _run(variant, n, k, 0) for name, variant in VARIANTS.items()}
     roll = runs["lle"][0]
     style = {"c": np.asarray(roll.parameters[:, 0]), "s": 6, "alpha": 0.7, "lw": 0}
-    space = picture.add_subplot(2, 3, 1, projection="3d")
+    space: Any = picture.add_subplot(2, 3, 1, projection="3d")
     space.scatter(*np.asarray(roll.points).T, **style)
     space.set(title=f"{n:,} points of a roll with a hole")
     space.view_init(8, -72)

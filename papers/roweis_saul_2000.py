@@ -19,7 +19,7 @@ Run: jaxlle papers run roweis_saul_2000 --full
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -101,7 +101,7 @@ def draw(results: dict[str, float], figure: str, n: int = 2000, k: int = 12, reg
     truth = np.asarray(roll.parameters)
     style = {"c": truth[:, 0], "s": 5, "alpha": 0.6, "lw": 0}
     picture = Figure(figsize=(9.6, 3), layout="constrained")
-    space = picture.add_subplot(1, 3, 1, projection="3d")
+    space: Any = picture.add_subplot(1, 3, 1, projection="3d")
     space.scatter(*np.asarray(roll.points).T, **style)
     space.set(title=f"{n:,} points of the Swiss roll")
     space.view_init(8, -72)

@@ -116,9 +116,7 @@ SMALL = {
 __all__ = ["HEADLINE", "PUBLISHED", "SMALL", "draw", "main"]  # what `jaxlle papers` uses
 
 RATES = {"adam": (2e-3, 5e-3, 1e-2, 3e-2), "sgd": (0.03, 0.1, 0.3, 1.0)}
-SHARED___all__ = ["HEADLINE", "PUBLISHED", "SMALL", "draw", "main"]  # what `jaxlle papers` uses
-
-RATES = {"adam": (5e-3, 2e-2), "sgd": (0.05, 0.2)}  # combined with two values of another parameter
+SHARED_RATES = {"adam": (5e-3, 2e-2), "sgd": (0.05, 0.2)}  # combined with two values of another parameter
 TERM = {"digits": (5.0, 30.0), "names": (3.0, 30.0), "syllables": (0.3, 3.0), "diabetes": (0.3, 3.0)}
 STRENGTHS = {"l1": (1e-5, 1e-4), "l2": (1e-4, 1e-3)}
 ATTACK = 0.05  # of the range of a pixel
