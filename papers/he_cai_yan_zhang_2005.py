@@ -92,9 +92,9 @@ def _row(
     maps["orthogonal NPE"] = jaxlle.variants.onpp(x, max(dims), k=k, neighbors=graphs["NPE"]).transform
     reduced = {"PCA": (x, new)} | {name: (np.asarray(f(x)), np.asarray(f(new))) for name, f in maps.items()}
     row = {"all pixels": _error(x, labels, new, truth)}
-    for name, (known, asked) in reduced.items():
+    for name, (known, queries) in reduced.items():
         for dim in dims:  # a map with fewer outputs consists of the first columns of one with more
-            row[f"{name}, {dim} dimensions"] = _error(known[:, :dim], labels, asked[:, :dim], truth)
+            row[f"{name}, {dim} dimensions"] = _error(known[:, :dim], labels, queries[:, :dim], truth)
     return row
 
 

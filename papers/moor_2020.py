@@ -167,18 +167,7 @@ def draw(
     picture = Figure(figsize=(1.9 * columns, 4.2), layout="constrained")
     for panel in picture.subplots(2, columns).flat:
         panel.set_axis_off()
-    colors = (
-        "#0072B2",
-        "#D55E00",
-        "#009E73",
-        "#CC79A7",
-        "#E69F00",
-        "#56B4E9",
-        "#000000",
-        "#F0E442",
-        "#7F3C8D",
-        "#8C564B",
-    )
+    colors = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #000000 #F0E442 #7F3C8D #8C564B".split()
     for panel, (name, (y, _)) in zip(picture.axes, made.items(), strict=False):
         panel.scatter(*y[labels == 10].T, s=3, color="0.7", alpha=0.5, lw=0)
         for sphere, color in enumerate(colors):
@@ -226,9 +215,8 @@ class Autoencoder(nnx.Module):
         self.encoder = _layers((features, 32, 32, 2), rngs)
         self.decoder = _layers((2, 32, 32, features), rngs)
         self.bounded = bounded
-        self.scale = nnx.Param(
-            jnp.ones(())
-        )  # of the latent distances in the topological penalty, trained with the weights
+        # The scale of the latent distances in the topological penalty, trained with the weights.
+        self.scale = nnx.Param(jnp.ones(()))
 
     def encode(self, x: Float[Array, "b d"]) -> Float[Array, "b 2"]:
         """Return latent points in the plane, or in the unit disc if the network is bounded."""
