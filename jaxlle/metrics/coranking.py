@@ -1,30 +1,29 @@
-"""Quality at every scale at once: the co-ranking of data and embedding, exact and in blocks."""
+"""Co-ranking of data and embedding: preservation of neighborhoods of every size, exact and in blocks."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from .._core.blocks import BLOCK_BYTES, Progress
-from .._core.checks import embedding_points, is_traced
-from .._core.points import as_points, standardize
-from ._ranks import block_rows, exact_distances, ranks_to_all
+from ._inputs import prepare_pair, require_concrete
+from ._ranks import exact_distances, ranks_of_all, row_blocks, row_bytes
 
 
 class CoRanking(NamedTuple):
-    """How well neighbourhoods of every size are kept (Lee and Verleysen 2009; Lee et al. 2013), on the host.
+    """Preservation of neighborhoods of every size (Lee and Verleysen 2009; Lee et al. 2013), on the host.
 
-    Entry K - 1 of each curve is for neighbourhoods of K points, K = 1, ..., n - 1.
+    Entry K - 1 of each curve is for neighborhoods of K points, K = 1, ..., n - 1.
 
     Attributes:
-        q_nx: share of the K nearest in the data that are among the K nearest in the embedding, shape (n - 1,).
-        lcmc: local continuity meta-criterion ``q_nx - K / (n - 1)``, what is better than chance (Chen and Buja 2009).
+        q_nx: fraction of the K nearest in the data that are among the K nearest in the embedding, shape (n - 1,).
+        lcmc: local continuity meta-criterion ``q_nx - K / (n - 1)``, the excess over a random embedding (Chen and Buja 2009),
+            shape (n - 1,).
         r_nx: ``((n - 1) q_nx - K) / (n - 1 - K)``, 0 for a random and 1 for a perfect embedding, shape (n - 2,).
-        auc: area under r_nx over the logarithm of K: its mean with weights 1 / K.
-        best_k: the K at which lcmc is largest, a border between local and global.
+        auc: area under r_nx over the logarithm of K, that is, its mean with weights 1 / K.
+        best_k: the K at which lcmc is largest, which separates local from global neighborhoods.
     """
 
     q_nx: Float[np.ndarray, " sizes"]
@@ -35,11 +34,11 @@ class CoRanking(NamedTuple):
 
 
 def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progress | None = None) -> CoRanking:
-    """Compare the ranks of all distances in the data and in the embedding.
+    """Compare the ranks of all distances in the data with those in the embedding.
 
-    ``q_nx(K) = 1 / (n K) sum_i |{j: r_ij <= K and s_ij <= K}|`` with r_ij and s_ij the ranks of j by distance from i in the
-    data and in the embedding (Lee and Verleysen 2009, Neurocomputing 72:1431). The co-ranking matrix itself, n x n, is never
-    made: a point counts at the larger of its two ranks.
+    ``q_nx(K) = 1 / (n K) sum_i |{j: r_ij <= K and s_ij <= K}|``, where r_ij and s_ij are the ranks of j by distance from i in
+    the data and in the embedding (Lee and Verleysen 2009, Neurocomputing 72:1431). The co-ranking matrix of shape (n, n) is
+    never formed: a pair contributes to the curve from the larger of its two ranks on.
 
     Args:
         x: the data, shape (n, d).
@@ -48,10 +47,10 @@ def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progr
         progress: called with (rows done, rows in all) after each block.
 
     Returns:
-        CoRanking, on the host. Ties are ranked by index. Time n^2 log n.
+        CoRanking, on the host. Equal distances are ranked by index. Time n^2 log n.
 
     Raises:
-        ValueError: for points that are not finite numbers, unequal numbers of rows, or fewer than 3.
+        ValueError: if x or y is not an array of finite numbers, they differ in their numbers of rows, or n < 3.
         TypeError: inside jit.
 
     Example:
@@ -60,19 +59,13 @@ def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progr
         >>> jaxlle.metrics.coranking(x, 2 * x).auc
         1.0
     """
-    if is_traced(x, y):
-        raise TypeError("coranking counts on the host: call it outside jit.")
-    x, y = as_points(x), as_points(embedding_points(y), "y")
-    n = x.shape[0]
-    if y.shape[0] != n or n < 3:
-        raise ValueError(f"x has {n} rows and y has {y.shape[0]}: they must be the same points, at least 3.")
+    require_concrete("coranking", x, y)
+    data, embedding = prepare_pair(x, y)
+    n = data.points.shape[0]
     counts = np.zeros(n - 1, np.int64)
-    with exact_distances(standardize(x).points, standardize(y).points) as (base, other):
-        rows = block_rows(base, other, block_bytes)
-        for start in range(0, n, rows):
-            counts += np.asarray(_larger_ranks(base, other, start, rows), np.int64)
-            if progress is not None:
-                progress(min(start + rows, n), n)
+    with exact_distances(data.points, embedding.points) as (base, other):
+        for ids, valid in row_blocks(n, block_bytes, row_bytes(6, base, other), progress):
+            counts += np.asarray(_count_larger_ranks(base, other, ids, valid), np.int64)
     return _curves(counts)
 
 
@@ -86,12 +79,12 @@ def _curves(counts: np.ndarray) -> CoRanking:
     return CoRanking(q_nx, lcmc, r_nx, float(min(area, 1)), int(lcmc.argmax()) + 1)
 
 
-@partial(jax.jit, static_argnames=("rows",))
-def _larger_ranks(base: Float[Array, "n d"], other: Float[Array, "n c"], start: Any, rows: int) -> Array:
-    """Count, over the pairs of some points with all, the larger of the two ranks; rows past the end count nothing."""
-    n = base.shape[0]
-    ids = jnp.minimum(start + jnp.arange(rows, dtype=jnp.int32), n - 1)
-    larger = jnp.maximum(ranks_to_all(base, ids), ranks_to_all(other, ids))
-    # Rank 0 is the point's own: it, and repeated last rows, go to a bin of their own.
-    past = (start + jnp.arange(rows) >= n)[:, None]
-    return jnp.zeros(n, jnp.int32).at[jnp.where(past, 0, larger).ravel()].add(1)[1:]
+@jax.jit
+def _count_larger_ranks(
+    base: Float[Array, "n d"], other: Float[Array, "n c"], ids: Int[Array, " b"], valid: Bool[Array, " b"]
+) -> Int[Array, " sizes"]:
+    """Count, over the pairs of a block of points with all points, the larger of the two ranks."""
+    larger = jnp.maximum(ranks_of_all(base, ids), ranks_of_all(other, ids))
+    # Rank 0 is that of the point itself; its bin, which is dropped, also takes the rows that do not count.
+    larger = jnp.where(valid[:, None], larger, 0)
+    return jnp.zeros(base.shape[0], jnp.int32).at[larger.ravel()].add(1)[1:]
