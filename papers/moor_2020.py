@@ -167,7 +167,7 @@ def draw(
     picture = Figure(figsize=(1.9 * columns, 4.2), layout="constrained")
     for panel in picture.subplots(2, columns).flat:
         panel.set_axis_off()
-    colors = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #000000 #F0E442 #7F3C8D #8C564B".split()
+    colors = [f"C{number}" for number in range(7)] + ["#F0E442", "#7F3C8D", "#8C564B"]
     for panel, (name, (y, _)) in zip(picture.axes, made.items(), strict=False):
         panel.scatter(*y[labels == 10].T, s=3, color="0.7", alpha=0.5, lw=0)
         for sphere, color in enumerate(colors):
