@@ -1,9 +1,15 @@
-"""Explanations of maps: what an output is sensitive to, and how its neighbours account for it.
+r"""Explanations of maps: derivatives of the outputs, and reconstruction of the outputs from those of known points.
 
-Two questions about any differentiable map f of points, a network, an embedding or the out-of-sample map. *Which features
-move the output?* The rows of the Jacobian, as pictures: `sensitivity` for every point by itself, `influence` where all
-points decide together. *Which known points stand for this one?* The weights of locally linear embedding write the point
-by its neighbours; applied to the outputs they account for f(z) as far as f is linear there: `explain`.
+The map $f$ is any differentiable function of points: a network, an embedding or an out-of-sample map.
+
+| function | shows |
+| --- | --- |
+| `jacobian` | which features change the output of a point, $\partial f(x_i) / \partial x_i$ |
+| `jvp` | how the outputs change when the points move, $J v$ |
+| `influence` | which features of which points change an output that depends on all points, $\partial y_i / \partial x_j$ |
+| `explain` | which known points account for an output: $f(z) \approx \sum_j w_j f(x_j)$ with the weights of LLE |
+
+If the features are pixels, the rows of the derivatives are images, which `jaxlle.plot` draws.
 """
 
 from collections.abc import Callable
@@ -12,11 +18,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from ._core.blocks import BLOCK_BYTES, map_rows
 from ._core.checks import check_count
-from ._core.linear import solve_positive
+from ._core.linear import matmul, solve_positive
 from ._core.points import as_points, working_dtype
 from .extension import project
 from .neighbors import Neighbors
@@ -25,22 +31,22 @@ Map = Callable[[Any], Any]
 
 
 def jacobian(function: Map, x: Any) -> Float[Array, "q c d"]:
-    """Return how each output of a point changes with each of its features: ``J_i = df(x_i)/dx``.
+    """Return the derivatives of each output of a point with respect to its features, ``J_i = df(x_i)/dx``.
 
-    One backward pass an output, over all points at once; the output at a point must depend on that point alone, as a
-    network's in evaluation or the out-of-sample map's do (for the others: `influence`). A row is a picture where the
-    features are pixels. The axes of an embedding are a gauge, so of an embedding look at the norm over outputs.
+    Computed by one backward pass per output, over all points at once. The output at a point must depend on that point alone, as
+    with a network in evaluation mode or an out-of-sample map; for other maps see `influence`. The axes of an embedding are
+    arbitrary up to a rotation, so for embeddings use the norm over outputs, which does not depend on them.
 
     Args:
-        function: from points (q, d) to outputs (q, c); a `ParametricLLE` in evaluation, a classifier's logits,
-            ``lambda z: jaxlle.transform(z, x, y, k=12)``.
+        function: maps points (q, d) to outputs (q, c), for example a `ParametricLLE` in evaluation mode, the logits of a
+            classifier, or ``lambda z: jaxlle.transform(z, x, y, k=12)``.
         x: points, shape (q, d).
 
     Returns:
         Jacobians, shape (q, c, d).
 
     Raises:
-        ValueError: for points that are not finite numbers, or outputs that are not one row a point.
+        ValueError: if x is not an array of finite numbers, or the outputs are not of shape (q, c).
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -48,20 +54,20 @@ def jacobian(function: Map, x: Any) -> Float[Array, "q c d"]:
         Array([[[ 2., 40.]]], dtype=float32)
     """
     x = _points(x)
-    y, pull = jax.vjp(function, x)
+    y, pullback = jax.vjp(function, x)
     _check_outputs(y, x)
     each = jnp.eye(y.shape[1], dtype=y.dtype)
-    return jax.vmap(lambda e: pull(jnp.broadcast_to(e, y.shape))[0], out_axes=1)(each)
+    return jax.vmap(lambda e: pullback(jnp.broadcast_to(e, y.shape))[0], out_axes=1)(each)
 
 
 def jvp(function: Map, x: Any, directions: Any) -> Float[Array, "q c"]:
-    """Return how the outputs change as the points move: ``J v``, one forward pass.
+    """Return the Jacobian-vector product ``J v``: the change of the outputs as the points move, by one forward pass.
 
-    Of a function of every point by itself it is ``J_i v_i``; of an embedding, which all points decide, it is the motion of all
-    images when all points move at once.
+    For a function of each point alone it is ``J_i v_i``. For an embedding, which depends on all points, it is the velocity of
+    all embedded points when all points move at once.
 
     Args:
-        function: from points (q, d) to outputs (q, c).
+        function: maps points (q, d) to outputs (q, c).
         x: points, shape (q, d).
         directions: velocities of the points, shape (q, d).
 
@@ -69,7 +75,8 @@ def jvp(function: Map, x: Any, directions: Any) -> Float[Array, "q c"]:
         Velocities of the outputs, shape (q, c).
 
     Raises:
-        ValueError: as `sensitivity`, or for directions of another shape than the points.
+        ValueError: if x or directions is not an array of finite numbers, their shapes differ, or the outputs are not of shape
+            (q, c).
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -78,30 +85,30 @@ def jvp(function: Map, x: Any, directions: Any) -> Float[Array, "q c"]:
     """
     x, directions = _points(x), _points(directions, "directions")
     if directions.shape != x.shape:
-        raise ValueError(f"directions has shape {directions.shape} and x {x.shape}: each point needs its own velocity.")
+        raise ValueError(f"directions has shape {directions.shape} and x {x.shape}: each point needs one velocity.")
     y, change = jax.jvp(function, (x,), (directions.astype(x.dtype),))
     _check_outputs(y, x)
     return change
 
 
 def influence(function: Map, x: Any, row: int) -> Float[Array, "c n d"]:
-    """Return how one row of the outputs changes with every feature of every point: ``dy_row / dx``.
+    """Return the derivatives of one row of the outputs with respect to every feature of every point, ``dy_row / dx``.
 
-    For maps that all points decide together, such as ``lambda x: jaxlle.lle(x, 2, k=12).points``: which points, and which
-    of their pixels, hold this one in its place. The axes of an embedding are a gauge, which `jaxlle.derivatives` holds still;
-    the norm over outputs does not depend on it. An embedding stays as it is when all points move alike, so its influences
-    sum to zero over the points.
+    This is for maps whose outputs depend on all points, such as ``lambda x: jaxlle.lle(x, 2, k=12).points``. The axes of an
+    embedding are arbitrary up to a rotation; `jaxlle.derivatives` describes how they are held fixed, and the norm over outputs
+    does not depend on them. An embedding is invariant under translations of all points, so its derivatives sum to zero over the
+    points.
 
     Args:
-        function: from points (n, d) to outputs (n, c).
+        function: maps points (n, d) to outputs (n, c).
         x: points, shape (n, d).
-        row: whose outputs.
+        row: index of the point whose outputs are differentiated.
 
     Returns:
         Derivatives, shape (c, n, d).
 
     Raises:
-        ValueError: as `sensitivity`, or for a row out of range.
+        ValueError: if x is not an array of finite numbers, the outputs are not of shape (n, c), or row is out of range.
 
     Example:
         >>> import jax, jaxlle
@@ -112,24 +119,24 @@ def influence(function: Map, x: Any, row: int) -> Float[Array, "c n d"]:
     """
     x = _points(x)
     row = check_count(row, "row", 0, x.shape[0] - 1, f"x has {x.shape[0]} points")
-    y, pull = jax.vjp(function, x)
+    y, pullback = jax.vjp(function, x)
     _check_outputs(y, x)
     each = jnp.eye(y.shape[1], dtype=y.dtype)
-    return jax.vmap(lambda e: pull(jnp.zeros_like(y).at[row].set(e))[0])(each)
+    return jax.vmap(lambda e: pullback(jnp.zeros_like(y).at[row].set(e))[0])(each)
 
 
 class Explanation(NamedTuple):
-    """Outputs of a map, accounted for by its values at neighbours.
+    """Outputs of a map, reconstructed from its values at the neighbors.
 
     Attributes:
         outputs: f(z), shape (q, c).
-        contributions: ``w_j f(x_j)`` of each neighbour, shape (q, k, c); their sum is the linear account of f(z).
-        output_residuals: ``|f(z) - sum_j w_j f(x_j)|``, shape (q,): what is not linear.
-        spreads: root mean square of ``|f(x_j) - f(z)|`` over the neighbours, shape (q,): what there was to account for. Where
-            the residual is not far below it, f is not linear in this neighbourhood and the account is none.
-        input_residuals: ``|z - sum_j w_j x_j|``, shape (q,): how far z is from what its neighbours span.
-        slopes: the linear map that fits f's values at the neighbours, shape (q, c, d).
-        neighbors: which rows of the bank, shape (q, k).
+        contributions: ``w_j f(x_j)`` of each neighbor, shape (q, k, c); their sum reconstructs f(z).
+        output_residuals: ``|f(z) - sum_j w_j f(x_j)|``, shape (q,), the error of that reconstruction.
+        spreads: root mean square of ``|f(x_j) - f(z)|`` over the neighbors, shape (q,), for comparison with the residual. Unless
+            the residual is far smaller, f is not linear in this neighborhood and the contributions do not explain it.
+        input_residuals: ``|z - sum_j w_j x_j|``, shape (q,), the distance of z from the affine span of its neighbors.
+        slopes: the linear map fitted to the values of f at the neighbors, shape (q, c, d).
+        neighbors: indices of rows of the bank, shape (q, k).
         weights: their barycentric weights, shape (q, k).
     """
 
@@ -153,29 +160,32 @@ def explain(
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Explanation:
-    """Explain a map's outputs by known points near: its values there, by the weights of locally linear embedding.
+    """Explain the outputs of a map by known points nearby, with the weights of locally linear embedding.
 
-    With ``w = argmin |z - sum_j w_j x_j|^2``, sum w = 1, over the k nearest rows of the bank, a map that is linear on the
-    neighbourhood has ``f(z) = sum_j w_j f(x_j)``: each neighbour's share of the output, and a residual that says how far that
-    is true. The slopes are the ridge regression ``min_A sum_j |f(x_j) - f(z) - A (x_j - z)|^2 + reg tr(G) |A|^2``, with the
-    same Gram matrix G and ridge as the weights: LIME's local surrogate (Ribeiro, Singh and Guestrin 2016) on the data's own
-    neighbours in place of random perturbations, so it sees f along the data's manifold and not off it. Runs under jit and
-    vmap, and is differentiable with the neighbours held.
+    With ``w = argmin |z - sum_j w_j x_j|^2``, sum w = 1, over the k nearest rows x_j of the bank, a map that is linear on the
+    neighborhood satisfies ``f(z) = sum_j w_j f(x_j)``. The terms are the contributions of the neighbors, and the residual
+    measures to what extent the equation holds. The slopes are those of the ridge regression
+    ``min_A sum_j |f(x_j) - f(z) - A (x_j - z)|^2 + reg tr(G) |A|^2``, with the same Gram matrix G and ridge as the weights. They
+    are a local linear surrogate as in LIME (Ribeiro, Singh and Guestrin 2016), fitted to neighbors in the data instead of
+    random perturbations, so that it describes f along the manifold of the data. Runs under jit and vmap, and is differentiable
+    with the neighbors held fixed.
 
     Args:
-        function: from points (q, d) to outputs (q, c), each point by itself; a network in evaluation.
-        z: points whose outputs to explain, shape (q, d).
+        function: maps points (q, d) to outputs (q, c), each point alone, such as a network in evaluation mode.
+        z: points whose outputs are explained, shape (q, d).
         bank: known points, shape (n, d), such as the training data.
-        k: neighbours of each point.
-        reg: strength of the ridge.
-        neighbors: of the points in the bank, if known; a point of the bank itself else explains itself.
+        k: number of neighbors per point.
+        reg: strength of the ridge, relative to the trace of the Gram matrix.
+        neighbors: neighbors of the points in the bank; None: they are searched. Pass them for points of the bank, each of which
+            is otherwise explained by itself.
         block_bytes: memory that one block may take.
 
     Returns:
         Explanation.
 
     Raises:
-        ValueError: as `project` and `sensitivity`.
+        ValueError: if z or bank is not an array of finite numbers, their numbers of features differ, k is out of range, or the
+            outputs are not of shape (q, c).
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -189,21 +199,21 @@ def explain(
     ids, weights = found.neighbors.indices, found.weights
     outputs = function(z)
     _check_outputs(outputs, z)
-    around = function(bank[ids.reshape(-1)]).reshape(*ids.shape, -1)
-    changes = around - outputs[:, None]
+    values = function(bank[ids.reshape(-1)]).reshape(*ids.shape, -1)
+    changes = values - outputs[:, None]
     valid = jnp.ones(ids.shape, bool) if found.neighbors.mask is None else found.neighbors.mask
     slopes = map_rows(
-        lambda row: _slope(row[0], bank[row[1]] - row[0], row[2], row[3], reg),
+        lambda row: _slope(bank[row[1]] - row[0], row[2], row[3], reg),
         (z, ids, changes, valid),
         block_bytes,
         2 * ids.shape[1] * z.shape[1] * z.dtype.itemsize,
     )
-    off = jnp.einsum("qk,qkc->qc", weights, changes, precision=lax.Precision.HIGHEST)
+    residuals = jnp.einsum("qk,qkc->qc", weights, changes, precision=lax.Precision.HIGHEST)
     squares = jnp.sum(jnp.where(valid[..., None], changes, 0) ** 2, axis=(1, 2)) / jnp.maximum(valid.sum(axis=1), 1)
     return Explanation(
         outputs,
-        weights[..., None] * around,
-        _root(jnp.sum(off**2, axis=1)),
+        weights[..., None] * values,
+        _root(jnp.sum(residuals**2, axis=1)),
         _root(squares),
         found.residuals,
         slopes,
@@ -213,26 +223,28 @@ def explain(
 
 
 def _slope(
-    z: Float[Array, " d"], spokes: Float[Array, "k d"], changes: Float[Array, "k c"], valid: Array, reg: Any
+    differences: Float[Array, "k d"], changes: Float[Array, "k c"], valid: Bool[Array, " k"], reg: Any
 ) -> Float[Array, "c d"]:
-    """Solve the ridge regression of the changes on the spokes in its dual form, k x k."""
-    extent = lax.stop_gradient(jnp.max(jnp.abs(spokes)))  # its square may be out of range
+    """Solve the ridge regression of the changes of f on the differences to the neighbors, in its dual form of size k x k."""
+    extent = lax.stop_gradient(jnp.max(jnp.abs(differences)))  # divided out, because its square may be out of range
     extent = jnp.where(extent > 0, extent, 1)
-    spokes = jnp.where(valid[:, None], spokes / extent, 0)
+    differences = jnp.where(valid[:, None], differences / extent, 0)
     changes = jnp.where(valid[:, None], changes, 0)
-    gram = jnp.dot(spokes, spokes.T, precision=lax.Precision.HIGHEST)
+    gram = matmul(differences, differences.T)
     trace = jnp.trace(gram)
     system = gram + reg * jnp.where(trace > 0, trace, 1) * jnp.eye(len(gram), dtype=gram.dtype)
     dual = jax.vmap(solve_positive, in_axes=(None, 1))(system, changes)
-    return jnp.dot(dual, spokes, precision=lax.Precision.HIGHEST) / extent
+    return matmul(dual, differences) / extent
 
 
 def _root(squares: Array) -> Array:
+    """Return square roots whose derivative at 0 is 0."""
     positive = squares > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
 
 
-def _points(x: Any, name: str = "x") -> Array:
+def _points(x: Any, name: str = "x") -> Float[Array, "q d"]:
+    """Validate points, in the dtype of the computation."""
     x = as_points(x, name)
     return jnp.asarray(x, working_dtype(x))
 
@@ -240,6 +252,6 @@ def _points(x: Any, name: str = "x") -> Array:
 def _check_outputs(y: Any, x: Any) -> None:
     if y.ndim != 2 or y.shape[0] != x.shape[0]:
         raise ValueError(
-            f"The function returned outputs of shape {y.shape} for {x.shape[0]} points: it must be one row of outputs a "
-            f"point, (q, c)."
+            f"The function returned outputs of shape {y.shape} for {x.shape[0]} points: the shape must be (q, c), one row of "
+            f"outputs per point."
         )
