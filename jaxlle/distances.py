@@ -1,6 +1,7 @@
-"""Distances between two vectors, each safe to differentiate where the vectors coincide.
+"""Distances between two vectors, with derivatives that are finite also where the vectors coincide.
 
-Any function of two vectors that JAX can trace serves as a metric; these are the ones known by name.
+Any function of two vectors that JAX can trace can be used as a metric. The functions `euclidean`, `manhattan`, `chebyshev` and
+`cosine` can also be given by name; `KernelDistance` is the distance in the feature space of a kernel.
 """
 
 from collections.abc import Callable
@@ -16,51 +17,92 @@ Metric = str | Callable[[Array, Array], Array]
 
 
 def euclidean(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
-    """Return |a - b|, without overflow or underflow at any scale and with gradient 0 at a = b.
+    """Return the Euclidean distance ``|a - b|``, without overflow or underflow at any scale and with gradient 0 at a = b.
 
-    >>> import jax.numpy as jnp
-    >>> euclidean(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
-    Array(5., dtype=float32)
+    Args:
+        a: vector, shape (d,).
+        b: vector, shape (d,).
+
+    Returns:
+        Scalar.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> jaxlle.distances.euclidean(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
+        Array(5., dtype=float32)
     """
     return _norm(a - b)
 
 
 def manhattan(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
-    """Return the sum of |a_j - b_j|.
+    """Return the Manhattan distance, the sum of ``|a_j - b_j|``.
 
-    >>> import jax.numpy as jnp
-    >>> manhattan(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
-    Array(7., dtype=float32)
+    Args:
+        a: vector, shape (d,).
+        b: vector, shape (d,).
+
+    Returns:
+        Scalar.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> jaxlle.distances.manhattan(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
+        Array(7., dtype=float32)
     """
     return jnp.sum(jnp.abs(a - b))
 
 
 def chebyshev(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
-    """Return the largest |a_j - b_j|.
+    """Return the Chebyshev distance, the largest ``|a_j - b_j|``.
 
-    >>> import jax.numpy as jnp
-    >>> chebyshev(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
-    Array(4., dtype=float32)
+    Args:
+        a: vector, shape (d,).
+        b: vector, shape (d,).
+
+    Returns:
+        Scalar.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> jaxlle.distances.chebyshev(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
+        Array(4., dtype=float32)
     """
     return jnp.max(jnp.abs(a - b))
 
 
 def cosine(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
-    """Return 1 - cos(a, b), as half the squared distance of the unit vectors, which keeps small angles.
+    """Return the cosine distance ``1 - cos(a, b)``, accurate also for small angles.
 
-    >>> import jax.numpy as jnp
-    >>> cosine(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
-    Array(1., dtype=float32)
+    It is computed as half the squared distance of the unit vectors.
+
+    Args:
+        a: vector, shape (d,).
+        b: vector, shape (d,).
+
+    Returns:
+        Scalar in [0, 2].
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> jaxlle.distances.cosine(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
+        Array(1., dtype=float32)
     """
     return _norm(unit_vector(a) - unit_vector(b)) ** 2 / 2
 
 
 def unit_vector(a: Float[Array, " d"]) -> Float[Array, " d"]:
-    """Return a / |a|, and 0 for the zero vector.
+    """Return ``a / |a|``, and 0 for the zero vector.
 
-    >>> import jax.numpy as jnp
-    >>> unit_vector(jnp.array([3.0, 4.0]))
-    Array([0.6, 0.8], dtype=float32)
+    Args:
+        a: vector, shape (d,).
+
+    Returns:
+        Vector, shape (d,).
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> jaxlle.distances.unit_vector(jnp.array([3.0, 4.0]))
+        Array([0.6, 0.8], dtype=float32)
     """
     length = _norm(a)
     return a / jnp.where(length > 0, length, 1)
@@ -71,13 +113,21 @@ PRECOMPUTED = "precomputed"
 
 
 def resolve(metric: Metric) -> Metric:
-    """Return the function that a name stands for; functions and "precomputed" pass through.
+    """Return the metric of a name; functions and "precomputed" are returned unchanged.
+
+    Args:
+        metric: "euclidean", "manhattan", "chebyshev", "cosine", "precomputed", or a function of two vectors.
+
+    Returns:
+        A function of two vectors, or "precomputed".
 
     Raises:
-        ValueError: for a name that is not known.
+        ValueError: if the name is unknown.
 
-    >>> resolve("manhattan").__name__
-    'manhattan'
+    Example:
+        >>> import jaxlle
+        >>> jaxlle.distances.resolve("manhattan").__name__
+        'manhattan'
     """
     if callable(metric) or metric == PRECOMPUTED:
         return metric
@@ -90,14 +140,14 @@ def resolve(metric: Metric) -> Metric:
 
 
 def _norm(v: Float[Array, " d"]) -> Float[Array, ""]:
-    # Scaled near its largest entry, so that squares neither vanish nor overflow; by a power of two, so that equal
-    # distances stay equal. The two `where`s keep the derivative of the root at zero out of the graph (NaN times
-    # zero is NaN).
-    top = jax.lax.stop_gradient(jnp.max(jnp.abs(v)))
-    top = power_of_two(jnp.where(top > 0, top, 1))
-    square = jnp.sum((v / top) ** 2)
+    # Scaled by about its largest entry, so that squares neither underflow nor overflow; by a power of two, so that equal
+    # distances stay equal. The two `where`s keep the derivative of the square root at zero, which is infinite, out of the
+    # chain rule.
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(v)))
+    scale = power_of_two(jnp.where(largest > 0, largest, 1))
+    square = jnp.sum((v / scale) ** 2)
     positive = square > 0
-    return jnp.where(positive, top * jnp.sqrt(jnp.where(positive, square, 1)), 0)
+    return jnp.where(positive, scale * jnp.sqrt(jnp.where(positive, square, 1)), 0)
 
 
 Kernel = Callable[[Array, Array], Array]
@@ -105,10 +155,10 @@ Kernel = Callable[[Array, Array], Array]
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """The distance in a kernel's feature space, ``sqrt(K(a, a) - 2 K(a, b) + K(b, b))``: a metric for `knn`.
+    """The distance in the feature space of a kernel, ``sqrt(K(a, a) - 2 K(a, b) + K(b, b))``: a metric for `jaxlle.knn`.
 
     Attributes:
-        kernel: positive semi-definite JAX function of two vectors.
+        kernel: positive semidefinite JAX function of two vectors.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -119,7 +169,7 @@ class KernelDistance:
     kernel: Kernel
 
     def __call__(self, a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
-        """Return the distance of two points; its gradient is 0 where they coincide."""
+        """Return the distance of two vectors of shape (d,); its gradient is 0 where they coincide."""
         square = self.kernel(a, a) - 2 * self.kernel(a, b) + self.kernel(b, b)
-        positive = ~(square <= 0)  # also a NaN, which must not pass for nearest
+        positive = ~(square <= 0)  # also where NaN, which would otherwise become the distance 0
         return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)

@@ -1,4 +1,4 @@
-"""Reading points and labels from files: an error that names the file for each that cannot be read, and no pickles."""
+"""Reading points and labels from files. Pickles are not loaded, and every error names the file."""
 
 import csv
 from collections.abc import Iterator
@@ -10,18 +10,18 @@ import numpy as np
 
 
 def read_npy(path: Path, labels: str | None) -> tuple[np.ndarray, None]:
-    """Return the one array of a .npy file, which has no labels."""
+    """Return the array of a .npy file, which has no labels."""
     if labels is not None:
-        raise ValueError(f"{path} holds one array and no labels {labels!r}: save both in a .npz.")
+        raise ValueError(f"{path} holds one array and no labels {labels!r}: save both in a .npz file.")
     with opened(path) as file:
         points = np.load(file, allow_pickle=False)
     if not isinstance(points, np.ndarray):
-        raise ValueError(f"{path} is an archive of arrays: give it the suffix .npz.")
+        raise ValueError(f"{path} is an archive of arrays: rename it to the suffix .npz.")
     return points, None
 
 
 def read_npz(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return points and labels of a .npz file, by the usual names or the label's own."""
+    """Return the points and the labels of a .npz file, by their usual names or by the given name of the labels."""
     with opened(path) as file, np.load(file, allow_pickle=False) as archive:
         members = {name: archive[name] for name in archive.files}
     arrays = {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
@@ -38,22 +38,25 @@ def read_npz(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | N
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Open a file, and name it where it cannot be read: zipfile, zlib, tokenize raise errors of their own."""
+    """Open a file, and raise a ValueError with its name if it cannot be read.
+
+    NumPy passes on the exceptions of zipfile, zlib and tokenize, of many types and without the name of the file.
+    """
     try:
-        with path.open("rb") as file:  # NumPy leaves files open that it opens and cannot read
+        with path.open("rb") as file:  # not by NumPy, which does not close a file that it cannot read
             yield file
     except MemoryError:
         raise
     except Exception as error:
         if "pickle" in str(error):
-            reason = "holds pickled objects, which can run code and are refused, or no array: save plain numbers"
+            reason = "holds pickled objects, which can run code and are not loaded, or no array: save plain numbers"
         else:
-            reason = f"cannot be read ({error}): it is truncated, malformed, or not what its name says"
+            reason = f"cannot be read ({error}): it is truncated, malformed, or of another type than its suffix"
         raise ValueError(f"{path} {reason}.") from None
 
 
 def read_csv(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return points of a table, and its label column if one is named."""
+    """Return the points of a .csv file, and the labels if their column is given."""
     with opened(path) as file:
         lines = [line for line in file.read().decode("utf-8-sig").splitlines() if line.strip()]
     if not lines:
@@ -64,14 +67,16 @@ def read_csv(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | N
         lines = lines[1:]
     if not lines:
         raise ValueError(f"{path} has a header and no points.")
-    codes: dict[str, int] = {}  # of the labels, so that one reading finds numbers, labels and ragged rows
-    read: dict[Any, Any] = {column: lambda cell: codes.setdefault(cell.strip(), len(codes))}
-    convert = None if column is None else read
+    codes: dict[
+        str, int
+    ] = {}  # labels as numbers, so that one pass reads points and labels and checks the rows' lengths
+    encode: dict[Any, Any] = {column: lambda cell: codes.setdefault(cell.strip(), len(codes))}
+    converters = None if column is None else encode
     try:
-        table = np.loadtxt(lines, delimiter=",", comments=None, quotechar='"', converters=convert, ndmin=2)
+        table = np.loadtxt(lines, delimiter=",", comments=None, quotechar='"', converters=converters, ndmin=2)
     except ValueError as error:
         raise ValueError(
-            f"{path} is not a table of numbers ({error}): remove columns of text, or name one as the labels."
+            f"{path} is not a table of numbers ({error}): remove columns of text, or give one of them as labels."
         ) from None
     if table.shape[1] != len(first):
         raise ValueError(f"{path} has {table.shape[1]} columns, but its first line has {len(first)}.")
@@ -81,7 +86,7 @@ def read_csv(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | N
 
 
 def _csv_layout(path: Path, labels: str | None, first: list[str]) -> tuple[int | None, bool]:
-    """Return the column of the labels and whether the first line is a header."""
+    """Return the column of the labels, and whether the first line is a header."""
     text = [i for i, cell in enumerate(first) if not _is_number(cell)]
     if labels is None:
         return None, bool(text)
@@ -89,8 +94,8 @@ def _csv_layout(path: Path, labels: str | None, first: list[str]) -> tuple[int |
         return int(labels), bool(set(text) - {int(labels)})
     if text and labels in first:
         return first.index(labels), True
-    has = f"it has {', '.join(first)}" if text else f"give a number from 0 to {len(first) - 1}"
-    raise ValueError(f"{path} has no column {labels!r}: {has}.")
+    allowed = f"it has {', '.join(first)}" if text else f"give a number from 0 to {len(first) - 1}"
+    raise ValueError(f"{path} has no column {labels!r}: {allowed}.")
 
 
 def _is_number(cell: str) -> bool:
@@ -101,14 +106,14 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def as_whole(labels: np.ndarray) -> np.ndarray:
-    """Return labels as integers where they are whole numbers, as numbers where they are numbers."""
+def parse_labels(labels: np.ndarray) -> np.ndarray:
+    """Return labels as integers if all are whole numbers, as floats if all are numbers, and unchanged otherwise."""
     if labels.dtype.kind not in "fUS":
         return labels
     try:
         numbers = labels.astype(np.float64)
     except ValueError:
         return labels
-    if not (np.abs(numbers) < 2**53).all():  # nor NaN: as integers these would be others
+    if not (np.abs(numbers) < 2**53).all():  # NaN and larger numbers are not exact as integers
         return labels
     return numbers.astype(np.int64) if (numbers == np.round(numbers)).all() else numbers

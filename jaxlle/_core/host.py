@@ -1,4 +1,4 @@
-"""Functions of NumPy inside a compiled computation."""
+"""NumPy functions inside a compiled computation."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,17 @@ from jaxtyping import Array
 
 
 def on_host(function: Callable[[np.ndarray], np.ndarray], b: Array) -> Array:
-    """Return ``function(b)``, computed by NumPy on the host and of b's shape and dtype; vmap calls it once a row.
+    """Return ``function(b)``, computed by NumPy on the host.
 
-    JAX may call back from a thread of its own, which does not know that the one that traced was inside ``jax.enable_x64``: it
-    would round float64 to float32 on the way in, and refuse it on the way out. So float64 travels as its bits, which any
-    thread leaves as they are.
+    JAX may call back from a thread of its own, to which the context manager ``jax.enable_x64`` does not extend. It would round
+    float64 arguments to float32 and raise for float64 results, so float64 is passed as its bits.
+
+    Args:
+        function: returns an array of the shape and dtype of its argument; under vmap it is called once per element of the batch.
+        b: any floating-point array.
+
+    Returns:
+        Array of the shape and dtype of b.
     """
     if b.dtype != jnp.float64:
         return _call(lambda x: np.asarray(function(x), x.dtype), b)
