@@ -1,8 +1,8 @@
-"""The scikit-learn face: estimators that drop in for scikit-learn's own, and one for each member of the family beside them.
+"""Estimators with the scikit-learn interface: a drop-in replacement for scikit-learn's, and one for each variant.
 
 | estimator | function |
 | --- | --- |
-| `LocallyLinearEmbedding` | `lle`, `modified_lle`, `hessian_lle`, `ltsa` |
+| `LocallyLinearEmbedding` | `jaxlle.lle`, `modified_lle`, `hessian_lle`, `ltsa` |
 | `SupervisedLocallyLinearEmbedding` | `supervised_lle` |
 | `RobustLocallyLinearEmbedding` | `robust_lle` |
 | `KernelLocallyLinearEmbedding` | `kernel_lle` |
@@ -13,23 +13,21 @@
 | `OrthogonalNeighborhoodPreservingProjection` | `onpp` |
 | `LinearLocalTangentSpaceAlignment` | `lltsa` |
 
-float32 and float64 input give float32 and float64 embeddings, whatever JAX's x64 switch says.
+float32 and float64 input give float32 and float64 embeddings, whatever JAX's x64 flag is.
 """
 
+from .geodesic import GeodesicLocallyLinearEmbedding
+from .incremental import IncrementalLocallyLinearEmbedding
+from .kernel import KernelLocallyLinearEmbedding
+from .landmarks import LandmarkLocallyLinearEmbedding
 from .linear import (
     LinearLocalTangentSpaceAlignment,
     NeighborhoodPreservingEmbedding,
     OrthogonalNeighborhoodPreservingProjection,
 )
 from .lle import LocallyLinearEmbedding
-from .variants import (
-    GeodesicLocallyLinearEmbedding,
-    IncrementalLocallyLinearEmbedding,
-    KernelLocallyLinearEmbedding,
-    LandmarkLocallyLinearEmbedding,
-    RobustLocallyLinearEmbedding,
-    SupervisedLocallyLinearEmbedding,
-)
+from .robust import RobustLocallyLinearEmbedding
+from .supervised import SupervisedLocallyLinearEmbedding
 
 __all__ = [
     "GeodesicLocallyLinearEmbedding",

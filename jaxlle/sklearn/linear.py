@@ -1,28 +1,51 @@
 """Linear maps as scikit-learn estimators: `transform` is a matrix product."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.base import _fit_context
 
 from ..variants.linear import LinearMap, lltsa, npe, onpp
-from ._base import NEIGHBORHOOD, WEIGHTED, NeighborhoodTransformer, precision
+from ._base import NEIGHBOR_CONSTRAINTS, WEIGHT_CONSTRAINTS, NeighborhoodTransformer
 
 
-class NeighborhoodPreservingEmbedding(NeighborhoodTransformer):
-    """Neighbourhood preserving embedding (He, Cai, Yan and Zhang 2005): LLE by a linear map, see `jaxlle.variants.npe`.
+class LinearTransformer(NeighborhoodTransformer):
+    """Base class of the linear maps. Subclasses define `_find_map`."""
+
+    _parameter_constraints: dict = WEIGHT_CONSTRAINTS
+
+    def __init__(self, *, n_neighbors=5, n_components=2, reg=1e-3):
+        self.n_neighbors = n_neighbors
+        self.n_components = n_components
+        self.reg = reg
+
+    def _find_map(self, X: np.ndarray) -> LinearMap:
+        raise NotImplementedError
+
+    def _fit(self, X: np.ndarray) -> None:
+        linear_map = self._find_map(X)
+        self.map_ = jax.tree.map(np.asarray, linear_map)
+        self.components_ = np.asarray(self.map_.matrix / self.map_.unit).T.astype(X.dtype)
+        self.costs_ = self.map_.values
+        self.embedding_ = np.asarray(linear_map.transform(X))
+
+    def _transform(self, X: np.ndarray) -> jax.Array:
+        # The center stays a float64 NumPy array: data far from the origin needs its digits.
+        matrix, offset = jnp.asarray(self.map_.matrix), jnp.asarray(self.map_.offset)
+        return self.map_._replace(matrix=matrix, offset=offset).transform(X)
+
+
+class NeighborhoodPreservingEmbedding(LinearTransformer):
+    """Neighborhood preserving embedding (He, Cai, Yan and Zhang 2005): LLE by a linear map, see `jaxlle.variants.npe`.
 
     Args:
-        n_neighbors: neighbours a point.
-        n_components: outputs.
+        n_neighbors: number of neighbors per point.
+        n_components: dimension of the embedding.
         reg: strength of the regularizer of the weights.
 
     Attributes:
-        components_: array of shape (n_components, n_features); the map is ``X @ components_.T`` and a shift.
-        costs_: singular values ``|B X a|`` of the problem, rising.
-        embedding_: of the training data, orthonormal centred columns.
+        components_: array of shape (n_components, n_features); the map is ``X @ components_.T`` plus a constant.
+        costs_: singular values ``|B X a|`` of the problem, in increasing order.
+        embedding_: embedding of the training data, with orthonormal centered columns.
         map_: the `jaxlle.variants.LinearMap` as NumPy arrays.
 
     Example:
@@ -32,37 +55,23 @@ class NeighborhoodPreservingEmbedding(NeighborhoodTransformer):
         (150, 2)
     """
 
-    _parameter_constraints: dict = WEIGHTED
-
-    def __init__(self, *, n_neighbors=5, n_components=2, reg=1e-3):
-        self.n_neighbors = n_neighbors
-        self.n_components = n_components
-        self.reg = reg
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> "NeighborhoodPreservingEmbedding":
-        """Find the map for X, array-like of shape (n_samples, n_features); y is ignored. Returns self."""
-        X = self._read(X)
-        with precision(X):
-            _keep(self, npe(X, self.n_components, k=self.n_neighbors, reg=self.reg))
-        return self
-
-    def _place(self, X: np.ndarray) -> Any:
-        return _apply(self, X)
+    def _find_map(self, X: np.ndarray) -> LinearMap:
+        return npe(X, self.n_components, k=self.n_neighbors, reg=self.reg)
 
 
-class OrthogonalNeighborhoodPreservingProjection(NeighborhoodTransformer):
-    """Orthogonal neighbourhood preserving projections (Kokiopoulou and Saad 2007), see `jaxlle.variants.onpp`.
+class OrthogonalNeighborhoodPreservingProjection(LinearTransformer):
+    """Orthogonal neighborhood preserving projections (Kokiopoulou and Saad 2007), see `jaxlle.variants.onpp`.
 
     Args:
-        n_neighbors: neighbours a point.
-        n_components: outputs.
+        n_neighbors: number of neighbors per point.
+        n_components: dimension of the embedding.
         reg: strength of the regularizer of the weights.
 
     Attributes:
-        components_: array of shape (n_components, n_features), orthonormal rows; the map is ``X @ components_.T`` and a shift.
-        costs_: singular values ``|B X a|`` of the problem, rising.
-        embedding_: of the training data, centred.
+        components_: array of shape (n_components, n_features) with orthonormal rows; the map is ``X @ components_.T`` plus a
+            constant.
+        costs_: singular values ``|B X a|`` of the problem, in increasing order.
+        embedding_: embedding of the training data, centered.
         map_: the `jaxlle.variants.LinearMap` as NumPy arrays.
 
     Example:
@@ -72,36 +81,21 @@ class OrthogonalNeighborhoodPreservingProjection(NeighborhoodTransformer):
         (150, 2)
     """
 
-    _parameter_constraints: dict = WEIGHTED
-
-    def __init__(self, *, n_neighbors=5, n_components=2, reg=1e-3):
-        self.n_neighbors = n_neighbors
-        self.n_components = n_components
-        self.reg = reg
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> "OrthogonalNeighborhoodPreservingProjection":
-        """Find the map for X, array-like of shape (n_samples, n_features); y is ignored. Returns self."""
-        X = self._read(X)
-        with precision(X):
-            _keep(self, onpp(X, self.n_components, k=self.n_neighbors, reg=self.reg))
-        return self
-
-    def _place(self, X: np.ndarray) -> Any:
-        return _apply(self, X)
+    def _find_map(self, X: np.ndarray) -> LinearMap:
+        return onpp(X, self.n_components, k=self.n_neighbors, reg=self.reg)
 
 
-class LinearLocalTangentSpaceAlignment(NeighborhoodTransformer):
+class LinearLocalTangentSpaceAlignment(LinearTransformer):
     """Linear local tangent space alignment (Zhang, Yang, Zhao and Ge 2007), see `jaxlle.variants.lltsa`.
 
     Args:
-        n_neighbors: neighbours a point, more than n_components.
-        n_components: outputs, and dimensions of the tangent spaces.
+        n_neighbors: number of neighbors per point, greater than n_components.
+        n_components: dimension of the embedding and of the tangent spaces.
 
     Attributes:
-        components_: array of shape (n_components, n_features); the map is ``X @ components_.T`` and a shift.
-        costs_: singular values ``|B X a|`` of the problem, rising.
-        embedding_: of the training data, orthonormal centred columns.
+        components_: array of shape (n_components, n_features); the map is ``X @ components_.T`` plus a constant.
+        costs_: singular values ``|B X a|`` of the problem, in increasing order.
+        embedding_: embedding of the training data, with orthonormal centered columns.
         map_: the `jaxlle.variants.LinearMap` as NumPy arrays.
 
     Example:
@@ -111,32 +105,11 @@ class LinearLocalTangentSpaceAlignment(NeighborhoodTransformer):
         (150, 2)
     """
 
-    _parameter_constraints: dict = NEIGHBORHOOD
+    _parameter_constraints: dict = NEIGHBOR_CONSTRAINTS
 
     def __init__(self, *, n_neighbors=5, n_components=2):
         self.n_neighbors = n_neighbors
         self.n_components = n_components
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> "LinearLocalTangentSpaceAlignment":
-        """Find the map for X, array-like of shape (n_samples, n_features); y is ignored. Returns self."""
-        X = self._read(X)
-        with precision(X):
-            _keep(self, lltsa(X, self.n_components, k=self.n_neighbors))
-        return self
-
-    def _place(self, X: np.ndarray) -> Any:
-        return _apply(self, X)
-
-
-def _keep(estimator: Any, made: LinearMap) -> None:
-    estimator.map_ = jax.tree.map(np.asarray, made)
-    estimator.components_ = np.asarray(estimator.map_.matrix / estimator.map_.unit).T.astype(estimator._fit_X.dtype)
-    estimator.costs_ = estimator.map_.values
-    estimator.embedding_ = np.asarray(made.transform(estimator._fit_X))
-
-
-def _apply(estimator: Any, X: np.ndarray) -> jax.Array:
-    made = estimator.map_
-    # The centre stays on the host, in float64, where it has the digits that data far from 0 need.
-    return made._replace(matrix=jnp.asarray(made.matrix), offset=jnp.asarray(made.offset)).transform(X)
+    def _find_map(self, X: np.ndarray) -> LinearMap:
+        return lltsa(X, self.n_components, k=self.n_neighbors)

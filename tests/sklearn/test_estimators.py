@@ -1,3 +1,5 @@
+"""The scikit-learn estimators: scikit-learn's own checks, its estimator as an oracle, and the functions of the library."""
+
 import inspect
 import pickle
 import warnings
@@ -25,52 +27,52 @@ def data():
     return np.random.default_rng(0).normal(size=(120, 5))
 
 
-@pytest.mark.slow  # the same checks again
+@pytest.mark.slow  # repeats the checks of the defaults
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks(
     [LocallyLinearEmbedding(method=method) for method in ("modified", "hessian", "ltsa")],
     expected_failed_checks=lambda estimator: {},
 )
-def test_scikit_learns_estimator_checks_pass_for_every_method(estimator, check):
+def test_estimator_checks_pass_for_every_method(estimator, check):
     check(estimator)
 
 
-FAMILY = [name for name in jaxlle.sklearn.__all__ if name != "LocallyLinearEmbedding"]
+VARIANTS = [name for name in jaxlle.sklearn.__all__ if name != "LocallyLinearEmbedding"]
 
 
-@pytest.mark.slow  # a minute for each
+@pytest.mark.slow  # a minute per estimator
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks(
-    [getattr(jaxlle.sklearn, name)() for name in FAMILY], expected_failed_checks=lambda estimator: {}
+    [getattr(jaxlle.sklearn, name)() for name in VARIANTS], expected_failed_checks=lambda estimator: {}
 )
-def test_scikit_learns_estimator_checks_pass_for_the_family(estimator, check):
+def test_estimator_checks_pass_for_every_variant(estimator, check):
     check(estimator)
 
 
-QUICK = ("NeighborhoodPreservingEmbedding", "SupervisedLocallyLinearEmbedding")
+FAST = ("NeighborhoodPreservingEmbedding", "SupervisedLocallyLinearEmbedding")
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
-@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in FAMILY])
-def test_members_of_the_family_keep_dtype_rows_names_and_pickles(data, name):
+@pytest.mark.parametrize("name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in VARIANTS])
+def test_variants_keep_dtype_training_rows_feature_names_and_pickles(data, name):
     x, labels = data.astype(np.float32), np.arange(120) % 2
-    made = getattr(jaxlle.sklearn, name)(n_neighbors=10).set_output(transform="pandas")
-    frame = made.fit(x, labels).transform(x[:9])
+    estimator = getattr(jaxlle.sklearn, name)(n_neighbors=10).set_output(transform="pandas")
+    frame = estimator.fit(x, labels).transform(x[:9])
     assert list(frame.columns) == [f"{name.lower()}{c}" for c in range(2)]
-    assert made.embedding_.dtype == frame.to_numpy().dtype == np.float32
-    np.testing.assert_allclose(frame, made.embedding_[:9], atol=1e-5)
-    again = pickle.loads(pickle.dumps(made))
-    np.testing.assert_array_equal(again.transform(x[:3] + 0.1), made.transform(x[:3] + 0.1))
-    wide = clone(made).set_output(transform="default").fit(data, labels)
+    assert estimator.embedding_.dtype == frame.to_numpy().dtype == np.float32
+    np.testing.assert_allclose(frame, estimator.embedding_[:9], atol=1e-5)
+    again = pickle.loads(pickle.dumps(estimator))
+    np.testing.assert_array_equal(again.transform(x[:3] + 0.1), estimator.transform(x[:3] + 0.1))
+    wide = clone(estimator).set_output(transform="default").fit(data, labels)
     assert wide.embedding_.dtype == wide.transform(data[:3]).dtype == np.float64
     np.testing.assert_allclose(wide.transform(data[:9]), wide.embedding_[:9], atol=1e-12)
 
 
-def test_members_of_the_family_are_the_functions_of_the_library(data, x64):
+def test_variants_give_the_results_of_their_functions(data, x64):
     labels = np.arange(120) % 2
-    made = jaxlle.sklearn.SupervisedLocallyLinearEmbedding(n_neighbors=10, alpha=0.05).fit(data, labels)
+    estimator = jaxlle.sklearn.SupervisedLocallyLinearEmbedding(n_neighbors=10, alpha=0.05).fit(data, labels)
     expected = jaxlle.variants.supervised_lle(data, labels, 2, k=10, rule=jaxlle.variants.Shift(0.05)).points
-    assert jaxlle.metrics.subspace_angle(made.embedding_, expected) < 1e-6
+    assert jaxlle.metrics.subspace_angle(estimator.embedding_, expected) < 1e-6
     linear = jaxlle.sklearn.OrthogonalNeighborhoodPreservingProjection(n_neighbors=10).fit(data)
     np.testing.assert_allclose(linear.components_ @ linear.components_.T, np.eye(2), atol=1e-12)
     moved = (data[:5] - data.mean(axis=0)) @ linear.components_.T
@@ -82,14 +84,14 @@ def test_members_of_the_family_are_the_functions_of_the_library(data, x64):
     np.testing.assert_allclose(kernel.transform(data[:4] + 0.1), plain.transform(data[:4] + 0.1) * signs, atol=1e-6)
 
 
-def test_points_join_by_partial_fit_and_a_refit_is_counted(data, x64):
-    made = jaxlle.sklearn.IncrementalLocallyLinearEmbedding(n_neighbors=10, tolerance=9)
-    made.partial_fit(data[:100])
-    first = made.embedding_
-    made.partial_fit(data[100:])
-    assert made.n_refits_ == 0
-    np.testing.assert_array_equal(made.embedding_[:100], first)
-    np.testing.assert_array_equal(made.transform(data[100:]), made.embedding_[100:])
+def test_partial_fit_adds_points_and_counts_refits(data, x64):
+    estimator = jaxlle.sklearn.IncrementalLocallyLinearEmbedding(n_neighbors=10, tolerance=9)
+    estimator.partial_fit(data[:100])
+    first = estimator.embedding_
+    estimator.partial_fit(data[100:])
+    assert estimator.n_refits_ == 0
+    np.testing.assert_array_equal(estimator.embedding_[:100], first)
+    np.testing.assert_array_equal(estimator.transform(data[100:]), estimator.embedding_[100:])
     eager = jaxlle.sklearn.IncrementalLocallyLinearEmbedding(n_neighbors=10, tolerance=0).fit(data[:100])
     assert eager.partial_fit(data[100:]).n_refits_ == 1
     plain = LocallyLinearEmbedding(n_neighbors=10).fit(data)
@@ -98,11 +100,12 @@ def test_points_join_by_partial_fit_and_a_refit_is_counted(data, x64):
 
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks([LocallyLinearEmbedding()], expected_failed_checks=lambda estimator: {})
-def test_scikit_learns_estimator_checks_pass(estimator, check):
+def test_estimator_checks_pass_for_the_defaults(estimator, check):
     check(estimator)
 
 
-LEFT_OUT = [
+# Checks that parametrize_with_checks does not yield for this estimator.
+OTHER_CHECKS = [
     "check_dataframe_column_names_consistency",
     "check_estimator_get_tags_default_keys"
     if hasattr(estimator_checks, "check_estimator_get_tags_default_keys")
@@ -121,16 +124,16 @@ LEFT_OUT = [
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [name for name in LEFT_OUT if name and hasattr(estimator_checks, name)])
-def test_the_checks_that_scikit_learn_leaves_out_pass_too(name):
+@pytest.mark.parametrize("name", [name for name in OTHER_CHECKS if name and hasattr(estimator_checks, name)])
+def test_checks_that_scikit_learn_does_not_yield_pass_too(name):
     getattr(estimator_checks, name)("LocallyLinearEmbedding", LocallyLinearEmbedding())
 
 
-def test_the_checks_left_out_are_all_there():
-    assert sum(hasattr(estimator_checks, name) for name in LEFT_OUT if name) >= 10
+def test_most_of_the_other_checks_exist():
+    assert sum(hasattr(estimator_checks, name) for name in OTHER_CHECKS if name) >= 10
 
 
-def test_the_founding_code_runs_with_one_import_changed(tmp_path, monkeypatch):
+def test_code_for_scikit_learn_runs_with_one_import_changed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("data.npy", load_digits().data)
     lle = LocallyLinearEmbedding(n_components=2, n_neighbors=10, metric="euclidean")
@@ -138,10 +141,10 @@ def test_the_founding_code_runs_with_one_import_changed(tmp_path, monkeypatch):
     assert Y.shape == (1797, 2)
     theirs = sklearn.manifold.LocallyLinearEmbedding(n_components=2, n_neighbors=10).fit_transform(np.load("data.npy"))
     quality = [sklearn.manifold.trustworthiness(np.load("data.npy"), y, n_neighbors=10) for y in (Y, theirs)]
-    assert abs(quality[0] - quality[1]) < 0.02  # the digits' tied neighbours are theirs to choose at random
+    assert abs(quality[0] - quality[1]) < 0.02  # the digits have neighbors at equal distances, any of which is right
 
 
-def test_the_constructor_is_scikit_learns_plus_a_metric():
+def test_the_constructor_has_the_parameters_of_scikit_learn_and_a_metric():
     ours = inspect.signature(LocallyLinearEmbedding).parameters
     theirs = inspect.signature(sklearn.manifold.LocallyLinearEmbedding).parameters
     assert {n: p.default for n, p in ours.items() if n != "metric"} == {n: p.default for n, p in theirs.items()}
@@ -170,7 +173,7 @@ def test_float64_is_kept_without_x64_and_without_a_warning(data):
     np.testing.assert_array_equal(lle.transform(data), lle.embedding_)
 
 
-def test_metrics_change_the_neighbors(data):
+def test_the_metric_decides_the_neighbors(data):
     from scipy.spatial.distance import cdist
 
     base = LocallyLinearEmbedding(n_neighbors=8).fit(data)
@@ -188,7 +191,7 @@ def test_metrics_change_the_neighbors(data):
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
-def test_pipelines_grids_clones_and_pickles_work():
+def test_pipelines_grid_searches_clones_and_pickles_work():
     x, y = load_digits(n_class=4, return_X_y=True)
     x, y = x[:200], y[:200]
     pipeline = make_pipeline(LocallyLinearEmbedding(n_neighbors=8), KNeighborsClassifier(3))
@@ -199,7 +202,7 @@ def test_pipelines_grids_clones_and_pickles_work():
     np.testing.assert_array_equal(again.transform(x[:5]), lle.embedding_[:5])
 
 
-def test_frames_keep_their_names(data):
+def test_data_frames_keep_their_column_names_and_index(data):
     import pandas
     import polars
 
@@ -216,20 +219,21 @@ def test_frames_keep_their_names(data):
         lle.transform(pandas.DataFrame(data, columns=columns[::-1]))
 
 
-def test_there_and_back(data):
+def test_inverse_transform_maps_the_embedding_to_the_data(data):
     lle = LocallyLinearEmbedding(n_neighbors=8, n_components=4).fit(data)
     np.testing.assert_array_equal(lle.inverse_transform(lle.embedding_), data)
 
 
 @pytest.mark.parametrize("method", ["modified", "ltsa", "hessian"])
-def test_every_method_embeds_and_transforms_and_is_near_scikit_learns(method):
+def test_every_method_is_close_to_scikit_learn_and_transforms_new_points(method):
     from sklearn.datasets import make_s_curve
 
     x = make_s_curve(600, random_state=0)[0]
     ours = LocallyLinearEmbedding(n_neighbors=12, method=method).fit(x)
     theirs = sklearn.manifold.LocallyLinearEmbedding(n_neighbors=12, method=method, eigen_solver="dense").fit(x)
     cosines = np.linalg.svd(np.linalg.qr(ours.embedding_)[0].T @ np.linalg.qr(theirs.embedding_)[0])[1]
-    assert cosines.min() > 0.999  # modified: the same operator; the others: a point more in every neighbourhood
+    # "modified" has the same operator; the others also include each point in its own neighborhood.
+    assert cosines.min() > 0.999
     np.testing.assert_array_equal(ours.transform(x[:9]), ours.embedding_[:9])
     held_out = LocallyLinearEmbedding(n_neighbors=12, method=method).fit(x[20:])
     joint = np.concatenate([held_out.transform(x[:20]), held_out.embedding_])
@@ -237,7 +241,7 @@ def test_every_method_embeds_and_transforms_and_is_near_scikit_learns(method):
     assert cosines.min() > 0.999
 
 
-def test_the_number_of_neighbors_may_be_left_to_the_estimator(data):
+def test_automatic_n_neighbors_is_the_best_of_choose(data):
     lle = LocallyLinearEmbedding(n_neighbors="auto", random_state=0).fit(data)
     key = jax.random.key(0)
     with jax.enable_x64(True):
@@ -253,6 +257,6 @@ def test_the_number_of_neighbors_may_be_left_to_the_estimator(data):
         LocallyLinearEmbedding(n_neighbors="many").fit(data)
 
 
-def test_methods_that_do_not_exist_are_refused(data):
+def test_an_unknown_method_raises(data):
     with pytest.raises(ValueError, match="'method' parameter"):
         LocallyLinearEmbedding(method="isomap").fit(data)
