@@ -1,4 +1,4 @@
-"""`python -m jaxlle` is the command `jaxlle`."""
+"""Run the command `jaxlle` as `python -m jaxlle`."""
 
 import sys
 

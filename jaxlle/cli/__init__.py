@@ -1,3 +1,3 @@
-"""The command `jaxlle`: a file for each of its commands."""
+"""The command `jaxlle`: one file per subcommand, each with `add` for its arguments and `run`."""
 
 from ._main import main as main

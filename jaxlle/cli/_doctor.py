@@ -1,17 +1,30 @@
-"""`jaxlle doctor`: what is installed."""
+"""`jaxlle doctor`: show what is installed."""
 
 import argparse
 from typing import Any
 
+_REQUIRED = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "jaxtyping", "lazy_loader")
+_EXTRAS = {  # optional package: extra that installs it
+    "scikit-learn": "sklearn",
+    "matplotlib": "plot",
+    "mlxtend": "data",
+    "rich": "cli",
+    "pynndescent": "approximate",
+    "pymetis": "metis",
+    "orbax-checkpoint": "train",
+    "tensorboardX": "train",
+    "flatbuffers": "serve",
+}
+
 
 def add(commands: Any) -> None:
-    """Add the command to the parser's."""
-    about = "show versions, devices, precision and optional packages"
-    command = commands.add_parser("doctor", help=about, description=run.__doc__)
+    """Add the command to the parser."""
+    summary = "show versions, devices, precision and optional packages"
+    command = commands.add_parser("doctor", help=summary, description=run.__doc__)
     command.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Show versions, devices, precision and which optional packages are installed."""
     import platform
     from importlib import metadata
@@ -21,34 +34,27 @@ def run(options: argparse.Namespace) -> int:
     from .. import __version__
 
     config: Any = jax.config
-    wrong = 0
+    problems = 0
     print(f"jaxlle {__version__}, Python {platform.python_version()}, {platform.platform()}")
     try:
         for device in jax.devices():
             print(f"device: {device.platform} {device.id}, {device.device_kind}")
-    except RuntimeError as error:  # the backend that JAX_PLATFORMS names does not start
-        wrong += 1
+    except RuntimeError as error:  # the backend named by JAX_PLATFORMS cannot be initialized
+        problems += 1
         print(f"device: none, {' '.join(str(error).split())}")
-    how = "JAX_ENABLE_X64=1 turns it on; the command turns it on by itself for float64 data"
-    print(f"float64: {'on' if config.jax_enable_x64 else 'off'} ({how})")
-    cache = config.jax_compilation_cache_dir or "none (JAX_COMPILATION_CACHE_DIR=FOLDER keeps compiled code)"
+    enabling = "set JAX_ENABLE_X64=1 to enable it; the commands enable it themselves for float64 data"
+    print(f"float64: {'on' if config.jax_enable_x64 else 'off'} ({enabling})")
+    cache = (
+        config.jax_compilation_cache_dir or "none (set JAX_COMPILATION_CACHE_DIR to a folder to keep compiled programs)"
+    )
     print(f"compilation cache: {cache}")
-    needed = dict.fromkeys(("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "jaxtyping"), "")
-    extras = {
-        "scikit-learn": "sklearn",
-        "matplotlib": "plot",
-        "mlxtend": "data",
-        "rich": "cli",
-        "pynndescent": "approximate",
-        "orbax-checkpoint": "train",
-        "tensorboardX": "train",
-        "flatbuffers": "serve",
-    }
-    for name, extra in {**needed, **extras}.items():
+    for name in (*_REQUIRED, *_EXTRAS):
         try:
             print(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
-            wrong += not extra
-            cure = f": pip install 'jaxlle[{extra}]'" if extra else ", but needed: pip install jaxlle"
-            print(f"{name} is not installed{cure}")
-    return 1 if wrong else 0
+            problems += name in _REQUIRED
+            remedy = (
+                f": pip install 'jaxlle[{_EXTRAS[name]}]'" if name in _EXTRAS else " but required: pip install jaxlle"
+            )
+            print(f"{name} is not installed{remedy}")
+    return 1 if problems else 0

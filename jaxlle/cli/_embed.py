@@ -1,120 +1,120 @@
-"""`jaxlle embed`: a data set or a file, embedded, judged and drawn."""
+"""`jaxlle embed`: embed a data set or a file, and report on, save and draw the result."""
 
 import argparse
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from . import _outputs
+from ._arguments import add_data_arguments, add_embedding_arguments, add_output_arguments
+from ._data import load_data
 from ._methods import METHODS
-from ._outputs import PICTURES
-from ._pipeline import Made, add_options, compute, describe, print_rows, quality, use_cache
-from ._watch import Watch, load
+from ._pipeline import Result, compute, use_cache
+from ._summary import Rows, describe, print_summary, quality
+from ._timing import StageTimer
 
 
 def add(commands: Any) -> None:
-    """Add the command to the parser's."""
+    """Add the command to the parser."""
     command = commands.add_parser("embed", help="embed a built-in data set or a file", description=run.__doc__)
     command.set_defaults(run=run)
-    add_options(command, list(METHODS), ["warn", "error", "largest", "separate"])
-    command.add_argument("--out", type=Path, help="write the embedding and its quality to a .npz file")
-    command.add_argument("--plot", type=Path, help=f"draw it to a {', '.join(PICTURES)} file")
-    command.add_argument("--quiet", action="store_true", help="no progress and no report")
+    add_data_arguments(command)
+    add_embedding_arguments(command, list(METHODS), ["warn", "error", "largest", "separate"])
+    add_output_arguments(command, "the embedding and its singular values to a .npz file")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Embed a data set, report on it, and write result and picture; files appear whole or not at all."""
-    _outputs.check_output(options.out, (".npz",), "--out", options.data)
-    _outputs.check_output(options.plot, PICTURES, "--plot", options.data)
-    if options.plot is not None:
-        _outputs.require("matplotlib", "plot")
-    with Watch(options.quiet) as watch, _outputs.collected_warnings(options.precision) as caught:
-        data, x64 = load(options, watch)
+def run(args: argparse.Namespace) -> int:
+    """Embed a data set, print a report, and write the embedding and a figure. Files are written completely or not at all."""
+    _outputs.check_output(args.out, (".npz",), "--out", args.data)
+    _outputs.check_plot(args)
+    with _outputs.print_warnings(args.precision), StageTimer(args.quiet) as timer:
+        data, x64 = load_data(args, timer)
         import jax
 
-        use_cache(options.cache)
+        use_cache(args.cache)
         with jax.enable_x64(x64):
-            made = compute(options, data, watch)
-            rows = [*describe(options, data, made), *_spectrum(options, made), *_local(options, data, made)]
-            rows += quality(options, data, made, watch)
-        _write(options, data, made, watch)
-    for message in dict.fromkeys(caught):
-        print(f"jaxlle: warning: {message}", file=sys.stderr)
-    if not options.quiet:
-        print_rows(rows, watch, (("embedding in", options.out), ("picture in", options.plot)))
+            result = compute(args, data, timer)
+            rows = [*describe(args, data, result), *_spectrum(args, result), *_local_condition(args, data, result)]
+            rows += quality(args, data, result, timer)
+        _write(args, data, result, timer)
+    if not args.quiet:
+        print_summary(rows, timer, {"embedding file": args.out, "figure file": args.plot})
     return 0
 
 
-def _spectrum(options: argparse.Namespace, made: Made) -> list[tuple[str, str]]:
-    """Return the rows on the spectrum of the first part."""
+def _spectrum(args: argparse.Namespace, result: Result) -> Rows:
     import numpy as np
 
-    out = made.parts[0]
-    values = "  ".join(f"{float(s):.3g}" for s in out.singular_values[:6]) + "  ..." * (options.dim > 6)
+    embedding = result.embeddings[0]
+    values = "  ".join(f"{float(s):.3g}" for s in embedding.singular_values[:6]) + "  ..." * (args.dim > 6)
     rows = [("singular values", values)]
-    if not np.isnan(out.gap):
-        turned = f"rounding turns the embedding by about {np.rad2deg(float(out.rounding_angle)):.2g} degrees"
-        rows.append(("gap", f"{float(out.gap):.3g} ({turned})"))
+    if not np.isnan(embedding.gap):
+        angle = np.rad2deg(float(embedding.rounding_angle))
+        rounding = f"rounding rotates the embedding by about {angle:.2g} degrees"
+        rows.append(("gap", f"{float(embedding.gap):.3g} ({rounding})"))
     return rows
 
 
-def _local(options: argparse.Namespace, data: Any, made: Made) -> list[tuple[str, str]]:
-    """Return the row on the local problems."""
+def _local_condition(args: argparse.Namespace, data: Any, result: Result) -> Rows:
     import numpy as np
 
     from ..weights import local_condition
 
-    if options.metric == "precomputed":
+    if args.metric == "precomputed":
         return []
-    condition = np.asarray(local_condition(data.points, made.neighbors, reg=options.reg))
+    condition = np.asarray(local_condition(data.points, result.neighbors, reg=args.reg))
     return [("local condition", f"median {np.median(condition):.3g}, largest {condition.max():.3g}")]
 
 
-def _write(options: argparse.Namespace, data: Any, made: Made, watch: Watch) -> None:
-    """Write what was asked for; no file takes its place before all of them are complete."""
+def _write(args: argparse.Namespace, data: Any, result: Result, timer: StageTimer) -> None:
+    """Write the files of --out and --plot. None replaces an older file before all are complete."""
     import numpy as np
 
     with ExitStack() as files:
-        if options.out is not None:
-            temporary = files.enter_context(_outputs.whole(options.out))
-            with temporary.open("wb") as file:  # np.savez would add to a name that ends in .NPZ
-                np.savez(file, **_arrays(made, options.components == "separate"))
-        if options.plot is not None:
-            with watch.stage("picture"):
-                _draw(options, data, made, files.enter_context(_outputs.whole(options.plot)))
+        if args.out is not None:
+            temporary = files.enter_context(_outputs.atomic_write(args.out))
+            with temporary.open(
+                "wb"
+            ) as file:  # an open file, because np.savez appends .npz to a name that ends in .NPZ
+                np.savez(file, **_arrays(result, args.components == "separate"))
+        if args.plot is not None:
+            with timer.stage("figure"):
+                _draw(args, data, result, files.enter_context(_outputs.atomic_write(args.plot)))
 
 
-def _arrays(made: Made, separate: bool) -> dict[str, Any]:
-    """Return the fields to save; separate parts one after the other, with each point's `part`; a linear map's own."""
+def _arrays(result: Result, separate: bool) -> dict[str, Any]:
+    """Return the arrays to save: the fields of the embedding and of a linear map.
+
+    Separately embedded components are concatenated; `component` holds the component of each point.
+    """
     import numpy as np
 
-    parts, projection = made.parts, {} if made.projection is None else made.projection._asdict()
-
+    embeddings = result.embeddings
     fields = ("points", "singular_values", "residuals", "gap", "num_components", "converged", "rows")
     if not separate:
-        own = {f"map_{name}": np.asarray(value) for name, value in projection.items()}
-        return {**{field: np.asarray(getattr(parts[0], field)) for field in fields}, **own}
-    stacked = {f: np.concatenate([np.atleast_1d(getattr(part, f)) for part in parts]) for f in fields}
-    return {**stacked, "part": np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])}
+        linear_map = {} if result.projection is None else result.projection._asdict()
+        map_arrays = {f"map_{name}": np.asarray(value) for name, value in linear_map.items()}
+        return {**{field: np.asarray(getattr(embeddings[0], field)) for field in fields}, **map_arrays}
+    stacked = {f: np.concatenate([np.atleast_1d(getattr(e, f)) for e in embeddings]) for f in fields}
+    return {**stacked, "component": np.repeat(np.arange(len(embeddings)), [len(e.rows) for e in embeddings])}
 
 
-def _draw(options: argparse.Namespace, data: Any, made: Made, path: Path) -> None:
+def _draw(args: argparse.Namespace, data: Any, result: Result, path: Path) -> None:
     import numpy as np
     from matplotlib.figure import Figure
 
     from .. import plot
 
-    parts, k = made.parts, made.neighbors.indices.shape[1]
-    shown = parts[:4]
-    figure = Figure(figsize=(9 * min(len(shown), 2), 8), layout="constrained")  # unknown to pyplot: no window
-    if len(parts) > len(shown):
-        figure.suptitle(f"the {len(shown)} largest of {len(parts)} parts")
-    for ax, part in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        kept = np.asarray(part.rows)
-        images = None if data.image_shape is None else data.points[kept].reshape(-1, *data.image_shape)
-        color = None if data.labels is None else data.labels[kept]
-        reg = f", reg = {options.reg:g}" if METHODS[options.method].uses_reg else ""
-        title = f"{data.name}, {options.method}: {len(kept)} points, k = {k}{reg}"
-        plot.embedding(part, color=color, images=images, image_count=120, title=title, ax=ax)
+    count, k = len(result.embeddings), result.neighbors.indices.shape[1]
+    shown = result.embeddings[:4]
+    figure = Figure(figsize=(9 * min(len(shown), 2), 8), layout="constrained")  # not through pyplot: opens no window
+    if count > len(shown):
+        figure.suptitle(f"the {len(shown)} largest of {count} components")
+    for ax, embedding in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        rows = np.asarray(embedding.rows)
+        images = None if data.image_shape is None else data.points[rows].reshape(-1, *data.image_shape)
+        color = None if data.labels is None else data.labels[rows]
+        reg = f", reg = {args.reg:g}" if METHODS[args.method].uses_reg else ""
+        title = f"{data.name}, {args.method}: {len(rows)} points, k = {k}{reg}"
+        plot.embedding(embedding, color=color, images=images, image_count=120, title=title, ax=ax)
     figure.savefig(path, dpi=130)

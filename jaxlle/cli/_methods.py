@@ -1,131 +1,138 @@
-"""The variants that can be asked for by name, each as what it does in place of plain LLE's stages."""
+"""The variants that --method selects, each as the functions that replace stages of plain LLE."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
-class Asked(NamedTuple):
-    """What the stages of a method are given.
+class Request(NamedTuple):
+    """The input of the stages of a method.
 
     Attributes:
         x: the points, or distances with the precomputed metric.
-        labels: of the points; None if there are none.
-        k: neighbours a point.
-        options: of the command.
-        neighbors: once they are found.
-        alignment: once it is made.
+        labels: labels of the points, or None.
+        k: number of neighbors per point.
+        args: the arguments of the command.
+        neighbors: the neighborhoods, after the first stage.
+        alignment: the alignment, after the second stage.
     """
 
     x: Any
     labels: Any
     k: int
-    options: Any
+    args: Any
     neighbors: Any = None
     alignment: Any = None
 
     @property
     def graph(self) -> dict[str, Any]:
-        """Return what every alignment takes."""
-        return {"k": self.k, "metric": self.options.metric, "neighbors": self.neighbors}
+        """Return the arguments that describe the graph to the alignments."""
+        return {"k": self.k, "metric": self.args.metric, "neighbors": self.neighbors}
 
 
 class Method(NamedTuple):
     """A variant of LLE.
 
     Attributes:
-        align: makes the alignment; None for a variant that is not taken apart.
-        neighbors: finds them; None for those of the metric.
-        project: makes a linear map from the alignment.
-        embed: makes the embedding; None for the bottom of the alignment's spectrum, by the solver that was asked for.
-        uses_reg: whether `--reg` matters.
-        uses_labels: whether labels are needed.
-        takes_metric: whether other metrics than the Euclidean can be asked for.
+        align: computes the alignment; None for a variant without a separate alignment.
+        neighbors: finds the neighborhoods; None for the nearest neighbors in the metric.
+        project: computes a linear map from the alignment.
+        embed: computes the embedding; None for the bottom singular vectors of the alignment, by the solver of --solver.
+        uses_reg: whether --reg is used.
+        uses_labels: whether labels are required.
+        takes_metric: whether metrics other than the Euclidean are supported.
     """
 
-    align: Callable[[Asked], Any] | None = None
-    neighbors: Callable[[Asked], Any] | None = None
-    project: Callable[[Asked], Any] | None = None
-    embed: Callable[[Asked], Any] | None = None
+    align: Callable[[Request], Any] | None = None
+    neighbors: Callable[[Request], Any] | None = None
+    project: Callable[[Request], Any] | None = None
+    embed: Callable[[Request], Any] | None = None
     uses_reg: bool = True
     uses_labels: bool = False
     takes_metric: bool = False
 
 
-def _standard(asked: Asked) -> Any:
-    from ..variants.standard import lle_alignment
-
-    return lle_alignment(asked.x, reg=asked.options.reg, **asked.graph)
-
-
-def _modified(asked: Asked) -> Any:
-    from ..variants.modified import modified_alignment
-
-    return modified_alignment(asked.x, asked.options.dim, reg=asked.options.reg, **asked.graph)
-
-
-def _hessian(asked: Asked) -> Any:
-    from ..variants.hessian import hessian_alignment
-
-    return hessian_alignment(asked.x, asked.options.dim, **asked.graph)
-
-
-def _ltsa(asked: Asked) -> Any:
-    from ..variants.ltsa import ltsa_alignment
-
-    return ltsa_alignment(asked.x, asked.options.dim, **asked.graph)
-
-
-def _supervised_neighbors(asked: Asked) -> Any:
-    from ..variants.supervised import Shift, supervised_neighbors
-
-    return supervised_neighbors(asked.x, asked.labels, asked.k, rule=Shift(asked.options.alpha))
-
-
-def _linear(asked: Asked) -> Any:
-    from ..variants.linear import linear_projection
-
-    return linear_projection(asked.alignment, asked.x, asked.options.dim)
-
-
-def _orthogonal(asked: Asked) -> Any:
-    from ..variants.linear import orthogonal_projection
-
-    return orthogonal_projection(asked.alignment, asked.x, asked.options.dim)
-
-
-def _discriminant(asked: Asked) -> Any:
-    from ..variants.linear import discriminant_projection
-
-    return discriminant_projection(asked.alignment, asked.x, asked.labels, asked.options.dim)
-
-
-def _landmark(asked: Asked) -> Any:
-    import jax
-
-    from .._core.points import standardize
-    from ..variants.landmarks import landmark_embed
-
-    points, key = standardize(asked.x).points, jax.random.key(asked.options.seed)
-    return landmark_embed(asked.alignment, asked.options.dim, points=points, key=key).embedding
-
-
-def _robust(asked: Asked) -> Any:
-    import jax
-
-    from ..variants.robust import robust_lle
-
-    options = asked.options
-    key, apart = jax.random.key(options.seed), options.components
-    how: dict[str, Any] = {"reg": options.reg, "solver": solver_of(options), "disconnected": apart, "key": key}
-    return robust_lle(asked.x, options.dim, k=asked.k, **how)
-
-
-def solver_of(options: Any) -> Any:
-    """Return the solver that was asked for."""
+def solver_of(args: Any) -> Any:
+    """Return the solver of --solver."""
     from .. import solvers
 
     named = {"dense": solvers.DenseQR(), "sparse": solvers.SparseLU(), "landmark": solvers.Landmark()}
-    return named.get(options.solver, "auto")
+    return named.get(args.solver, "auto")
+
+
+def embed_options(args: Any) -> Any:
+    """Return the options of --components and --seed."""
+    import jax
+
+    from ..embedding import EmbedOptions
+
+    disconnected = "warn" if args.components == "separate" else args.components
+    return EmbedOptions(disconnected=disconnected, key=jax.random.key(args.seed))
+
+
+def _standard(request: Request) -> Any:
+    from ..variants.standard import lle_alignment
+
+    return lle_alignment(request.x, reg=request.args.reg, **request.graph)
+
+
+def _modified(request: Request) -> Any:
+    from ..variants.modified import modified_alignment
+
+    return modified_alignment(request.x, request.args.dim, reg=request.args.reg, **request.graph)
+
+
+def _hessian(request: Request) -> Any:
+    from ..variants.hessian import hessian_alignment
+
+    return hessian_alignment(request.x, request.args.dim, **request.graph)
+
+
+def _ltsa(request: Request) -> Any:
+    from ..variants.ltsa import ltsa_alignment
+
+    return ltsa_alignment(request.x, request.args.dim, **request.graph)
+
+
+def _supervised_neighbors(request: Request) -> Any:
+    from ..variants.supervised import Shift, supervised_neighbors
+
+    return supervised_neighbors(request.x, request.labels, request.k, rule=Shift(request.args.alpha))
+
+
+def _linear(request: Request) -> Any:
+    from ..variants.linear import linear_projection
+
+    return linear_projection(request.alignment, request.x, request.args.dim)
+
+
+def _orthogonal(request: Request) -> Any:
+    from ..variants.linear import orthogonal_projection
+
+    return orthogonal_projection(request.alignment, request.x, request.args.dim)
+
+
+def _discriminant(request: Request) -> Any:
+    from ..variants.linear import discriminant_projection
+
+    return discriminant_projection(request.alignment, request.x, request.labels, request.args.dim)
+
+
+def _landmark(request: Request) -> Any:
+    import jax
+
+    from ..embedding import EmbedOptions
+    from ..variants.landmarks import landmark_embed
+
+    options = EmbedOptions(key=jax.random.key(request.args.seed))
+    return landmark_embed(request.alignment, request.args.dim, points=request.x, options=options).embedding
+
+
+def _robust(request: Request) -> Any:
+    from ..variants.robust import robust_lle
+
+    args = request.args
+    solver, options = solver_of(args), embed_options(args)
+    return robust_lle(request.x, args.dim, k=request.k, reg=args.reg, solver=solver, options=options)
 
 
 METHODS = {

@@ -1,17 +1,19 @@
-"""What the command needs before and after its work: optional packages, files that appear whole or not at all, warnings."""
+"""Checks before the computation, files that are written completely or not at all, and warnings printed in one line each."""
 
+import argparse
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PICTURES = (".png", ".pdf", ".svg")
+FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def require(module: str, extra: str) -> None:
-    """Raise where an optional package is missing, with the command that installs it."""
+    """Raise if an optional package is missing, with the command that installs it."""
     from importlib.util import find_spec
 
     if find_spec(module) is None:
@@ -19,7 +21,7 @@ def require(module: str, extra: str) -> None:
 
 
 def check_output(path: Path | None, suffixes: tuple[str, ...], option: str, data: str) -> None:
-    """Find out before the work whether its result can be written."""
+    """Raise before the computation if its result cannot be written to `path`, or would replace the file `data`."""
     if path is None:
         return
     if path.suffix.lower() not in suffixes:
@@ -27,20 +29,27 @@ def check_output(path: Path | None, suffixes: tuple[str, ...], option: str, data
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise OSError(f"{option} {path}: the folder {path.parent} does not exist or cannot be written to.")
     if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
-        raise OSError(f"{option} {path}: there is a folder of this name, or a file that cannot be written to.")
+        raise OSError(f"{option} {path}: this is a folder, or a file that cannot be written to.")
     if path.resolve() == Path(data).resolve():
-        raise ValueError(f"{option} {path}: this would replace the data.")
+        raise ValueError(f"{option} {path}: this would replace the data file. Choose another name.")
+
+
+def check_plot(args: argparse.Namespace) -> None:
+    """Raise before the computation if the figure of --plot cannot be drawn or written."""
+    check_output(args.plot, FIGURE_SUFFIXES, "--plot", args.data)
+    if args.plot is not None:
+        require("matplotlib", "plot")
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path` that takes its place once it is complete."""
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; the file written there replaces `path` if no exception is raised."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        mask = os.umask(0)  # the only way to read it; mkstemp's own files are for their owner alone
+        mask = os.umask(0)  # the mask can only be read by setting it; files of mkstemp are private to their owner
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
@@ -49,14 +58,14 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def collected_warnings(precision: str) -> Iterator[list[str]]:
-    """Yield a list that holds, at the end, what was warned of."""
+def print_warnings(precision: str) -> Iterator[None]:
+    """Collect the warnings of the library and print each distinct one at the end, if no exception is raised."""
     from ..warnings import JaxlleWarning, PrecisionWarning
 
-    messages: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", JaxlleWarning)
-        if precision == "float32":  # asked for
+        if precision == "float32":  # the user chose to lose precision
             warnings.simplefilter("ignore", PrecisionWarning)
-        yield messages
-    messages.extend(str(w.message) for w in caught)
+        yield
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        print(f"jaxlle: warning: {message}", file=sys.stderr)

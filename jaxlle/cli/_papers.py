@@ -109,7 +109,7 @@ def table(options: argparse.Namespace) -> int:
     if options.check and new != old:
         raise ValueError(f"The table in {path} does not match the results in papers/results: run jaxlle papers table.")
     if new != old:
-        with _outputs.whole(path) as temporary:
+        with _outputs.atomic_write(path) as temporary:
             temporary.write_text(new, encoding="utf-8")
     print(f"{path}: {len(_catalogue.names(folder))} papers")
     return 0
@@ -165,7 +165,7 @@ class _Record:
 
     def _write(self, path: Path) -> None:
         self.fields["seconds"] = round(time.perf_counter() - self.began, 1)
-        with _outputs.whole(path) as temporary:
+        with _outputs.atomic_write(path) as temporary:
             text = json.dumps(self.fields, indent=1, default=str, allow_nan=False)
             temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -191,7 +191,7 @@ def draw_figure(
 
     plt.switch_backend("Agg")
     wanted = {name: configuration[name] for name in signature(module.draw).parameters if name in configuration}
-    with _outputs.whole(figure) as picture, plt.style.context([style] if style.is_file() else []):
+    with _outputs.atomic_write(figure) as picture, plt.style.context([style] if style.is_file() else []):
         module.draw(results, str(picture), **wanted)
         if not picture.stat().st_size:
             raise ValueError(f"Paper {module.__name__.removeprefix('paper_')} wrote no figure.")

@@ -1,100 +1,99 @@
-"""`jaxlle report`: what an embedding rests on, its quality and the data's dimension, as text and picture."""
+"""`jaxlle report`: diagnose an embedding, as text and as a figure."""
 
 import argparse
-import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from . import _outputs
+from ._arguments import add_data_arguments, add_embedding_arguments, add_output_arguments
+from ._data import load_data
 from ._methods import METHODS
-from ._outputs import PICTURES
-from ._pipeline import Made, add_options, compute, describe, print_rows, quality, use_cache
-from ._watch import Watch, load
+from ._pipeline import Result, compute, use_cache
+from ._summary import Rows, describe, format_row, print_summary, quality
+from ._timing import StageTimer
 
 
 def add(commands: Any) -> None:
-    """Add the command to the parser's."""
-    about = "diagnose an embedding: graph, local problems, spectrum, quality"
-    command = commands.add_parser("report", help=about, description=run.__doc__)
+    """Add the command to the parser."""
+    summary = "diagnose an embedding: graph, local problems, spectrum, quality"
+    command = commands.add_parser("report", help=summary, description=run.__doc__)
     command.set_defaults(run=run)
-    add_options(command, [name for name, method in METHODS.items() if method.align is not None], ["warn", "error"])
-    command.add_argument("--out", type=Path, help="write the report to a .txt file")
-    command.add_argument("--plot", type=Path, help=f"draw it to a {', '.join(PICTURES)} file")
-    command.add_argument("--quiet", action="store_true", help="no progress and no printed report")
+    add_data_arguments(command)
+    methods = [name for name, method in METHODS.items() if method.align is not None]
+    add_embedding_arguments(command, methods, ["warn", "error"])
+    add_output_arguments(command, "the report to a .txt file")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Embed a data set and report on all that its embedding rests on; files appear whole or not at all."""
-    _outputs.check_output(options.out, (".txt",), "--out", options.data)
-    _outputs.check_output(options.plot, PICTURES, "--plot", options.data)
-    if options.plot is not None:
-        _outputs.require("matplotlib", "plot")
-    with Watch(options.quiet) as watch, _outputs.collected_warnings(options.precision) as caught:
-        data, x64 = load(options, watch)
+def run(args: argparse.Namespace) -> int:
+    """Embed a data set, and report on its graph, its local problems, its spectrum, its quality and the data's dimension.
+
+    Files are written completely or not at all.
+    """
+    _outputs.check_output(args.out, (".txt",), "--out", args.data)
+    _outputs.check_plot(args)
+    with _outputs.print_warnings(args.precision), StageTimer(args.quiet) as timer:
+        data, x64 = load_data(args, timer)
         import jax
 
-        use_cache(options.cache)
+        use_cache(args.cache)
         with jax.enable_x64(x64):
-            made = compute(options, data, watch)
-            facts = _diagnose(options, data, made, watch)
-            head = [row for row in describe(options, data, made) if row[0] not in ("solver", "components")]
-            rows = [*head, *facts.rows(), *quality(options, data, made, watch), *_more(options, data, made, watch)]
-        _write(options, data, made, facts, rows, watch)
-    for message in dict.fromkeys(caught):
-        print(f"jaxlle: warning: {message}", file=sys.stderr)
-    if not options.quiet:
-        print_rows(rows, watch, (("report in", options.out), ("picture in", options.plot)))
+            result = compute(args, data, timer)
+            diagnosis = _diagnose(args, data, result, timer)
+            # The diagnosis has its own rows on these two.
+            rows = [row for row in describe(args, data, result) if row[0] not in ("solver", "components")]
+            rows += [*diagnosis.rows(), *quality(args, data, result, timer), *_geometry(args, data, result, timer)]
+        _write(args, f"{data.name}, {args.method}", result, diagnosis, rows, timer)
+    if not args.quiet:
+        print_summary(rows, timer, {"report file": args.out, "figure file": args.plot})
     return 0
 
 
-def _diagnose(options: argparse.Namespace, data: Any, made: Made, watch: Watch) -> Any:
+def _diagnose(args: argparse.Namespace, data: Any, result: Result, timer: StageTimer) -> Any:
     from ..embedding import diagnose
 
-    with watch.stage("diagnosis"):
-        local = {} if options.metric == "precomputed" else {"x": data.points, "neighbors": made.neighbors}
-        return diagnose(made.alignment, made.parts[0], reg=options.reg, **local)
+    with timer.stage("diagnosis"):
+        local = {} if args.metric == "precomputed" else {"x": data.points, "neighbors": result.neighbors}
+        return diagnose(result.alignment, result.embeddings[0], reg=args.reg, **local)
 
 
-def _more(options: argparse.Namespace, data: Any, made: Made, watch: Watch) -> list[tuple[str, str]]:
-    """Return the rows that take a while: continuity, local shape, the data's dimension."""
-    if options.metric == "precomputed":
+def _geometry(args: argparse.Namespace, data: Any, result: Result, timer: StageTimer) -> Rows:
+    """Return the rows on continuity, local Procrustes statistic and intrinsic dimension, which `embed` does not compute."""
+    if args.metric == "precomputed":
         return []
     from .. import dimension, metrics
 
-    x, y, k = data.points, made.parts[0].points, made.neighbors.indices.shape[1]
+    x, y, k = data.points, result.embeddings[0].points, result.neighbors.indices.shape[1]
     rows, near = [], min(k, (len(x) - 1) // 2)
-    with watch.stage("shape") as progress:
+    with timer.stage("geometry") as progress:
         if near > 0:
-            rows.append(
-                ("continuity", f"{float(metrics.continuity(x, y, k=near, progress=progress)):.4f} (k = {near})")
-            )
+            continuity = float(metrics.continuity(x, y, k=near, progress=progress))
+            rows.append(("continuity", f"{continuity:.4f} (k = {near})"))
         if k > 1:
-            shape = float(metrics.local_procrustes(x, y, k=k))
-            rows.append(("local shape", f"{shape:.4f} of neighbourhoods is no similarity (Procrustes statistic)"))
-    with watch.stage("dimension"):
-        found = {
+            statistic = float(metrics.local_procrustes(x, y, k=k))
+            rows.append(
+                ("local Procrustes", f"{statistic:.4f} (mean Procrustes statistic of the neighborhoods; 0 is best)")
+            )
+    with timer.stage("dimension"):
+        estimates = {
             **({"local PCA": dimension.local_pca(x, k=k)} if k > 1 else {}),
             **({"maximum likelihood": dimension.maximum_likelihood(x, k=k)} if k > 1 else {}),
-            **({"two nearest": dimension.two_nn(x)} if len(x) > 2 else {}),
+            **({"TwoNN": dimension.two_nn(x)} if len(x) > 2 else {}),
         }
-    listed = ", ".join(f"{float(estimate.value):.2f} by {name}" for name, estimate in found.items())
-    return [*rows, ("dimension", listed)] if listed else rows
+    text = ", ".join(f"{float(estimate.value):.2f} by {name}" for name, estimate in estimates.items())
+    return [*rows, ("dimension", text)] if text else rows
 
 
-def _write(
-    options: argparse.Namespace, data: Any, made: Made, facts: Any, rows: list[tuple[str, str]], watch: Watch
-) -> None:
-    """Write what was asked for; no file takes its place before all of them are complete."""
+def _write(args: argparse.Namespace, title: str, result: Result, diagnosis: Any, rows: Rows, timer: StageTimer) -> None:
+    """Write the files of --out and --plot. None replaces an older file before all are complete."""
     with ExitStack() as files:
-        if options.out is not None:
-            temporary = files.enter_context(_outputs.whole(options.out))
-            temporary.write_text("".join(f"{name:<17}{value}\n" for name, value in rows), encoding="utf-8")
-        if options.plot is not None:
-            with watch.stage("picture"):
+        if args.out is not None:
+            temporary = files.enter_context(_outputs.atomic_write(args.out))
+            temporary.write_text("".join(f"{format_row(*row)}\n" for row in rows), encoding="utf-8")
+        if args.plot is not None:
+            with timer.stage("figure"):
                 from .. import plot
 
-                temporary = files.enter_context(_outputs.whole(options.plot))
-                figure = plot.diagnosis(facts, made.parts[0])
-                figure.suptitle(f"{data.name}, {options.method}")
+                temporary = files.enter_context(_outputs.atomic_write(args.plot))
+                figure = plot.diagnosis(diagnosis, result.embeddings[0])
+                figure.suptitle(title)
                 figure.savefig(temporary, dpi=130)

@@ -1,0 +1,57 @@
+"""Arguments that several commands share."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ._outputs import FIGURE_SUFFIXES
+
+
+def add_data_arguments(command: Any) -> None:
+    """Add the arguments that name the data and the dimension of the embedding."""
+    command.add_argument("data", help="mnist, digits, swiss_roll, s_curve, ... or a .npy, .npz or .csv file")
+    command.add_argument("--dim", type=int, default=2, help="dimension of the embedding (default: %(default)s)")
+    command.add_argument("--points", type=int, help="number of points of a generated manifold (default: 2000)")
+    seed = "seed of generated manifolds and of the solver's start (default: %(default)s)"
+    command.add_argument("--seed", type=int, default=0, help=seed)
+    labels = "array of a .npz file or column of a .csv file that holds the labels; it is not used as a feature"
+    command.add_argument("--labels", help=labels)
+
+
+def add_embedding_arguments(command: Any, methods: Sequence[str], components: Sequence[str]) -> None:
+    """Add the arguments that select the variant, its parameters, the solver and the precision."""
+    command.add_argument("--method", default="standard", choices=methods, help="variant of LLE (default: %(default)s)")
+    neighbors = "number of neighbors per point, or auto (default: %(default)s)"
+    command.add_argument("--k", type=_integer_or_auto, default=12, help=neighbors)
+    command.add_argument("--reg", type=float, default=1e-3, help="strength of the regularizer (default: 1e-3)")
+    alpha = "separation of the classes by supervised, from 0 (none) to 1 (complete) (default: 1)"
+    command.add_argument("--alpha", type=float, default=1.0, help=alpha)
+    metric = "euclidean, cosine, manhattan, chebyshev or precomputed (default: %(default)s)"
+    command.add_argument("--metric", default="euclidean", help=metric)
+    solvers = ["auto", "dense", "sparse", "landmark"]
+    command.add_argument("--solver", default="auto", choices=solvers, help="eigensolver (default: %(default)s)")
+    disconnected = "what to do if the graph is disconnected (default: %(default)s)"
+    command.add_argument("--components", default="warn", choices=components, help=disconnected)
+    precision = "precision of the computation (default: %(default)s, the precision of the data)"
+    command.add_argument("--precision", default="data", choices=["data", "float32", "float64"], help=precision)
+    command.add_argument("--cache", type=Path, help="folder in which to keep compiled programs for the next run")
+
+
+def add_output_arguments(command: Any, content: str) -> None:
+    """Add --out, whose help names the content of the file, --plot and --quiet."""
+    command.add_argument("--out", type=Path, help=f"write {content}")
+    add_plot_argument(command)
+    command.add_argument("--quiet", action="store_true", help="print neither progress nor the report")
+
+
+def add_plot_argument(command: Any) -> None:
+    """Add --plot."""
+    command.add_argument("--plot", type=Path, help=f"write a figure to a {' or '.join(FIGURE_SUFFIXES)} file")
+
+
+def _integer_or_auto(text: str) -> int | str:
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid int value: {text!r}, give a whole number or auto") from None

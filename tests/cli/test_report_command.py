@@ -1,0 +1,47 @@
+"""`jaxlle report`: the diagnosis as text and figure."""
+
+import os
+
+import jax
+import matplotlib.figure
+import matplotlib.image
+import numpy as np
+from cli_helpers import assert_fails, row, run, write_half_and_raise
+
+import jaxlle
+from jaxlle import datasets
+
+
+def test_report_prints_and_writes_the_diagnosis_and_draws_it(capsys, tmp_path):
+    text, figure = tmp_path / "a.txt", tmp_path / "a.png"
+    status, out, err = run(capsys, "report", "s_curve", "--points", 200, "--k", 10, "--out", text, "--plot", figure)
+    assert (status, err) == (0, "")
+    x = datasets.s_curve(jax.random.key(0), 200).points
+    neighbors = jaxlle.knn(x, 10)
+    alignment = jaxlle.lle_alignment(x, k=10, neighbors=neighbors)
+    embedding = jaxlle.embed(alignment, 2)
+    diagnosis = jaxlle.diagnose(alignment, embedding, x=x, neighbors=neighbors)
+    for name, value in diagnosis.rows():
+        assert row(out, name) == value
+    assert row(out, "continuity").startswith(f"{float(jaxlle.metrics.continuity(x, embedding.points, k=10)):.4f}")
+    assert row(out, "local Procrustes").startswith(
+        f"{float(jaxlle.metrics.local_procrustes(x, embedding.points, k=10)):.4f}"
+    )
+    assert f"{float(jaxlle.dimension.two_nn(x).value):.2f} by TwoNN" in row(out, "dimension")
+    written = text.read_text()
+    assert out.startswith(written)
+    assert "trustworthiness" in written
+    assert matplotlib.image.imread(figure).shape[0] > 500
+
+
+def test_report_fails_with_one_line_and_leaves_no_partial_file(capsys, tmp_path, monkeypatch):
+    assert "must end in .txt" in assert_fails(capsys, "report", "helix", "--out", tmp_path / "a.npz")
+    assert "invalid choice: 'robust'" in assert_fails(capsys, "report", "helix", "--method", "robust", status=2)
+    np.save(tmp_path / "nan.npy", np.full((30, 3), np.nan))
+    assert "contains NaN" in assert_fails(capsys, "report", tmp_path / "nan.npy", "--out", tmp_path / "a.txt")
+    monkeypatch.setattr(
+        matplotlib.figure.Figure, "savefig", write_half_and_raise(OSError(28, "No space left on device"))
+    )
+    command = ("report", "helix", "--points", 40, "--k", 5, "--dim", 1, "--out", tmp_path / "a.txt")
+    assert "No space left" in assert_fails(capsys, *command, "--plot", tmp_path / "a.png")
+    assert os.listdir(tmp_path) == ["nan.npy"]
