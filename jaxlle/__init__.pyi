@@ -24,6 +24,7 @@ from .alignment import Alignment as Alignment
 from .alignment import weights_alignment as weights_alignment
 from .choosing import choose as choose
 from .embedding import Embedding as Embedding
+from .embedding import EmbedOptions as EmbedOptions
 from .embedding import diagnose as diagnose
 from .embedding import embed as embed
 from .extension import inverse_transform as inverse_transform

@@ -9,17 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from . import distances, solvers
-from ._core.blocks import BLOCK_BYTES, CACHE_BYTES, Progress, map_blocks, map_rows
-from ._core.checks import all_finite, check_dim, check_spread, is_traced
-from ._core.points import as_points, standardize
+from . import solvers
+from ._core.blocks import BLOCK_BYTES, Progress, cache_budget, map_blocks, map_rows
+from ._core.checks import all_finite, check_dim, is_traced
+from ._core.points import Points, check_spread, prepare_points
 from .alignment import weights_alignment
-from .embedding import Embedding
+from .embedding import Embedding, EmbedOptions
 from .embedding.embed import solve
 from .metrics.geometry import CRITERIA, Criterion, Neighborhoods, measure
-from .neighbors import Neighbors
-from .neighbors.exact import check_shapes, find
-from .regularizers import trace_ridge
+from .neighbors import Neighbors, knn
+from .neighbors.exact import check_shapes
 from .solvers.spectrum import NO_HINTS
 from .weights import gram_weights
 from .weights.gram import check_reg, local_gram, require_finite_weights
@@ -123,17 +122,16 @@ def choose(
     """
     if is_traced(x):
         raise TypeError("choose embeds on the host and cannot be traced: call it outside jit.")
-    x = as_points(x)
-    ks, regs, criteria = _check_grid(x, dim, ks, regs, criteria)
-    standard = standardize(x)
-    check_spread(standard.points)
-    neighbors, _, _ = find(x, int(ks.max()), block_bytes=block_bytes, standard=standard)
-    grams = _grams(standard.points, neighbors.indices, block_bytes)
+    points = prepare_points(x)
+    ks, regs, criteria = _check_grid(points, dim, ks, regs, criteria)
+    check_spread(points)
+    neighbors = knn(points, int(ks.max()), block_bytes=block_bytes)
+    grams = _grams(points.coordinates, neighbors.indices, block_bytes)
     weigh = partial(_weights, grams, regs=jnp.asarray(regs, grams.dtype), block_bytes=block_bytes)
     rows = []
     for k, weights in zip(ks, _one_ahead(map(weigh, ks)), strict=True):
         made = _embedded(neighbors, weights, regs, dim, key)
-        measured = _measured(standard.points, neighbors, int(k), made, criteria, block_bytes)
+        measured = _measured(points.coordinates, neighbors, int(k), made, criteria, block_bytes)
         if dim > 2:  # then it calls LAPACK, which may hang beside other work: see `solve_positive`
             measured.block_until_ready()
         rows.append((made, measured))  # else it runs on beside the next embeddings
@@ -157,10 +155,11 @@ def auto_grid(
     progress: Progress | None = None,
 ) -> Grid:
     """Return the grid that k="auto" takes its best from: usual numbers of neighbours, judged within neighbourhoods alone."""
-    x = as_points(x)
-    ks = [k for k in _AUTO if dim < k < x.shape[0]] or [min(dim + 1, x.shape[0] - 1)]
+    points = prepare_points(x)
+    n = points.shape[0]
+    ks = [k for k in _AUTO if dim < k < n] or [min(dim + 1, n - 1)]
     return choose(
-        x, dim, ks=ks, regs=[reg], criteria=("procrustes",), key=key, block_bytes=block_bytes, progress=progress
+        points, dim, ks=ks, regs=[reg], criteria=("procrustes",), key=key, block_bytes=block_bytes, progress=progress
     )
 
 
@@ -174,7 +173,7 @@ def _one_ahead(results: Iterator[Array]) -> Iterator[Array]:
 
 
 def _check_grid(
-    x: Any, dim: int, ks: Any, regs: Any, criteria: Sequence[str]
+    points: Points, dim: int, ks: Any, regs: Any, criteria: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, tuple[Criterion, ...]]:
     """Return the grid's sides, rising, and the criteria, or say what is wrong with them."""
     ks, regs = np.unique(np.asarray(ks)), np.unique(np.asarray(regs, np.float64))
@@ -182,10 +181,10 @@ def _check_grid(
         if len(values) == 0:
             raise ValueError(f"{name} is empty: a grid needs at least one.")
     for k in ks:
-        check_dim(dim, k.item(), x.shape, "euclidean")
-        check_shapes(x, None, k.item(), distances.euclidean)
+        check_dim(dim, k.item(), points.shape, points.metric)
+        check_shapes(points, None, k.item())
     for reg in regs:
-        check_reg(float(reg), trace_ridge, int(ks.max()), x.shape[1])
+        check_reg(float(reg), int(ks.max()), points.shape[1])
     for criterion in criteria:
         check_criterion(criterion)
     return ks, regs, tuple(name for name in CRITERIA if name in criteria)
@@ -200,8 +199,8 @@ def _embedded(
         for pair in zip(weights, regs, strict=True):
             require_finite_weights(*pair)
     alignments = [weights_alignment(near, one) for one in weights]
-    solver, key = solvers.choose(alignments[0]), jax.random.key(0) if key is None else key
-    return [solve(alignment, dim, solver, "unit", key, NO_HINTS) for alignment in alignments]
+    solver, options = solvers.choose(alignments[0]), EmbedOptions(key=key)
+    return [solve(alignment, dim, solver, options, NO_HINTS) for alignment in alignments]
 
 
 def _measured(
@@ -215,7 +214,7 @@ def _measured(
     """Measure the embeddings at one k, each by every criterion."""
     ys, back, width = jnp.stack([one.points for one in made]), neighbors.indices[None], neighbors.indices.shape[1]
     if "preservation" in criteria:
-        near = [find(y, k, block_bytes=block_bytes)[0].indices for y in ys]
+        near = [knn(prepare_points(y), k, block_bytes=block_bytes).indices for y in ys]
         back = jnp.pad(jnp.stack(near), ((0, 0), (0, 0), (0, width - k)))
     around = Neighborhoods(neighbors.indices, back, jnp.arange(width) < k)
     return measure(points, ys, around, criteria, block_bytes)
@@ -245,6 +244,6 @@ def _masked_weights(
         return jax.vmap(lambda reg: gram_weights(grams, mask, reg=reg), out_axes=1)(regs)
 
     # Every step of the elimination passes over all systems of a block: on a CPU they should stay in the cache.
-    budget = min(block_bytes, CACHE_BYTES) if jax.default_backend() == "cpu" else block_bytes
+    budget = cache_budget(block_bytes)
     row = 2 * len(regs) * grams[0].size * grams.dtype.itemsize
     return jnp.moveaxis(map_blocks(block, grams, budget, row), 1, 0)

@@ -1,4 +1,12 @@
-"""How many dimensions the data have: four estimators, from neighbourhoods' variances, distances, and counts."""
+r"""Intrinsic dimension: four estimators, from the variances within neighborhoods, from distances and from counts of pairs.
+
+| function | estimates the dimension from |
+| --- | --- |
+| `local_pca` | the number of large eigenvalues of each neighborhood's covariance (Fukunaga and Olsen 1971) |
+| `maximum_likelihood` | the growth of the distances to the neighbors (Levina and Bickel 2004) |
+| `two_nn` | the ratio of the distances to the two nearest neighbors (Facco et al. 2017) |
+| `correlation_dimension` | the growth of the number of close pairs (Grassberger and Procaccia 1983) |
+"""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,8 +18,8 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from . import distances
 from ._core.blocks import BLOCK_BYTES, map_rows
 from ._core.checks import check_count
-from ._core.points import as_points, standardize
-from .neighbors.exact import find
+from ._core.points import prepare_points
+from .neighbors import knn
 from .neighbors.graph import require_distances
 from .weights.frames import FromPoints, map_members, members
 
@@ -20,8 +28,8 @@ class Dimension(NamedTuple):
     """An estimate of the intrinsic dimension.
 
     Attributes:
-        value: of the whole.
-        local: at every point, shape (n,); None where the estimator has no such thing.
+        value: the estimate for the whole data set, scalar.
+        local: the estimate at every point, shape (n,); None for estimators without local values.
     """
 
     value: Float[Array, ""]
@@ -29,22 +37,22 @@ class Dimension(NamedTuple):
 
 
 def local_pca(x: Any, *, k: int, threshold: Real[ArrayLike, ""] = 0.05, block_bytes: int = BLOCK_BYTES) -> Dimension:
-    """Count the long axes of every neighbourhood (Fukunaga and Olsen 1971).
+    """Estimate the dimension by the number of principal components of every neighborhood.
 
-    The local dimension is the number of eigenvalues of the neighbourhood's covariance, the point included, above `threshold`
-    times the largest; the value is their mean.
+    The local dimension is the number of eigenvalues of the covariance of the neighborhood, the point included, that exceed
+    `threshold` times the largest; the value is their mean (Fukunaga and Olsen 1971, IEEE Transactions on Computers C-20:176).
 
     Args:
-        x: points, shape (n, d).
-        k: neighbours a point; more than the dimension that may come out.
-        threshold: share of the largest eigenvalue.
+        x: points, shape (n, d), or a `Points` value.
+        k: neighbors per point; more than the dimension to be expected, because k neighbors cannot show more than k dimensions.
+        threshold: fraction of the largest eigenvalue, in [0, 1).
         block_bytes: memory that one block of points may take.
 
     Returns:
-        Dimension.
+        Dimension, with local values.
 
     Raises:
-        ValueError: for bad points or k.
+        ValueError: if x is not an array of finite numbers, or k is out of range.
 
     Example:
         >>> import jax, jaxlle
@@ -52,30 +60,29 @@ def local_pca(x: Any, *, k: int, threshold: Real[ArrayLike, ""] = 0.05, block_by
         >>> float(jaxlle.dimension.local_pca(x, k=12).value.round(1))
         2.0
     """
-    x = as_points(x)
-    standard = standardize(x)
-    neighbors, _, _ = find(x, k, block_bytes=block_bytes, standard=standard)
-    local = _long_axes(FromPoints(standard.points), *members(neighbors), threshold, block_bytes)
+    points = prepare_points(x)
+    neighbors = knn(points, k, block_bytes=block_bytes)
+    local = _count_components(FromPoints(points.coordinates), *members(neighbors), threshold, block_bytes)
     return Dimension(local.mean(), local)
 
 
 def maximum_likelihood(x: Any, *, k: int, block_bytes: int = BLOCK_BYTES) -> Dimension:
-    """Estimate the dimension from how fast neighbours' distances grow (Levina and Bickel 2004).
+    """Estimate the dimension by maximum likelihood from the growth of the distances to the neighbors.
 
-    With T_j the distance of the j-th neighbour, the local estimate is ``1 / mean_{j<k} log(T_k / T_j)``; the value takes the
-    mean of the logarithms over all points, as MacKay and Ghahramani corrected it in 2005 (the mean of the local estimates
-    is biased upward). Neighbours at distance 0 are left out.
+    With T_j the distance to the j-th neighbor, the local estimate is ``1 / mean_{j<k} log(T_k / T_j)`` (Levina and Bickel 2004,
+    NeurIPS). The value is computed from the mean of the logarithms over all points, as corrected by MacKay and Ghahramani
+    (2005), because the mean of the local estimates is biased upward. Neighbors at distance 0 are left out.
 
     Args:
-        x: points, shape (n, d).
-        k: neighbours a point, at least 2.
+        x: points, shape (n, d), or a `Points` value.
+        k: neighbors per point, at least 2.
         block_bytes: memory that one block of points may take.
 
     Returns:
-        Dimension.
+        Dimension, with local values; 0 at points whose neighbors are all at one distance.
 
     Raises:
-        ValueError: for bad points or k.
+        ValueError: if x is not an array of finite numbers, or k is out of range.
 
     Example:
         >>> import jax, jaxlle
@@ -83,33 +90,33 @@ def maximum_likelihood(x: Any, *, k: int, block_bytes: int = BLOCK_BYTES) -> Dim
         >>> float(jaxlle.dimension.maximum_likelihood(x, k=12).value.round(1))
         2.0
     """
-    x = as_points(x)
     check_count(k, "k (n_neighbors)", 2, None, "ratios of distances are needed")
-    far = require_distances(find(x, k, block_bytes=block_bytes)[0])
-    present = (far[:, :-1] > 0) & (far[:, -1:] > 0)
-    logs = jnp.where(present, jnp.log(far[:, -1:] / jnp.where(present, far[:, :-1], 1)), 0)
+    dist = require_distances(knn(prepare_points(x), k, block_bytes=block_bytes))
+    present = (dist[:, :-1] > 0) & (dist[:, -1:] > 0)
+    logs = jnp.where(present, jnp.log(dist[:, -1:] / jnp.where(present, dist[:, :-1], 1)), 0)
     counts, sums = present.sum(axis=1), logs.sum(axis=1)
     local = jnp.where(sums > 0, counts / jnp.where(sums > 0, sums, 1), 0)
-    return Dimension(counts.sum() / sums.sum(), local.astype(far.dtype))
+    return Dimension(counts.sum() / sums.sum(), local.astype(dist.dtype))
 
 
 def two_nn(x: Any, *, discard: float = 0.1, block_bytes: int = BLOCK_BYTES) -> Dimension:
-    """Estimate the dimension from the two nearest neighbours alone: TwoNN (Facco, d'Errico, Rodriguez and Laio 2017).
+    """Estimate the dimension from the two nearest neighbors of every point (TwoNN).
 
-    The ratio m of a point's second distance to its first has the distribution function ``F(m) = 1 - m^-d``, whatever the
-    density: d is the slope, through the origin, of ``-log(1 - F)`` over ``log m``, without the largest ratios. Points whose
-    nearest neighbour is a copy are left out.
+    The ratio m of the distances to the second and to the first neighbor has the distribution function ``F(m) = 1 - m^-d``,
+    whatever the density. The estimate of d is the slope of the line through the origin that fits ``-log(1 - F)`` over ``log m``,
+    without the largest ratios (Facco, d'Errico, Rodriguez and Laio 2017, Scientific Reports 7:12140). Points that have a
+    duplicate are left out.
 
     Args:
-        x: points, shape (n, d).
-        discard: share of the largest ratios to leave out.
+        x: points, shape (n, d), or a `Points` value; n > 2.
+        discard: fraction of the largest ratios to leave out, in [0, 1).
         block_bytes: memory that one block of points may take.
 
     Returns:
         Dimension, without local values.
 
     Raises:
-        ValueError: for bad points, or discard not in [0, 1).
+        ValueError: if x is not an array of finite numbers or has fewer than 3 points, or discard is not in [0, 1).
 
     Example:
         >>> import jax, jaxlle
@@ -117,38 +124,38 @@ def two_nn(x: Any, *, discard: float = 0.1, block_bytes: int = BLOCK_BYTES) -> D
         >>> 1.8 < float(jaxlle.dimension.two_nn(x).value) < 2.2
         True
     """
-    x = as_points(x)
     if not 0 <= discard < 1:
-        raise ValueError(f"discard = {discard} is not allowed: it is a share, at least 0 and less than 1.")
-    far = require_distances(find(x, 2, block_bytes=block_bytes)[0])
-    present = far[:, 0] > 0
-    ratio = jnp.sort(jnp.where(present, jnp.log(far[:, 1] / jnp.where(present, far[:, 0], 1)), jnp.inf))
+        raise ValueError(f"discard = {discard} is not allowed: it is a fraction, at least 0 and less than 1.")
+    dist = require_distances(knn(prepare_points(x), 2, block_bytes=block_bytes))
+    present = dist[:, 0] > 0
+    ratio = jnp.sort(jnp.where(present, jnp.log(dist[:, 1] / jnp.where(present, dist[:, 0], 1)), jnp.inf))
     count = present.sum()
     rank = jnp.arange(len(ratio))
     kept = rank < jnp.floor((1 - discard) * count)
-    # F of the i-th of N is i / N, so the last, were it kept, would have no logarithm.
-    level = -jnp.log1p(-jnp.where(kept & (rank + 1 < count), (rank + 1) / count, 0).astype(far.dtype))
+    # The empirical F of the i-th of N ratios is i / N, so that log(1 - F) is infinite for the last one, if it was kept.
+    level = -jnp.log1p(-jnp.where(kept & (rank + 1 < count), (rank + 1) / count, 0).astype(dist.dtype))
     ratio = jnp.where(kept & (rank + 1 < count), ratio, 0)
     return Dimension(jnp.sum(ratio * level) / jnp.sum(ratio**2), None)
 
 
 def correlation_dimension(x: Any, *, near: int = 10, far: int = 20, block_bytes: int = BLOCK_BYTES) -> Dimension:
-    """Estimate the dimension from how the number of close pairs grows (Grassberger and Procaccia 1983).
+    """Estimate the correlation dimension from the growth of the number of close pairs.
 
-    With C(r) the share of pairs closer than r it is ``log(C(b) / C(a)) / log(b / a)``, between the median distances a and b
-    of the near-th and the far-th neighbour. All pairs are counted, in blocks.
+    With C(r) the fraction of pairs closer than r, the estimate is ``log(C(b) / C(a)) / log(b / a)``, where a and b are the
+    median distances to the neighbors number `near` and `far` (Grassberger and Procaccia 1983, Physica D 9:189). All pairs are
+    counted, in blocks.
 
     Args:
-        x: points, shape (n, d).
-        near: number of the neighbour that sets the smaller radius.
-        far: number of the neighbour that sets the larger radius.
+        x: points, shape (n, d), or a `Points` value with the Euclidean metric.
+        near: rank of the neighbor whose median distance is the smaller radius, from 1.
+        far: rank of the neighbor whose median distance is the larger radius.
         block_bytes: memory that one block of points may take.
 
     Returns:
-        Dimension, without local values.
+        Dimension, without local values. Time n^2.
 
     Raises:
-        ValueError: for bad points, or near and far that are not 1 <= near < far <= n - 1.
+        ValueError: if x is not an array of finite numbers, or ``1 <= near < far <= n - 1`` does not hold.
 
     Example:
         >>> import jax, jaxlle
@@ -156,17 +163,19 @@ def correlation_dimension(x: Any, *, near: int = 10, far: int = 20, block_bytes:
         >>> 1.7 < float(jaxlle.dimension.correlation_dimension(x).value) < 2.2
         True
     """
-    x = as_points(x)
+    points = prepare_points(x)
     check_count(near, "near", 1, far - 1, f"less than far = {far}")
-    standard = standardize(x)
-    reach = require_distances(find(x, far, block_bytes=block_bytes, standard=standard)[0])
-    radii = jnp.stack([jnp.median(reach[:, near - 1]), jnp.median(reach[:, far - 1])])
-    counts = _pairs_within(standard.points, radii, block_bytes).astype(reach.dtype).sum(axis=0)
+    dist = require_distances(knn(points, far, block_bytes=block_bytes))
+    radii = jnp.stack([jnp.median(dist[:, near - 1]), jnp.median(dist[:, far - 1])])
+    counts = _pairs_within(points.coordinates, radii, block_bytes).astype(dist.dtype).sum(axis=0)
     return Dimension(jnp.log(counts[1] / counts[0]) / jnp.log(radii[1] / radii[0]), None)
 
 
 @partial(jax.jit, static_argnames=("block_bytes",))
-def _long_axes(source: FromPoints, ids: Array, keep: Array, threshold: Any, block_bytes: int) -> Float[Array, " n"]:
+def _count_components(
+    source: FromPoints, ids: Array, keep: Array, threshold: Any, block_bytes: int
+) -> Float[Array, " n"]:
+    """Return the number of principal components of every neighborhood above the threshold."""
     rank = min(ids.shape[1], source.points.shape[1])
 
     def one(ids: Array, keep: Array) -> Array:
@@ -178,12 +187,12 @@ def _long_axes(source: FromPoints, ids: Array, keep: Array, threshold: Any, bloc
 
 @partial(jax.jit, static_argnames=("block_bytes",))
 def _pairs_within(points: Float[Array, "n d"], radii: Float[Array, " 2"], block_bytes: int) -> Array:
-    """Return how many others lie closer than each radius to every point, shape (n, 2)."""
+    """Return the number of other points closer to every point than each radius, shape (n, 2)."""
     n, d = points.shape
 
     def one(i: Array) -> Array:
-        reach = jax.vmap(partial(distances.euclidean, points[i]))(points)
+        dist = jax.vmap(partial(distances.euclidean, points[i]))(points)
         other = jnp.arange(n) != i
-        return jnp.stack([jnp.sum(other & (reach < r), dtype=jnp.int32) for r in radii])
+        return jnp.stack([jnp.sum(other & (dist < r), dtype=jnp.int32) for r in radii])
 
     return map_rows(one, jnp.arange(n), block_bytes, 3 * n * d * points.dtype.itemsize)

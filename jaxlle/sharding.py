@@ -22,7 +22,7 @@ accelerators yet. Notebook 07 has a guide for GPU nodes and TPU slices.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -36,16 +36,16 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from . import distances
 from ._core.blocks import BLOCK_BYTES, memory_advice
-from ._core.checks import check_dim, check_spread
-from ._core.points import Standardized, as_points, standardize
+from ._core.checks import check_dim
+from ._core.points import Points, check_spread, prepare_points
 from .alignment import Alignment, weights_alignment
-from .embedding import Embedding
+from .embedding import Embedding, EmbedOptions
 from .embedding import embed as embed_alignment
-from .embedding.embed import Disconnected, Scaling
+from .embedding.embed import DEFAULTS
 from .neighbors import Neighbors, blockwise
-from .neighbors.exact import check_shapes
-from .neighbors.graph import in_units, warn_of_duplicates
-from .regularizers import Regularizer, trace_ridge
+from .neighbors.exact import check_shapes, in_data_units
+from .neighbors.graph import warn_of_duplicates
+from .regularizers import Regularizer, as_regularizer
 from .solvers import Hints, Landmark, Spectrum
 from .solvers.landmark import solve_rows
 from .solvers.rows import Rows
@@ -82,10 +82,9 @@ def knn(x: Any, k: int, *, mesh: Mesh, metric: Metric = "euclidean", block_bytes
         >>> jaxlle.sharding.knn(x, 5, mesh=mesh).indices.shape
         (100, 5)
     """
-    x, metric, mesh = as_points(x), _resolved(metric), _automatic(mesh)
-    k = check_shapes(x, None, k, metric)
-    standard = _standard(x, mesh)
-    return in_units(_knn(standard.points, k, metric, mesh, block_bytes), standard.unit, False)
+    mesh = _automatic(mesh)
+    points = _prepare(x, metric, mesh)
+    return in_data_units(_search(points, k, mesh, block_bytes), points)
 
 
 def embed(
@@ -94,10 +93,8 @@ def embed(
     *,
     mesh: Mesh,
     solver: Landmark = _LANDMARK,
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    key: Array | None = None,
-    points: Float[Any, "n d"] | None = None,
+    options: EmbedOptions = DEFAULTS,
+    points: Any = None,
 ) -> Embedding:
     """Embed the points of an alignment, of any variant, with every vector spread over the mesh: see `jaxlle.embed`.
 
@@ -106,9 +103,7 @@ def embed(
         dim: number of columns.
         mesh: devices.
         solver: options of the solver, which is `Landmark`.
-        scaling: as for `jaxlle.embed`.
-        disconnected: as for `jaxlle.embed`.
-        key: as for `jaxlle.embed`.
+        options: as for `jaxlle.embed`.
         points: as for `jaxlle.embed`.
 
     Returns:
@@ -125,9 +120,7 @@ def embed(
         (100, 2)
     """
     spread = ShardedLandmark(_automatic(mesh), solver)
-    return embed_alignment(
-        alignment, dim, solver=spread, scaling=scaling, disconnected=disconnected, key=key, points=points
-    )
+    return embed_alignment(alignment, dim, solver=spread, options=options, points=points)
 
 
 def lle(
@@ -136,15 +129,10 @@ def lle(
     *,
     k: int,
     mesh: Mesh,
-    reg: Real[ArrayLike, ""] = 1e-3,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     solver: Landmark = _LANDMARK,
-    metric: Metric = "euclidean",
-    regularizer: Regularizer = trace_ridge,
     neighbors: Neighbors | None = None,
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points by locally linear embedding over a mesh of devices: see `jaxlle.lle`.
 
@@ -155,13 +143,8 @@ def lle(
         mesh: devices; the points are spread over all its axes.
         reg: as for `jaxlle.lle`.
         solver: options of the solver, which is `Landmark`.
-        metric: as for `knn`.
-        regularizer: as for `jaxlle.lle`.
-        neighbors: a ready graph to use in place of `knn`.
-        scaling: as for `jaxlle.lle`.
-        disconnected: as for `jaxlle.lle`.
-        key: as for `jaxlle.lle`.
-        block_bytes: memory that one block may take on a device.
+        neighbors: a given graph, from `knn` here in another metric or from `jaxlle.neighbors.load`; None: Euclidean neighbors.
+        options: as for `jaxlle.lle`; the memory of a block is that on one device.
 
     Returns:
         Embedding, whole on every device.
@@ -176,27 +159,17 @@ def lle(
         >>> jaxlle.sharding.lle(x, 2, k=10, mesh=mesh).points.shape
         (300, 2)
     """
-    x, metric, mesh = as_points(x), _resolved(metric), _automatic(mesh)
-    dim = check_dim(dim, k, x.shape, metric)
-    check_reg(reg, regularizer, k, x.shape[1])
-    points, _, unit = _standard(x, mesh)
-    if neighbors is None:
-        neighbors = knn_of(points, x, k, metric, mesh, block_bytes)
-    weights = require_finite_weights(
-        _weights(points, neighbors, jnp.asarray(reg), unit, regularizer, mesh, block_bytes), reg
-    )
-    alignment = weights_alignment(neighbors, weights)
-    return embed(
-        alignment, dim, mesh=mesh, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=points
-    )
-
-
-def knn_of(points: Array, x: Any, k: int, metric: Any, mesh: Mesh, block_bytes: int) -> Neighbors:
-    """Find the neighbours of standardised points, and look for what should not pass silently."""
+    mesh = _automatic(mesh)
+    points = _prepare(x, "euclidean", mesh)
     check_spread(points)
-    found = _knn(points, check_shapes(x, None, k, metric), metric, mesh, block_bytes)
-    warn_of_duplicates(found)
-    return found
+    dim = check_dim(dim, k, points.shape, points.metric)
+    check_reg(reg, k, points.shape[1])
+    if neighbors is None:
+        neighbors = _search(points, k, mesh, options.block_bytes)
+        warn_of_duplicates(neighbors)
+    weights = _weights(points, neighbors, as_regularizer(reg), mesh, options.block_bytes)
+    alignment = weights_alignment(neighbors, require_finite_weights(weights, reg))
+    return embed(alignment, dim, mesh=mesh, solver=solver, options=options, points=points)
 
 
 def _automatic(mesh: Mesh) -> Mesh:
@@ -204,24 +177,30 @@ def _automatic(mesh: Mesh) -> Mesh:
     return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * mesh.devices.ndim)
 
 
-def _resolved(metric: Metric) -> Any:
-    resolved = distances.resolve(metric)
-    if resolved in (distances.PRECOMPUTED, distances.cosine):
+def _prepare(x: Any, metric: Metric, mesh: Mesh) -> Points:
+    """Validate points, center and scale them, and put their coordinates on every device."""
+    points = prepare_points(x, metric=metric)
+    if points.metric in (distances.PRECOMPUTED, distances.cosine):
         raise ValueError(
             f"metric = {metric!r} is not available over a mesh: use 'euclidean', 'manhattan', 'chebyshev' or a JAX function "
-            f"(cosine neighbours are the euclidean ones of rows scaled to norm 1)."
+            f"(cosine neighbors are the Euclidean neighbors of rows scaled to norm 1)."
         )
-    return resolved
+    return replace(points, coordinates=_replicate(points.coordinates, mesh))
 
 
-def _standard(x: Any, mesh: Mesh) -> Standardized:
-    """Return standardised points, whole on every device."""
-    here = isinstance(x, np.ndarray)  # every process makes the same; as NumPy arrays they can go anywhere
-    standard = jax.tree.map(np.asarray, standardize(x)) if here else jax.jit(standardize)(x)
-    everywhere = NamedSharding(mesh, P())
-    dtype = standard.points.dtype
-    points, center, unit = (jax.device_put(a, everywhere) for a in standard)
-    return Standardized(points, center, jnp.clip(unit, jnp.finfo(dtype).tiny, jnp.finfo(dtype).max).astype(dtype))
+def _replicate(x: Array, mesh: Mesh) -> Array:
+    """Put an array on every device of a mesh."""
+    local = x if len(x.sharding.device_set) > 1 else np.asarray(x)  # equal in every process
+    return jax.device_put(local, NamedSharding(mesh, P()))
+
+
+def _search(points: Points, k: int, mesh: Mesh, block_bytes: int) -> Neighbors:
+    """Find the neighbors of prepared points; distances are in the units that `jaxlle.knn` gives them."""
+    k = check_shapes(points, None, k)
+    named = points.metric in (distances.euclidean, distances.manhattan, distances.chebyshev)
+    # A function may mean anything, so its points stay as they are.
+    x = points.coordinates if named else _replicate(jnp.asarray(points.values, points.dtype), mesh)
+    return _knn(x, k, points.metric, mesh, block_bytes)
 
 
 def _in_shares(function: Callable, mesh: Mesh, shares: Any, whole: Any) -> Any:
@@ -243,23 +222,25 @@ def _knn(points: Float[Array, "n d"], k: int, metric: Callable, mesh: Mesh, bloc
     return _in_shares(share, mesh, jnp.arange(points.shape[0], dtype=jnp.int32), points)
 
 
-@partial(jax.jit, static_argnames=("regularizer", "mesh", "block_bytes"))
 def _weights(
-    points: Float[Array, "n d"],
-    near: Neighbors,
-    reg: Array,
-    unit: Array,
-    regularizer: Regularizer,
-    mesh: Mesh,
-    block_bytes: int,
+    points: Points, neighbors: Neighbors, ridge: Regularizer, mesh: Mesh, block_bytes: int
 ) -> Float[Array, "n k"]:
-    def share(rows: tuple[Array, Neighbors], whole: tuple[Array, Array, Array]) -> Array:
+    limits = jnp.finfo(points.dtype)
+    unit = jnp.clip(jnp.asarray(np.asarray(points.unit)), limits.tiny, limits.max).astype(points.dtype)
+    return _solve_weights(points.coordinates, neighbors, ridge, unit, mesh, block_bytes)
+
+
+@partial(jax.jit, static_argnames=("mesh", "block_bytes"))
+def _solve_weights(
+    points: Float[Array, "n d"], neighbors: Neighbors, ridge: Regularizer, unit: Array, mesh: Mesh, block_bytes: int
+) -> Float[Array, "n k"]:
+    def share(rows: tuple[Array, Neighbors], whole: tuple[Array, Any, Array]) -> Array:
         ids, own = rows
-        points, reg, unit = whole
-        return solve_points(points, points[ids], own, reg, unit, regularizer, block_bytes)
+        points, ridge, unit = whole
+        return solve_points(points, points[ids], own, ridge, unit, block_bytes)
 
     ids = jnp.arange(points.shape[0], dtype=jnp.int32)
-    return _in_shares(share, mesh, (ids, near), (points, reg, unit))
+    return _in_shares(share, mesh, (ids, neighbors), (points, ridge, unit))
 
 
 @dataclass(frozen=True)
@@ -272,7 +253,7 @@ class ShardedLandmark:
     def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = NO_HINTS) -> Spectrum:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
         if hints.points is not None:
-            hints = hints._replace(points=_standard(hints.points, self.mesh).points)
+            hints = hints._replace(points=_replicate(hints.points, self.mesh))
         with memory_advice(
             "every device holds some hundred vectors of its share; try fewer landmarks, or more devices"
         ):

@@ -1,4 +1,4 @@
-"""Mapping over rows in blocks, so that memory is bounded by a budget and not by n."""
+"""Mapping over rows in blocks, so that memory is bounded by a budget and not by the number of points."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,14 +8,25 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-CACHE_BYTES = 2**22  # a block that stays in a CPU's cache; on an accelerator a block's launch is cheap beside it
+Progress = Callable[[int, int], None]  # called with (done, total)
+
+BLOCK_BYTES = 2**27  # default memory of a block
+CACHE_BYTES = 2**22  # a block that stays in the cache of a CPU core
+
+
+def cache_budget(block_bytes: int) -> int:
+    """Return the memory that a block may take where it is passed over several times.
+
+    On a CPU a block should stay in the cache; on an accelerator larger blocks amortize the launch of their kernels.
+    """
+    return min(block_bytes, CACHE_BYTES) if jax.default_backend() == "cpu" else block_bytes
 
 
 def map_rows(function: Callable, rows: Any, budget: int, bytes_per_row: int) -> Any:
     """Apply a function of one row to all rows, as many at a time as the budget allows.
 
-    Like `lax.map` with a batch size, except that the last block is filled up with repetitions of the last row instead of
-    being compiled (and, on a CPU, run) beside the others.
+    Like `lax.map` with a batch size, except that the last block is padded with repetitions of the last row, where `lax.map`
+    compiles (and, on a CPU, runs) a second program for it.
 
     Args:
         function: of one row of each array in `rows`.
@@ -43,14 +54,10 @@ def map_blocks(function: Callable, rows: Any, budget: int, bytes_per_row: int) -
 
 @contextmanager
 def memory_advice(advice: str) -> Iterator[None]:
-    """Turn a device's cry for memory into a MemoryError that names what to try."""
+    """Re-raise a device's out-of-memory error as a MemoryError with advice on what to change."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error) and "Out of memory" not in str(error):
             raise
         raise MemoryError(f"The device ran out of memory: {advice}.") from error
-
-
-Progress = Callable[[int, int], None]
-BLOCK_BYTES = 2**27

@@ -15,22 +15,22 @@ from ..warnings import JaxlleWarning
 
 
 def is_traced(*arrays: Any) -> bool:
-    """Tell whether values are out of reach: some array is traced (jit, vmap, grad), or jit stages all operations."""
+    """Return whether values are unavailable: an array is traced (jit, vmap, grad), or jit stages all operations."""
     return any(isinstance(a, Tracer) for a in jax.tree.leaves((arrays, jnp.zeros(()))))
 
 
 def without_derivative(x: Any) -> Any:
-    """Return an array without its derivative: concrete under grad outside jit."""
-    return lax.stop_gradient(x) if isinstance(x, Array) else x
+    """Return arrays without their derivatives: concrete under `jax.grad` outside jit."""
+    return jax.tree.map(lambda a: lax.stop_gradient(a) if isinstance(a, Array) else a, x)
 
 
 def x64_is_on() -> bool:
-    """Tell whether JAX computes in float64 where it is given float64."""
+    """Return whether JAX computes in float64 when given float64."""
     return jnp.zeros(()).dtype == np.float64
 
 
 def all_finite(x: Any) -> bool:
-    """Tell whether all entries of a concrete array are finite."""
+    """Return whether all entries of a concrete array are finite."""
     return bool(np.isfinite(x).all()) if isinstance(x, np.ndarray) else bool(_all_finite(x))
 
 
@@ -40,7 +40,7 @@ def _all_finite(x: Array) -> Array:
 
 
 def check_count(value: Any, name: str, low: int, high: int | None, why: str) -> int:
-    """Return a whole number within [low, high], or say what was asked and what is allowed."""
+    """Return a whole number within [low, high]; raise with the value and what is allowed otherwise."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be a whole number, got {value!r} of type {type(value).__name__}.")
     if value < low or (high is not None and value > high):
@@ -55,7 +55,7 @@ def embedding_points(y: Any) -> Any:
 
 
 def check_dim(dim: int, k: int, shape: tuple[int, ...], metric: distances.Metric) -> int:
-    """Return dim, or say why it cannot be; warn where k < dim."""
+    """Validate dim, and warn if k < dim."""
     n, d = shape
     if metric != distances.PRECOMPUTED and dim > d:
         raise ValueError(
@@ -65,16 +65,6 @@ def check_dim(dim: int, k: int, shape: tuple[int, ...], metric: distances.Metric
     dim = check_count(dim, "dim (n_components)", 1, n - 1 if n > 1 else None, f"fewer than the {n} points")
     if k < dim:
         warnings.warn(
-            f"k = {k} neighbours cannot span dim = {dim} dimensions locally: use k > dim.", JaxlleWarning, stacklevel=3
+            f"k = {k} neighbors cannot span dim = {dim} dimensions locally: use k > dim.", JaxlleWarning, stacklevel=3
         )
     return dim
-
-
-def check_spread(points: Array) -> None:
-    """Raise for degenerate data: standardised points that are all equal, and so all zero."""
-    if is_traced(points) or points.shape[0] < 2 or bool(jnp.any(points[0])):
-        return
-    if not bool(jnp.any(points)):
-        raise ValueError(
-            f"All {points.shape[0]} points of x are equal (degenerate data): there is no geometry to embed, check the loading."
-        )

@@ -1,13 +1,15 @@
-"""The eager door: what enters is checked, cast, centred and scaled before a stage sees it.
+"""Input validation: points are checked, cast, centered and scaled once, and then travel as one `Points` value.
 
-Inside jit nothing can be raised, so the same functions pass tracers through with a cast and a shape check;
-trouble is then data in the result.
+Inside jit nothing can be raised, so the same functions pass traced arrays through with a cast and a shape check; problems are
+then data in the result.
 """
 
 import math
 import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,21 +17,119 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from .. import distances
+from ..distances import PRECOMPUTED, Metric
 from ..warnings import PrecisionWarning
 from .checks import all_finite, is_traced, x64_is_on
 from .linear import power_of_two
 
+_TRANSLATION_INVARIANT = (distances.euclidean, distances.manhattan, distances.chebyshev)
 
-class Standardized(NamedTuple):
-    """Points shifted and scaled into [-2, 2]: `points = (x - center) / unit`.
 
-    The unit is a power of two, so the scaling is exact. Differences, distances and weights of the points are
-    those of x, up to the unit, at any offset and any scale of x.
+@partial(
+    jax.tree_util.register_dataclass, data_fields=("values", "coordinates", "center", "unit"), meta_fields=("metric",)
+)
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Validated points, centered and scaled into [-2, 2]: ``coordinates = (values - center) / unit``.
+
+    Every stage accepts a `Points` value in place of an array, so that the work is done once. The unit is a power of two, so that
+    the scaling is exact: differences, distances and weights of the coordinates are those of the values, up to the unit, at
+    any offset and any scale.
+
+    Attributes:
+        values: the points as given, in floating point, shape (n, d); with the precomputed metric, distances of shape (n, n).
+        coordinates: on the device, in the dtype of the computation, shape (n, d); None with the precomputed metric.
+        center: shape (d,).
+        unit: scalar.
+        metric: the metric that decides who is a neighbor.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> points = jaxlle.neighbors.prepare_points(jnp.array([[100.0], [101.0], [103.0]]))
+        >>> points.coordinates[:, 0] * points.unit + points.center
+        Array([100., 101., 103.], dtype=float32)
     """
 
-    points: Float[Array, "n d"]
+    values: Any
+    coordinates: Any
     center: Any
     unit: Any
+    metric: Metric = distances.euclidean
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the shape of the values, (n, d)."""
+        return self.values.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Return the dtype of the computation."""
+        return working_dtype(self.values) if self.coordinates is None else np.dtype(self.coordinates.dtype)
+
+    def apply(self, x: Any) -> Float[Array, "q d"]:
+        """Center and scale other validated points, such as queries, in the same way: equal rows stay equal bit for bit."""
+        if self.coordinates.shape[1] != self.values.shape[1]:
+            raise ValueError("These points were prepared with drop_constant=True, so they accept no queries.")
+        return rescale(x, self.center, self.unit, self.dtype)
+
+
+def prepare_points(x: Any, *, metric: Metric = "euclidean", name: str = "x", drop_constant: bool = False) -> Points:
+    """Validate points, center them and scale them, for all stages.
+
+    Args:
+        x: array-like of shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value, which is
+            returned as it is.
+        metric: "euclidean", "cosine", "manhattan", "chebyshev", "precomputed", or a JAX function of two vectors.
+        name: what to call x in messages.
+        drop_constant: whether the coordinates may leave out columns of a NumPy array that are equal in all rows, as many
+            are in images. They contribute nothing to differences of the points; no queries are accepted then.
+
+    Returns:
+        Points.
+
+    Raises:
+        ValueError: if x is not an array of finite numbers, the metric is unknown, or x is a `Points` value of another metric.
+        TypeError: if x is a sparse matrix.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> points = jaxlle.neighbors.prepare_points(jax.random.normal(jax.random.key(0), (100, 3)))
+        >>> neighbors = jaxlle.knn(points, 8)
+        >>> jaxlle.barycentric_weights(points, neighbors).shape
+        (100, 8)
+    """
+    resolved = distances.resolve(metric)
+    if isinstance(x, Points):
+        if resolved not in (distances.euclidean, x.metric):
+            raise ValueError(
+                f"metric = {metric!r} was given, but the points were prepared for {x.metric!r}: give it there."
+            )
+        return x
+    values = as_points(x, name)
+    if resolved == PRECOMPUTED:
+        if values.shape[0] != values.shape[1]:
+            raise ValueError(f"Precomputed distances should be a square matrix, got shape {values.shape}.")
+        return Points(values, None, 0.0, 1.0, resolved)
+    drop_constant = drop_constant and resolved in _TRANSLATION_INVARIANT
+    coordinates, center, unit = standardize(_without_constant_columns(values) if drop_constant else values)
+    return Points(values, coordinates, center, unit, resolved)
+
+
+def standardize(values: Any) -> tuple[Array, Any, Any]:
+    """Center and scale validated points; return their coordinates, the center and the unit."""
+    return _standardize_host(values) if isinstance(values, np.ndarray) else _standardize_device(values)
+
+
+def check_spread(points: Points) -> None:
+    """Raise if all points are equal, outside jit."""
+    rows = points.values if points.coordinates is None else points.coordinates
+    if is_traced(rows) or rows.shape[0] < 2 or bool((rows[0] != rows[-1]).any()):
+        return
+    if bool((rows == rows[:1]).all()):
+        raise ValueError(
+            f"All {rows.shape[0]} points of x are equal (degenerate data): there is no geometry to embed, check the loading."
+        )
 
 
 def working_dtype(x: Any) -> np.dtype:
@@ -39,7 +139,7 @@ def working_dtype(x: Any) -> np.dtype:
 
 
 def as_points(x: Any, name: str = "x") -> Any:
-    """Return x as a finite two-dimensional array of numbers, or say what is wrong with it.
+    """Return x as a finite two-dimensional array of numbers.
 
     Args:
         x: array-like of shape (n, d): a JAX or NumPy array, a list of lists, a pandas or polars frame.
@@ -100,7 +200,9 @@ def _cast_host(x: np.ndarray, name: str) -> np.ndarray:
             )
         return x
     if x.dtype.kind in "biu" and not x64_is_on() and -(2**24) <= x.min() <= x.max() <= 2**24:
-        return x.astype(np.float32)  # exactly, and a later door need not warn of a float64 that nobody passed
+        return x.astype(
+            np.float32
+        )  # exactly, so that no later stage warns of a float64 array that the user did not pass
     if x.dtype.kind in "biu" or x.dtype == object:
         try:
             return x.astype(np.float64)
@@ -111,40 +213,23 @@ def _cast_host(x: np.ndarray, name: str) -> np.ndarray:
     raise ValueError(f"{name} has dtype {x.dtype}, which is not numeric: convert strings and dates to numbers first.")
 
 
-def varying(x: Any) -> Any:
-    """Return x without the columns that are equal in all rows, if x is a NumPy array: they add nothing to a difference.
+def rescale(x: Any, center: Any, unit: Any, dtype: Any) -> Float[Array, "q d"]:
+    """Return ``(x - center) / unit`` in a dtype; a NumPy array is shifted in float64."""
+    if isinstance(x, np.ndarray) and not is_traced(center, unit):
+        return jax.device_put(_shift_host(x, np.asarray(center, np.float64), float(unit), np.dtype(dtype)))
+    return ((jnp.asarray(x) - center) / unit).astype(dtype)
 
-    Images have many. One column stays if all are so.
-    """
+
+def _without_constant_columns(x: Any) -> Any:
+    """Return a NumPy array without the columns that are equal in all rows, of which images have many; one column stays."""
     if not isinstance(x, np.ndarray):
         return x
     keep = x.min(axis=0) < x.max(axis=0)
     return x if keep.all() else x[:, keep if keep.any() else slice(1)]
 
 
-def standardize(x: Any) -> Standardized:
-    """Centre and scale points so that float32 is right at any offset and scale.
-
-    A NumPy array is centred in its own float64 before it is cast; a JAX array in its own dtype, where the
-    subtraction of a nearby centre is exact.
-
-    Args:
-        x: points of shape (n, d) from `as_points`.
-    """
-    if isinstance(x, np.ndarray):
-        return _standardize_host(x)
-    return _standardize_device(x)
-
-
-def apply_standard(x: Any, like: Standardized) -> Float[Array, "q d"]:
-    """Shift and scale other points, such as queries, as `like` was; a row of both has the same bits in both."""
-    if isinstance(x, np.ndarray) and not is_traced(like):
-        center, unit = np.asarray(like.center, np.float64), float(like.unit)
-        return jax.device_put(_shift_host(x, center, unit, np.dtype(like.points.dtype)))
-    return ((jnp.asarray(x) - like.center) / like.unit).astype(like.points.dtype)
-
-
-def _standardize_host(x: np.ndarray) -> Standardized:
+def _standardize_host(x: np.ndarray) -> tuple[Array, np.ndarray, float]:
+    """Center and scale in float64, whatever the dtype of x, and cast then."""
     dtype = working_dtype(x)
     low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
     coarse = _power_of_two(max(np.abs(low).max(), np.abs(high).max()))
@@ -154,14 +239,14 @@ def _standardize_host(x: np.ndarray) -> Standardized:
         center = sum((rows / coarse).sum(axis=0) for _, rows in _row_blocks(x)) / x.shape[0] * coarse
     center = _on_grid(center, float(np.maximum(high - center, center - low).max()))
     extent = float(np.maximum(high - center, center - low).max())
-    # With all rows equal, x - center is the centre's own rounding, not a spread: dividing by inf makes it 0.
+    # With all rows equal, x - center is the rounding of the center, not a spread: dividing by inf makes it 0.
     unit = _power_of_two(extent) if bool((high > low).any()) else np.inf
     points = _shift_host(x, center, unit, dtype)
-    return Standardized(jax.device_put(points), center, unit if np.isfinite(unit) else 1.0)
+    return jax.device_put(points), center, unit if np.isfinite(unit) else 1.0
 
 
 def _on_grid(center: Any, extent: float) -> Any:
-    """Round the centre to a few bits below the extent: x - center then keeps the bits of whole-number data.
+    """Round the center to a few bits below the extent, so that x - center keeps the bits of whole-number data.
 
     Distances that are equal in such data stay equal, and are ordered by index instead of by rounding.
     """
@@ -174,7 +259,7 @@ def _shift_host(x: np.ndarray, center: np.ndarray, unit: float, dtype: np.dtype)
     with np.errstate(over="ignore"):
         near = center.astype(dtype)
     if x.dtype == dtype and np.isfinite(1 / unit) and (near == center).all():
-        # The centre has few bits, so that as a rule nothing is lost by subtracting in x's own dtype.
+        # The center has few bits, so that as a rule nothing is lost by subtracting in x's own dtype.
         np.subtract(x, near, out=out)
         return np.multiply(out, dtype.type(1 / unit), out=out)
     for place, rows in _row_blocks(x):
@@ -203,12 +288,13 @@ def _power_of_two(m: float) -> float:
 
 
 @jax.jit
-def _standardize_device(x: Float[Array, "n d"]) -> Standardized:
-    # The extremes of the columns say how far any point is from a centre, without another pass over the points.
-    without_derivative = lax.stop_gradient(x)
-    low, high = jnp.min(without_derivative, axis=0), jnp.max(without_derivative, axis=0)
+def _standardize_device(x: Float[Array, "n d"]) -> tuple[Array, Array, Array]:
+    """Center and scale in the dtype of x, where subtracting a nearby center is exact."""
+    # The extremes of the columns bound the distance of any point from a center, without another pass over the points.
+    still = lax.stop_gradient(x)
+    low, high = jnp.min(still, axis=0), jnp.max(still, axis=0)
     coarse = _unit_of(jnp.maximum(jnp.max(jnp.abs(low)), jnp.max(jnp.abs(high))))
-    center = jnp.mean(without_derivative / coarse, axis=0)
+    center = jnp.mean(still / coarse, axis=0)
 
     def reach(center: Array) -> Array:
         return jnp.max(jnp.maximum(high / coarse - center, center - low / coarse))
@@ -216,9 +302,9 @@ def _standardize_device(x: Float[Array, "n d"]) -> Standardized:
     grid = _unit_of(reach(center)) / 8
     center = jnp.round(center / grid) * grid  # see _on_grid
     fine = _unit_of(reach(center))
-    equal = jnp.all(low == high)  # as on the host: what is left then is rounding
+    equal = jnp.all(low == high)  # as on the host: only rounding is left then
     points = (x / coarse - center) / jnp.where(equal, jnp.inf, fine)
-    return Standardized(points, center * coarse, jnp.where(equal, 1, fine * coarse))
+    return points, center * coarse, jnp.where(equal, 1, fine * coarse)
 
 
 def _unit_of(m: Float[Array, ""]) -> Float[Array, ""]:

@@ -19,12 +19,13 @@ differentiable as subspaces; see `jaxlle.derivatives`. The solvers are in `jaxll
 """
 
 from .diagnosis import Diagnosis, diagnose
-from .embed import DisconnectedGraphError, Embedding, embed, embed_components
+from .embed import DisconnectedGraphError, Embedding, EmbedOptions, embed, embed_components
 from .isometry import isometric_map
 
 __all__ = [
     "Diagnosis",
     "DisconnectedGraphError",
+    "EmbedOptions",
     "Embedding",
     "diagnose",
     "embed",

@@ -7,9 +7,10 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
-from .._core.points import as_points
+from .._core.checks import without_derivative
+from .._core.points import as_points, prepare_points
 from ..neighbors import Neighbors, knn
-from ..regularizers import Regularizer, trace_ridge
+from ..regularizers import Regularizer
 from ..weights import barycentric_weights
 
 
@@ -35,8 +36,7 @@ def project(
     k: int,
     values: Any = None,
     *,
-    reg: Real[ArrayLike, ""] = 1e-3,
-    regularizer: Regularizer = trace_ridge,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Projection:
@@ -52,8 +52,7 @@ def project(
         bank: where neighbours and weights come from, shape (n, d).
         k: neighbours of each point.
         values: what is combined, one row for each of the bank, shape (n, c); None: the bank itself.
-        reg: strength of the regularizer.
-        regularizer: one of `jaxlle.regularizers`.
+        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
         neighbors: of the points in the bank, if known.
         block_bytes: memory that one block may take.
 
@@ -70,7 +69,8 @@ def project(
         >>> float(out.points[0, 0]), float(out.residuals[0])
         (5.0, 2.0)
     """
-    z, bank = as_points(z, "z"), as_points(bank, "bank")
+    z, points = as_points(z, "z"), prepare_points(bank, name="bank")
+    bank = points.values
     values = bank if values is None else as_points(values, "values")
     if values.shape[0] != bank.shape[0]:
         raise ValueError(
@@ -80,8 +80,8 @@ def project(
         raise ValueError(f"z has {z.shape[1]} features and the bank {bank.shape[1]}: both must live in the same space.")
     found = neighbors
     if found is None:
-        found = knn(lax.stop_gradient(bank), k, query=lax.stop_gradient(z), block_bytes=block_bytes)
-    weights = barycentric_weights(bank, found, query=z, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
+        found = knn(without_derivative(points), k, query=without_derivative(z), block_bytes=block_bytes)
+    weights = barycentric_weights(points, found, query=z, reg=reg, block_bytes=block_bytes)
     z, bank, values = (jnp.asarray(a, weights.dtype) for a in (z, bank, values))
     away = _combine(weights, bank[found.indices] - z[:, None])  # differences: no digits lost to an offset
     squares = jnp.sum(away**2, axis=1)

@@ -9,11 +9,11 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES
-from .._core.points import as_points
+from .._core.points import as_points, prepare_points
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import require_distances
-from ..regularizers import Regularizer, trace_ridge
-from ..weights import barycentric_weights, distance_weights
+from ..regularizers import Regularizer
+from ..weights import barycentric_weights
 
 
 def transform(
@@ -22,9 +22,8 @@ def transform(
     y: Any,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] = 1e-3,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     metric: distances.Metric = "euclidean",
-    regularizer: Regularizer = trace_ridge,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "q c"]:
     """Embed new points: each is written by its neighbours in the data, and the same weights are applied to theirs.
@@ -37,9 +36,8 @@ def transform(
         x: the data that were embedded, shape (n, d); with metric="precomputed", the distances among them.
         y: their embedding, shape (n, c): `Embedding.points`.
         k: neighbours of each new point; the number used for the embedding, as a rule.
-        reg: strength of the regularizer.
+        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
         metric: as for `knn`.
-        regularizer: one of `jaxlle.regularizers`.
         block_bytes: memory that one block may take.
 
     Returns:
@@ -55,19 +53,14 @@ def transform(
         >>> bool(jnp.array_equal(jaxlle.transform(x[:5], x, y, k=8), y[:5]))
         True
     """
-    x, x_new = as_points(x), as_points(x_new, "x_new")
+    points, x_new = prepare_points(x, metric=metric), as_points(x_new, "x_new")
     y = jnp.asarray(y)
-    if y.shape[0] != x.shape[0]:
+    if y.shape[0] != points.shape[0]:
         raise ValueError(
-            f"y has {y.shape[0]} rows and x has {x.shape[0]}: the embedding must be that of the data, row by row."
+            f"y has {y.shape[0]} rows and x has {points.shape[0]}: the embedding must be that of the data, row by row."
         )
-    neighbors = knn(x, k, query=x_new, metric=metric, block_bytes=block_bytes)
-    if metric == distances.PRECOMPUTED:
-        weights = distance_weights(x, neighbors, query=x_new, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
-    else:
-        weights = barycentric_weights(
-            x, neighbors, query=x_new, reg=reg, regularizer=regularizer, block_bytes=block_bytes
-        )
+    neighbors = knn(points, k, query=x_new, block_bytes=block_bytes)
+    weights = barycentric_weights(points, neighbors, query=x_new, reg=reg, block_bytes=block_bytes)
     return _combine(neighbors, weights, y)
 
 
@@ -77,8 +70,7 @@ def inverse_transform(
     x: Any,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] = 1e-3,
-    regularizer: Regularizer = trace_ridge,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "q d"]:
     """Map points of the embedding space back to data space: the same construction with the roles exchanged.
@@ -91,8 +83,7 @@ def inverse_transform(
         y: embedding of the data, shape (n, c).
         x: the data, shape (n, d).
         k: neighbours of each point.
-        reg: strength of the regularizer.
-        regularizer: one of `jaxlle.regularizers`.
+        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
         block_bytes: memory that one block may take.
 
     Returns:
@@ -108,7 +99,7 @@ def inverse_transform(
         >>> bool(jnp.array_equal(jaxlle.inverse_transform(y[:5], y, x, k=8), x[:5]))
         True
     """
-    return transform(y_new, y, x, k=k, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
+    return transform(y_new, y, x, k=k, reg=reg, block_bytes=block_bytes)
 
 
 @jax.jit

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .._core.points import as_points
+from .._core.points import prepare_points
 from ..neighbors import knn
 from .bank import project
 
@@ -84,5 +84,5 @@ def training_residuals(x: Any, k: int, *, reg: Real[ArrayLike, ""] = 1e-3) -> Fl
         >>> jaxlle.extension.training_residuals(jnp.array([[0.0], [1.0], [2.0]]), 2, reg=1e-6).round(3).tolist()
         [0.0, 0.0, 0.0]
     """
-    x = as_points(x)
-    return project(x, x, k, reg=reg, neighbors=knn(x, k)).residuals
+    points = prepare_points(x)
+    return project(points.values, points, k, reg=reg, neighbors=knn(points, k)).residuals

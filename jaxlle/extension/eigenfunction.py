@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import is_traced
-from .._core.points import as_points
+from .._core.points import as_points, prepare_points
 from ..embedding import Embedding
 from ..neighbors import knn
 from ..neighbors.graph import require_distances
@@ -61,9 +61,9 @@ def eigenfunction_transform(
         raise ValueError(
             f"shift = {shift} is not allowed: it must be above 1 and above the eigenvalues of M, as 16 is."
         )
-    x, x_new = as_points(x), as_points(x_new, "x_new")
+    points, x_new = prepare_points(x), as_points(x_new, "x_new")
     y = jnp.asarray(embedding.points)
-    placed = transform(x_new, x, y, k=k, reg=reg, block_bytes=block_bytes)
-    nearest = knn(x, 1, query=x_new, block_bytes=block_bytes)
+    placed = transform(x_new, points, y, k=k, reg=reg, block_bytes=block_bytes)
+    nearest = knn(points, 1, query=x_new, block_bytes=block_bytes)
     same = require_distances(nearest) == 0  # there K has the row of the training point, and the formula gives its place
     return jnp.where(same, placed, placed * (shift - 1) / (shift - values))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from .._core.blocks import BLOCK_BYTES, map_rows
 from .._core.checks import check_count
 from .._core.linear import matmul
-from .._core.points import Standardized, apply_standard, as_points, standardize
+from .._core.points import Points, as_points, prepare_points
 from ..neighbors import knn
 from ..neighbors.graph import require_distances
 
@@ -19,18 +19,18 @@ class KernelMap(NamedTuple):
     """A map ``y(x) = sum_l a_l k_l(x) / sum_l k_l(x)`` with Gaussian kernels ``k_l`` at landmarks.
 
     Attributes:
-        landmarks: standardised, shape (m, d).
+        landmarks: coordinates of the landmarks, shape (m, d).
         widths: of their kernels, shape (m,).
         coefficients: a, shape (m, c).
-        standard: how points are standardised, with the training points.
-        places: of the training points, shape (n, c).
+        points: the training points, which also define the centering and scaling.
+        embedding: of the training points, shape (n, c).
     """
 
     landmarks: Float[Array, "m d"]
     widths: Float[Array, " m"]
     coefficients: Float[Array, "m c"]
-    standard: Standardized
-    places: Float[Array, "n c"]
+    points: Points
+    embedding: Float[Array, "n c"]
 
     def transform(self, x_new: Any) -> Float[Array, "q c"]:
         """Map points, shape (q, d); a row of the training data gets its own place, others are differentiable in x_new.
@@ -43,11 +43,11 @@ class KernelMap(NamedTuple):
             raise ValueError(
                 f"x_new has {x_new.shape[1]} features, but the map was made for {self.landmarks.shape[1]}."
             )
-        query = apply_standard(x_new, self.standard)
-        nearest = knn(self.standard.points, 1, query=lax.stop_gradient(query))
+        query = self.points.apply(x_new)
+        nearest = knn(self.points, 1, query=lax.stop_gradient(x_new))
         placed = matmul(_responses(query, self.landmarks, self.widths), self.coefficients)
         same = require_distances(nearest) == 0
-        return jnp.where(same, self.places[nearest.indices[:, 0]], placed)
+        return jnp.where(same, self.embedding[nearest.indices[:, 0]], placed)
 
 
 def kernel_map(
@@ -89,8 +89,8 @@ def kernel_map(
         >>> bool(jnp.abs(jaxlle.extension.kernel_map(x, x**2).transform(x + 0.01) - (x + 0.01) ** 2).mean() < 0.05)
         True
     """
-    x, y = as_points(x), as_points(y, "y")
-    n = x.shape[0]
+    points, y = prepare_points(x), as_points(y, "y")
+    n = points.shape[0]
     if y.shape[0] != n:
         raise ValueError(f"y has {y.shape[0]} rows and x has {n}: the embedding must be that of the data, row by row.")
     if not width > 0:
@@ -99,13 +99,12 @@ def kernel_map(
     size = min(n, 1000) if num_landmarks is None else num_landmarks
     size = check_count(size, "num_landmarks", 1, n, f"at most the {n} points")
     key = jax.random.key(0) if key is None else key
-    standard = standardize(x)
     chosen = jnp.sort(jax.random.permutation(key, n)[:size])
-    far = require_distances(knn(standard.points, k, block_bytes=block_bytes))[chosen, -1]
+    far = require_distances(knn(points, k, block_bytes=block_bytes))[chosen, -1]
     widths = width * jnp.where(far > 0, far, 1)
-    landmarks, y = standard.points[chosen], jnp.asarray(y, standard.points.dtype)
-    coefficients = jnp.linalg.lstsq(_responses(standard.points, landmarks, widths), y)[0]
-    return KernelMap(landmarks, widths, coefficients, standard, y)
+    landmarks, y = points.coordinates[chosen], jnp.asarray(y, points.dtype)
+    coefficients = jnp.linalg.lstsq(_responses(points.coordinates, landmarks, widths), y)[0]
+    return KernelMap(landmarks, widths, coefficients, points, y)
 
 
 @jax.jit

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, is_traced
 from .._core.linear import matmul
-from .._core.points import apply_standard, as_points, standardize
+from .._core.points import as_points, prepare_points
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import require_distances
 from ..weights.frames import FromPoints, map_members
@@ -46,18 +46,16 @@ def tangent_transform(
         >>> bool(jnp.allclose(jaxlle.extension.tangent_transform(x[:5] + 0.1, x, 2 * x + 1, k=8), 2 * x[:5] + 1.2, atol=1e-4))
         True
     """
-    x, x_new = as_points(x), as_points(x_new, "x_new")
+    points, x_new = prepare_points(x), as_points(x_new, "x_new")
+    n, d = points.shape
     y = as_points(y, "y") if not is_traced(y) else y
-    if y.shape[0] != x.shape[0]:
-        raise ValueError(
-            f"y has {y.shape[0]} rows and x has {x.shape[0]}: the embedding must be that of the data, row by row."
-        )
-    dim = min(y.shape[1], x.shape[1]) if dim is None else dim
-    dim = check_count(dim, "dim (n_components)", 1, x.shape[1], "at most the features")
-    check_count(k, "k (n_neighbors)", dim + 1, x.shape[0], f"an affine map of dim = {dim} variables has dim + 1 values")
-    neighbors = knn(x, k, query=x_new, block_bytes=block_bytes)
-    standard = standardize(x)
-    both = jnp.concatenate([standard.points, apply_standard(x_new, standard)])
+    if y.shape[0] != n:
+        raise ValueError(f"y has {y.shape[0]} rows and x has {n}: the embedding must be that of the data, row by row.")
+    dim = min(y.shape[1], d) if dim is None else dim
+    dim = check_count(dim, "dim (n_components)", 1, d, "at most the number of features")
+    check_count(k, "k (n_neighbors)", dim + 1, n, f"an affine map of dim = {dim} variables has dim + 1 values")
+    neighbors = knn(points, k, query=x_new, block_bytes=block_bytes)
+    both = jnp.concatenate([points.coordinates, points.apply(x_new)])
     return _by_tangents(both, jnp.asarray(y), neighbors, dim, block_bytes)
 
 

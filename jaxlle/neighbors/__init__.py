@@ -22,6 +22,7 @@ available; see its documentation. Neighborhoods that depend on labels, on geodes
 `jaxlle.variants`, and the connectivity of a graph in `jaxlle.alignment`.
 """
 
+from .._core.points import Points, prepare_points
 from .approximate import ApproximateNeighbors, approximate_knn
 from .exact import knn
 from .graph import Neighbors, as_neighbors, load, save
@@ -31,11 +32,13 @@ from .radius import radius_neighbors
 __all__ = [
     "ApproximateNeighbors",
     "Neighbors",
+    "Points",
     "approximate_knn",
     "as_neighbors",
     "knn",
     "load",
     "local_neighborhoods",
+    "prepare_points",
     "radius_neighbors",
     "save",
 ]

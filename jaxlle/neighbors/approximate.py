@@ -1,4 +1,4 @@
-"""Approximate neighbours for data where an exact search is too dear, with the recall that they reach."""
+"""Approximate neighbors for data on which an exact search is too expensive, with their measured recall."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,13 +10,14 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from .._core.checks import check_count
-from .._core.points import as_points, standardize
+from .._core.linear import matmul
+from .._core.points import Points, prepare_points
 from .exact import knn
 from .graph import Neighbors, as_neighbors
 
 
 class ApproximateNeighbors(NamedTuple):
-    """A graph, and how much of the exact one it holds.
+    """An approximate neighbor graph and its recall.
 
     Attributes:
         neighbors: as of `knn`, with some neighbours missed.
@@ -57,34 +58,35 @@ def approximate_knn(
         >>> jaxlle.neighbors.approximate_knn(x, 10).recall > 0.9
         True
     """
-    x = as_points(x)
-    k = check_count(k, "k (n_neighbors)", 1, x.shape[0] - 1, f"x has n_samples = {x.shape[0]} points less itself")
+    points = prepare_points(x)
+    n = points.shape[0]
+    k = check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points excluding the point itself")
     key = jax.random.key(0) if key is None else key
     on_tpu = jax.default_backend() == "tpu"
-    found = _on_tpu(x, k, effort) if on_tpu else _descent(np.asarray(x), k, effort, key)
-    return ApproximateNeighbors(found, _recall(x, k, found.indices, min(sample, x.shape[0]), key))
+    found = _on_tpu(points, k, effort) if on_tpu else _descent(points, k, effort, key)
+    return ApproximateNeighbors(found, _recall(points, k, found.indices, min(sample, n), key))
 
 
-def _descent(x: np.ndarray, k: int, effort: float, key: Array) -> Neighbors:
+def _descent(points: Points, k: int, effort: float, key: Array) -> Neighbors:
     try:
         from pynndescent import NNDescent
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Approximate neighbours on this device need pynndescent: pip install 'jaxlle[approximate]'."
+            "Approximate neighbors on this device need pynndescent: pip install 'jaxlle[approximate]'."
         ) from error
     seed = int(np.asarray(jax.random.key_data(key)).ravel()[-1] % 2**31)
     candidates = max(k, round(60 * effort))
-    standard = standardize(x)
-    # One more than k: a point is found among its own neighbours, and taken out by its number.
-    index: Any = NNDescent(np.asarray(standard.points), n_neighbors=k + 1, max_candidates=candidates, random_state=seed)
+    # One more than k: a point is found among its own neighbors, and removed by its index.
+    index: Any = NNDescent(
+        np.asarray(points.coordinates), n_neighbors=k + 1, max_candidates=candidates, random_state=seed
+    )
     ids, far = index.neighbor_graph
-    return as_neighbors(ids, far * float(standard.unit))
+    return as_neighbors(ids, far * float(points.unit))
 
 
-def _on_tpu(x: Any, k: int, effort: float) -> Neighbors:
-    standard = standardize(x)
-    ids, squares = _approximate_rows(standard.points, k, min(effort, 0.99))
-    return Neighbors(ids, jnp.sqrt(squares) * standard.unit)
+def _on_tpu(points: Points, k: int, effort: float) -> Neighbors:
+    ids, squares = _approximate_rows(points.coordinates, k, min(effort, 0.99))
+    return Neighbors(ids, jnp.sqrt(squares) * points.unit)
 
 
 @partial(jax.jit, static_argnames=("k", "recall"))
@@ -94,7 +96,7 @@ def _approximate_rows(
     norms = jnp.sum(points**2, axis=1)
 
     def one(i: Array) -> tuple[Array, Array]:
-        far = norms + norms[i] - 2 * jnp.dot(points, points[i], precision=lax.Precision.HIGHEST)
+        far = norms + norms[i] - 2 * matmul(points, points[i])
         far = jnp.where(jnp.arange(len(norms)) == i, jnp.inf, jnp.maximum(far, 0))
         squares, ids = lax.approx_min_k(far, k, recall_target=recall)
         return ids, squares
@@ -102,9 +104,9 @@ def _approximate_rows(
     return lax.map(one, jnp.arange(len(norms), dtype=jnp.int32), batch_size=256)
 
 
-def _recall(x: Any, k: int, indices: Int[Array, "n k"], sample: int, key: Array) -> float:
-    rows = np.asarray(jax.random.choice(key, x.shape[0], (sample,), replace=False))
-    exact = np.asarray(knn(x, k + 1, query=x[rows]).indices)  # a query's own point is among them
+def _recall(points: Points, k: int, indices: Int[Array, "n k"], sample: int, key: Array) -> float:
+    rows = np.asarray(jax.random.choice(key, points.shape[0], (sample,), replace=False))
+    exact = np.asarray(knn(points, k + 1, query=points.values[rows]).indices)  # the query itself is among them
     found = np.asarray(indices)[rows]
     own = exact == rows[:, None]
     own[~own.any(axis=1), -1] = True

@@ -1,11 +1,10 @@
-"""Stage 1: the k nearest neighbours of every point, exact and in bounded memory.
+"""Exact k nearest neighbors in bounded memory.
 
-No n x n array exists at any time: queries are taken in blocks whose size follows from a byte budget. A point
-is never its own neighbour, by index, so duplicates do no harm; equal distances are ordered by index.
+No n x n array exists at any time: queries are processed in blocks whose size follows from a byte budget. A point is never its
+own neighbor, by index, so duplicates do no harm; equal distances are ordered by index.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,12 +13,13 @@ from jaxtyping import Array, Float
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, Progress
 from .._core.checks import all_finite, check_count, is_traced
-from .._core.points import Standardized, apply_standard, as_points, standardize, working_dtype
+from .._core.points import Points, as_points, prepare_points, rescale, standardize, working_dtype
 from ..distances import PRECOMPUTED, Metric
 from . import _kdtree, blockwise
-from .graph import Neighbors, in_units, require_distances
+from .graph import Neighbors, require_distances, rescale_distances
 
 Algorithm = Literal["auto", "brute", "kd_tree"]
+
 _TREE_MAX_FEATURES = 10  # above, a k-d tree visits most of its leaves and a matrix product is faster
 
 
@@ -33,26 +33,28 @@ def knn(
     block_bytes: int = BLOCK_BYTES,
     progress: Progress | None = None,
 ) -> Neighbors:
-    """Find the k nearest neighbours of every point, or of every query among the points.
+    """Find the k nearest neighbors of every point, or of every query among the points.
 
-    Euclidean and cosine neighbours are selected by matrix products of centred and scaled points, widened by a
+    Euclidean and cosine neighbors are selected by matrix products of centered and scaled points, widened by a
     bound on their rounding error, and re-ranked by direct differences; the few rows that the bound leaves
     undecided are searched again by direct differences, so the answer is exact in the dtype. On a CPU with few
     features a k-d tree (SciPy) is faster and is chosen, outside jit.
 
     Args:
-        x: points, shape (n, d); with metric="precomputed", distances of shape (n, n).
-        k: number of neighbours, 1 <= k <= n - 1 (<= n for queries).
-        query: points to find neighbours for, shape (q, d); None for the points themselves, each without
+        x: points, shape (n, d), or a `Points` value; with metric="precomputed", distances of shape (n, n).
+        k: number of neighbors, 1 <= k <= n - 1 (<= n for queries).
+        query: points to find neighbors for, shape (q, d); None for the points themselves, each without
             itself. With metric="precomputed", distances from the queries to the points, shape (q, n).
         metric: "euclidean", "cosine" (1 - cos), "manhattan", "chebyshev", "precomputed", or a JAX function of
-            two vectors.
-        algorithm: "auto", "brute" (blocks on the device) or "kd_tree" (host; not for cosine or functions).
+            two vectors. A `Points` value brings its own.
+        algorithm: "auto", "brute" (blocks on the device) or "kd_tree" (host; not for functions).
         block_bytes: memory that one block of queries may take.
         progress: called with (rows done, rows in all) after each block; not called under jit.
 
     Returns:
-        Neighbors of shape (n, k) or (q, k). Distances are differentiable in the points.
+        Neighbors of shape (n, k) or (q, k). Distances are differentiable in the points. They are in the units of the metric;
+        given a `Points` value, Euclidean, Manhattan and Chebyshev distances are those of its coordinates, which no scale of
+        the data can overflow: multiply them by its unit.
 
     Raises:
         ValueError: for points that are not finite numbers, k out of range, an unknown metric, zero vectors
@@ -65,75 +67,48 @@ def knn(
                [0],
                [1]], dtype=int32)
     """
-    x = as_points(x)
+    points = prepare_points(x, metric=metric)
     query = None if query is None else as_points(query, "query")
-    found, unit, squared = find(x, k, query, metric, algorithm, block_bytes, progress)
-    dtype = require_distances(found).dtype
-    if not is_traced(unit) and not float(jnp.finfo(dtype).tiny) <= unit <= float(jnp.finfo(dtype).max):
-        raise ValueError(f"The distances, around {unit:.3g}, are beyond {dtype}: rescale x, or enable x64.")
-    return in_units(found, jnp.asarray(unit, dtype), squared)
+    k = check_shapes(points, query, k)
+    if points.metric == PRECOMPUTED:
+        return _from_distances(points.values if query is None else query, k, query is None, block_bytes)
+    if points.metric is distances.cosine:  # half the squared chord between unit vectors
+        sphere, center, unit = standardize(_unit_rows(points.values, "x"))
+        other = None if query is None else rescale(_unit_rows(query, "query"), center, unit, sphere.dtype)
+        found = _search(sphere, other, k, distances.euclidean, algorithm, block_bytes, progress)
+        chords = require_distances(found) * jnp.asarray(unit, sphere.dtype)
+        return found._replace(distances=chords**2 / 2)
+    if points.metric in (distances.euclidean, distances.manhattan, distances.chebyshev):
+        other = None if query is None else points.apply(query)
+        found = _search(points.coordinates, other, k, points.metric, algorithm, block_bytes, progress)
+        return found if isinstance(x, Points) else in_data_units(found, points)
+    # A function may mean anything, so its points stay as they are.
+    values = jnp.asarray(points.values, points.dtype)
+    other = None if query is None else jnp.asarray(query, points.dtype)
+    return _search(values, other, k, points.metric, algorithm, block_bytes, progress)
 
 
-def find(
-    x: Any,
-    k: int,
-    query: Any = None,
-    metric: Metric = "euclidean",
-    algorithm: Algorithm = "auto",
-    block_bytes: int = BLOCK_BYTES,
-    progress: Progress | None = None,
-    standard: Standardized | None = None,
-) -> tuple[Neighbors, Any, bool]:
-    """Find neighbours of points that have passed the door.
+def in_data_units(neighbors: Neighbors, points: Points) -> Neighbors:
+    """Return neighbors that `knn` found among prepared points, with their distances in the units of the data."""
+    scaled = points.metric in (distances.euclidean, distances.manhattan, distances.chebyshev)
+    return rescale_distances(neighbors, points.unit) if scaled else neighbors
 
-    Args:
-        x: points, or distances with the precomputed metric.
-        k: number of neighbours.
-        query: other points.
-        metric: as for `knn`.
-        algorithm: as for `knn`.
-        block_bytes: as for `knn`.
-        progress: as for `knn`.
-        standard: x standardised, if that is at hand.
 
-    Returns:
-        Neighbors, the unit of their distances, and whether the metric is half the squared distance.
-    """
-    metric = distances.resolve(metric)
-    k = check_shapes(x, query, k, metric)
-    if metric == PRECOMPUTED:
-        return _from_distances(x if query is None else query, k, query is None, block_bytes), 1.0, False
-    geometry = _geometry(x, query, metric, standard)
-    found = search(geometry.points, geometry.query, k, geometry.metric, algorithm, block_bytes, progress)
-    if not is_traced(found) and not all_finite(found.distances):
+def check_shapes(points: Points, query: Any, k: int) -> int:
+    """Validate k and the number of columns of the queries."""
+    n, d = points.shape
+    precomputed = points.metric == PRECOMPUTED
+    if query is not None and query.shape[1] != d:
         raise ValueError(
-            f"The metric {getattr(metric, '__name__', metric)!r} returned NaN or infinity between finite points: it must "
-            f"be a finite number for every pair."
+            f"query has {query.shape[1]} columns, but must have {d}: one per "
+            f"{'point, its distance' if precomputed else 'feature of x'}."
         )
-    return found, geometry.unit, geometry.squared
-
-
-class Geometry(NamedTuple):
-    """Points in the coordinates that a metric is searched in, and the unit of distances there."""
-
-    points: Float[Array, "n d"]
-    query: Float[Array, "q d"] | None
-    metric: Callable
-    unit: Any
-    squared: bool
-
-
-def _geometry(x: Any, query: Any, metric: Any, standard: Standardized | None) -> Geometry:
-    if metric is distances.cosine:  # the angle's metric is the chord between unit vectors
-        unit = standardize(_unit_rows(x, "x"))
-        other = None if query is None else apply_standard(_unit_rows(query, "query"), unit)
-        return Geometry(unit.points, other, distances.euclidean, unit.unit, True)
-    if metric in (distances.euclidean, distances.manhattan, distances.chebyshev):
-        standard = standardize(x) if standard is None else standard
-        other = None if query is None else apply_standard(query, standard)
-        return Geometry(standard.points, other, metric, standard.unit, False)
-    dtype = working_dtype(x)  # a function may mean anything: its points stay as they are
-    return Geometry(jnp.asarray(x, dtype), None if query is None else jnp.asarray(query, dtype), metric, 1.0, False)
+    if query is None and n < 2:
+        raise ValueError(f"Found array with {n} sample(s) (shape={points.shape}) while a minimum of 2 is required.")
+    high = n - 1 if query is None else n
+    return check_count(
+        k, "k (n_neighbors)", 1, high, f"x has n_samples = {n} points" + " excluding the point itself" * (query is None)
+    )
 
 
 def _unit_rows(x: Any, name: str) -> Any:
@@ -143,7 +118,7 @@ def _unit_rows(x: Any, name: str) -> Any:
     top = xp.max(xp.abs(x), axis=1, keepdims=True)
     if not is_traced(x) and bool((top == 0).any()):
         raise ValueError(
-            f"{int((top == 0).sum())} rows of {name} are zero, and the cosine metric has no angle for them: remove "
+            f"{int((top == 0).sum())} rows of {name} are zero, for which the cosine metric is undefined: remove "
             f"those rows or use another metric."
         )
     x = x / xp.where(top > 0, top, 1)
@@ -151,34 +126,16 @@ def _unit_rows(x: Any, name: str) -> Any:
     return x / xp.where(length > 0, length, 1)
 
 
-def check_shapes(x: Any, query: Any, k: int, metric: Metric) -> int:
-    """Return k, or say how the shapes of points, queries and k do not fit."""
-    n, d = x.shape
-    if metric == PRECOMPUTED and query is None and n != d:
-        raise ValueError(f"Precomputed distances should be a square matrix, got shape {x.shape}.")
-    if query is not None and query.shape[1] != (n if metric == PRECOMPUTED else d):
-        raise ValueError(
-            f"query has {query.shape[1]} columns, but must have {n if metric == PRECOMPUTED else d}: one per "
-            f"{'point, its distance' if metric == PRECOMPUTED else 'feature of x'}."
-        )
-    if query is None and n < 2:
-        raise ValueError(f"Found array with {n} sample(s) (shape={x.shape}) while a minimum of 2 is required.")
-    high = n - 1 if query is None else n
-    return check_count(
-        k, "k (n_neighbors)", 1, high, f"x has n_samples = {n} points" + " less itself" * (query is None)
-    )
-
-
-def search(
+def _search(
     points: Float[Array, "n d"],
     query: Float[Array, "q d"] | None,
     k: int,
-    metric: Callable,
+    metric: Any,
     algorithm: Algorithm = "auto",
     block_bytes: int = BLOCK_BYTES,
     progress: Progress | None = None,
 ) -> Neighbors:
-    """Find neighbours among points that have passed the door; distances are in their units."""
+    """Find neighbors among device arrays, by the algorithm that suits them."""
     if algorithm not in ("auto", "brute", "kd_tree"):
         raise ValueError(f"algorithm = {algorithm!r} is not known: use 'auto', 'brute' or 'kd_tree'.")
     traced = is_traced(points, query)
@@ -192,7 +149,13 @@ def search(
         return Neighbors(*_kdtree.nearest(points, query, k, metric, progress))
     if traced:
         return Neighbors(*blockwise.nearest_traced(points, query, k, metric, block_bytes))
-    return Neighbors(*blockwise.nearest(points, query, k, metric, block_bytes, progress))
+    found = Neighbors(*blockwise.nearest(points, query, k, metric, block_bytes, progress))
+    if not all_finite(found.distances):
+        raise ValueError(
+            f"The metric {getattr(metric, '__name__', metric)!r} returned NaN or infinity between finite points: it must "
+            f"be a finite number for every pair."
+        )
+    return found
 
 
 def _on_cpu(x: Array) -> bool:

@@ -1,7 +1,6 @@
-"""Neighbour graphs: taking one from another index, and finding the parts that it falls into."""
+"""Neighborhoods as a value: the type, its checks, graphs from other libraries, and files."""
 
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,14 +18,13 @@ _FORMAT = 1  # of saved graphs
 
 
 class Neighbors(NamedTuple):
-    """Neighbourhoods of n points (or queries), nearest first.
+    """Neighborhoods of n points (or queries), nearest first.
 
     Attributes:
-        indices: row numbers of the neighbours, shape (n, k).
-        distances: their distances in the units of the metric, shape (n, k); None for a graph that came
-            without them.
-        mask: True where an entry is a neighbour, shape (n, k); None if all are. Entries that are masked out
-            hold a valid row number and take no part in anything.
+        indices: row numbers of the neighbors, shape (n, k).
+        distances: their distances in the units of the metric, shape (n, k); None for a graph without distances.
+        mask: True where an entry is a neighbor, shape (n, k); None if all are. Masked entries hold a valid row number and
+            are ignored everywhere.
     """
 
     indices: Int[Array, "n k"]
@@ -35,24 +33,33 @@ class Neighbors(NamedTuple):
 
 
 def require_distances(neighbors: Neighbors) -> Float[Array, "n k"]:
-    """Return the distances, or say that the graph came without."""
+    """Return the distances; raise if the graph has none."""
     if neighbors.distances is None:
-        raise ValueError("This graph came without distances: pass them to as_neighbors.")
+        raise ValueError("This graph has no distances: pass them to as_neighbors.")
     return neighbors.distances
 
 
-@partial(jax.jit, static_argnames=("squared",))
-def in_units(found: Neighbors, unit: Any, squared: bool) -> Neighbors:
-    """Return neighbours with their distances in the units of the metric."""
-    scaled = require_distances(found) * unit
-    return found._replace(distances=scaled**2 / 2 if squared else scaled)
+def rescale_distances(neighbors: Neighbors, unit: Any) -> Neighbors:
+    """Return neighbors with their distances multiplied by a unit; raise, outside jit, if the dtype cannot hold the result."""
+    distances = require_distances(neighbors)
+    limits = jnp.finfo(distances.dtype)
+    if not is_traced(unit) and not float(limits.tiny) <= unit <= float(limits.max):
+        raise ValueError(
+            f"The distances, around {unit:.3g}, are out of the range of {distances.dtype}: rescale x, or enable x64."
+        )
+    return neighbors._replace(distances=_multiply(distances, jnp.asarray(unit, distances.dtype)))
 
 
-def check_indices(neighbors: Neighbors, n: int, source: Any) -> None:
-    """Raise at the eager door for neighbourhoods that are not those of the points."""
-    rows = neighbors.indices.shape[0]
-    if rows != source.shape[0]:
-        raise ValueError(f"neighbors has {rows} rows, but there are {source.shape[0]} points: one neighbourhood each.")
+@jax.jit
+def _multiply(distances: Float[Array, "n k"], unit: Float[Array, ""]) -> Float[Array, "n k"]:
+    return distances * unit
+
+
+def check_indices(neighbors: Neighbors, n: int, rows: int) -> None:
+    """Raise if neighborhoods do not fit: one for each of `rows` points, with indices below n (checked outside jit)."""
+    count = neighbors.indices.shape[0]
+    if count != rows:
+        raise ValueError(f"neighbors has {count} rows, but there are {rows} points: one neighborhood each.")
     if is_traced(neighbors.indices):
         return
     ids = np.asarray(neighbors.indices)
@@ -64,38 +71,38 @@ def check_indices(neighbors: Neighbors, n: int, source: Any) -> None:
 
 
 def warn_of_duplicates(neighbors: Neighbors) -> None:
-    """Warn of points with so many copies that their neighbourhoods hold nothing else."""
+    """Warn, outside jit, of points whose neighborhoods consist of exact copies of them."""
     if is_traced(neighbors) or neighbors.distances is None:
         return
     buried = int((np.asarray(neighbors.distances[:, -1]) == 0).sum())
     if buried:
         warnings.warn(
-            f"{buried} points have at least k = {neighbors.indices.shape[1]} exact copies, so their neighbourhoods hold nothing "
-            f"else: raise k, or pass dedupe=True.",
+            f"{buried} points have at least k = {neighbors.indices.shape[1]} exact copies, so their neighborhoods hold nothing "
+            f"else: raise k, or pass options=EmbedOptions(dedupe=True).",
             DuplicateWarning,
             stacklevel=4,
         )
 
 
 def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None = None) -> Neighbors:
-    """Take a ready graph from another index (faiss, pynndescent, cuVS, scikit-learn) after checking it.
+    """Convert and validate a neighbor graph from another library (faiss, pynndescent, cuVS, scikit-learn).
 
-    A point listed as its own neighbour is taken out by its number, wherever it stands; in rows that do not list
-    it the last neighbour goes, so that all keep the same number. Indices below 0, which faiss writes where it
-    found too few, are masked out.
+    A point listed as its own neighbor is removed by its index, wherever it stands; rows that do not list the point lose
+    their last neighbor instead, so that all rows keep the same length. Negative indices, which faiss writes where it found
+    too few neighbors, are masked out.
 
     Args:
         indices: row numbers, shape (n, k), nearest first; or a SciPy sparse matrix of distances, shape (n, n),
             with the same number of entries in every row.
         distances: distances of the same shape, if known.
-        num_points: number of points that the indices refer to, if the rows are queries; then no row is its own.
+        num_points: number of points that the indices refer to, if the rows are queries.
 
     Returns:
         Neighbors.
 
     Raises:
-        ValueError: for indices out of range or not whole, rows that name a point twice, or distances that do
-            not fit, are negative or not finite.
+        ValueError: for indices that are out of range or not integers, rows that list a point twice, or distances of another
+            shape, negative or not finite.
 
     Example:
         >>> import jaxlle
@@ -109,30 +116,30 @@ def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None 
     ids = np.asarray(indices)
     if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu":
         raise ValueError(
-            f"A graph needs whole row numbers of shape (n, k), got shape {ids.shape} and dtype {ids.dtype}."
+            f"A graph needs integer row numbers of shape (n, k), got shape {ids.shape} and dtype {ids.dtype}."
         )
     n = ids.shape[0] if num_points is None else num_points
     ids = ids.astype(np.int64)
     valid = ids >= 0
     if ids.max() >= n:
         raise ValueError(
-            f"The graph names point {ids.max()}, but there are {n} points (0 to {n - 1}): JAX would clamp it."
+            f"The graph lists point {ids.max()}, but there are {n} points (0 to {n - 1}): JAX would clamp it."
         )
     ordered = np.sort(np.where(valid, ids, -1 - np.arange(ids.shape[1])), axis=1)
     if (ordered[:, 1:] == ordered[:, :-1]).any():
         row = int((ordered[:, 1:] == ordered[:, :-1]).any(axis=1).argmax())
-        raise ValueError(f"Row {row} of the graph names a point twice: {ids[row].tolist()}. Remove the repetition.")
+        raise ValueError(f"Row {row} of the graph lists a point twice: {ids[row].tolist()}. Remove the repetition.")
     dist = _graph_distances(distances, ids.shape, valid)
     own = np.arange(ids.shape[0])[:, None]
     if num_points is None and (valid & (ids == own)).any():
         keep = ids != own
         keep[keep.all(axis=1), -1] = False
         if ids.shape[1] == 1:
-            raise ValueError("The graph lists every point as its own only neighbour: ask the index for k + 1.")
+            raise ValueError("The graph lists every point as its own only neighbor: search for k + 1 neighbors.")
         ids, dist, valid = (a[keep].reshape(ids.shape[0], -1) for a in (ids, dist, valid))
     if not valid.any(axis=1).all():
         raise ValueError(
-            f"{int((~valid.any(axis=1)).sum())} rows of the graph have no neighbour: ask the index for a larger k."
+            f"{int((~valid.any(axis=1)).sum())} rows of the graph have no neighbor: search with a larger k."
         )
     filled = jnp.asarray(np.where(valid, ids, own % n), jnp.int32)
     known = None if distances is None else jnp.asarray(np.where(valid, dist, 0))
@@ -147,20 +154,20 @@ def _graph_distances(distances: Any, shape: tuple, valid: np.ndarray) -> np.ndar
         raise ValueError(f"The graph's distances have shape {dist.shape}, but its indices {shape}.")
     if not (np.isfinite(dist[valid]).all() and (dist[valid] >= 0).all()):
         raise ValueError(
-            "The graph's distances must be finite and not negative (faiss returns squared ones: take the root)."
+            "The graph's distances must be finite and not negative (faiss returns squared distances: take the root)."
         )
     return dist.astype(np.float32 if dist.dtype.itemsize <= 4 else np.float64)
 
 
 def save(path: str | Path, neighbors: Neighbors) -> None:
-    """Write a graph to a .npz file, whole or not at all, so that a long search is done once.
+    """Write a graph to a .npz file, atomically, so that a long search is done once.
 
     Args:
         path: the file, with the suffix .npz.
         neighbors: the graph, outside jit.
 
     Raises:
-        ValueError: for another suffix.
+        ValueError: for another suffix than .npz.
         FileNotFoundError: if there is no such folder.
 
     Example:
@@ -172,14 +179,14 @@ def save(path: str | Path, neighbors: Neighbors) -> None:
     """
     path = Path(path)
     if path.suffix != ".npz":
-        raise ValueError(f"{path} has the suffix {path.suffix!r}: a graph is saved as .npz.")
+        raise ValueError(f"{path} has the suffix {path.suffix!r}: graphs are saved as .npz.")
     arrays = {name: np.asarray(a) for name, a in neighbors._asdict().items() if a is not None}
     with replacing(path) as part, part.open("wb") as file:
         np.savez(file, **{"format": np.int64(_FORMAT), **arrays})  # pyright: ignore[reportArgumentType]
 
 
 def load(path: str | Path) -> Neighbors:
-    """Read a graph that `save_neighbors` wrote, after checking it as `as_neighbors` does.
+    """Read and validate a graph that `save` wrote.
 
     Args:
         path: the file.
@@ -189,7 +196,7 @@ def load(path: str | Path) -> Neighbors:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: for a file that holds no graph, a truncated one, or one of a later format.
+        ValueError: if the file holds no graph, is truncated, or has a newer format.
 
     Example:
         >>> import pathlib, tempfile, jaxlle
@@ -204,12 +211,16 @@ def load(path: str | Path) -> Neighbors:
         arrays = {name: archive[name] for name in archive.files}
     written = arrays.pop("format", None)
     if written is None or "indices" not in arrays:
-        raise ValueError(f"{path} holds no graph of save_neighbors: it has {', '.join(arrays) or 'no arrays'}.")
+        raise ValueError(
+            f"{path} holds no graph written by jaxlle.neighbors.save: it has {', '.join(arrays) or 'no arrays'}."
+        )
     if int(written) > _FORMAT:
-        raise ValueError(f"{path} is of format {int(written)}, and this version reads up to {_FORMAT}: update jaxlle.")
+        raise ValueError(
+            f"{path} has format {int(written)}, and this version reads formats up to {_FORMAT}: update jaxlle."
+        )
     indices = arrays["indices"]
     if indices.ndim != 2 or not len(indices) or not 0 <= indices.min() <= indices.max() < len(indices):
-        raise ValueError(f"{path} holds indices that do not run over its own points.")
+        raise ValueError(f"{path} holds indices out of the range of its points.")
     if any(a.shape != indices.shape for a in arrays.values()):
         raise ValueError(f"{path} holds arrays of different shapes.")
     parts = {name: jnp.asarray(a) for name, a in arrays.items()}
@@ -220,8 +231,8 @@ def _rows_of_sparse(matrix: Any) -> tuple[np.ndarray, np.ndarray]:
     counts = np.diff(matrix.indptr)
     if len(set(counts.tolist())) != 1:
         raise ValueError(
-            f"The sparse graph has between {counts.min()} and {counts.max()} neighbours a row, but they must be equally "
-            f"many: use a k-nearest-neighbour graph."
+            f"The sparse graph has between {counts.min()} and {counts.max()} neighbors per row, but all rows must have "
+            f"the same number: use a k-nearest-neighbor graph."
         )
     ids = matrix.indices.reshape(-1, counts[0])
     dist = matrix.data.reshape(-1, counts[0])

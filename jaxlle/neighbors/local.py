@@ -10,11 +10,11 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from .. import distances
-from .._core.blocks import BLOCK_BYTES, CACHE_BYTES, map_rows
+from .._core.blocks import BLOCK_BYTES, cache_budget, map_rows
 from .._core.checks import check_count, is_traced
-from .._core.points import as_points, standardize
-from .exact import find
-from .graph import Neighbors, in_units
+from .._core.points import prepare_points
+from .exact import in_data_units, knn
+from .graph import Neighbors
 
 
 def local_neighborhoods(
@@ -55,15 +55,13 @@ def local_neighborhoods(
         >>> int(near.mask.sum(axis=1).min()) >= 6
         True
     """
-    x = as_points(x)
+    points = prepare_points(x)
     check_count(k_min, "k_min", 1, k_max, f"at most k_max = {k_max}")
     if not is_traced(detour) and not np.asarray(detour) >= 1:
         raise ValueError(f"detour = {detour} is not allowed: no path is shorter than straight, so it is at least 1.")
-    standard = standardize(x)
-    near, _, _ = find(x, k_max, block_bytes=block_bytes, standard=standard)
-    mask = _straight(standard.points, near.indices, detour, k_min, block_bytes)
-    unit = jnp.asarray(standard.unit, standard.points.dtype)
-    return in_units(near, unit, squared=False)._replace(mask=mask)
+    near = knn(points, k_max, block_bytes=block_bytes)
+    mask = _straight(points.coordinates, near.indices, detour, k_min, block_bytes)
+    return in_data_units(near, points)._replace(mask=mask)
 
 
 @partial(jax.jit, static_argnames=("k_min", "block_bytes"))
@@ -80,7 +78,7 @@ def _straight(
 
     (n, k), d = ids.shape, points.shape[1]
     first = jnp.arange(k) < k_min
-    budget = min(block_bytes, CACHE_BYTES) if jax.default_backend() == "cpu" else block_bytes
+    budget = cache_budget(block_bytes)
     return map_rows(one, (jnp.arange(n), ids), budget, (k + 1) ** 2 * (k_min + (d + 2) * points.dtype.itemsize))
 
 

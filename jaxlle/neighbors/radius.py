@@ -10,8 +10,9 @@ from jaxtyping import ArrayLike, Real
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import is_traced
+from .._core.points import prepare_points
 from ..distances import Metric
-from .exact import knn
+from .exact import in_data_units, knn
 from .graph import Neighbors, require_distances
 
 
@@ -24,12 +25,12 @@ def radius_neighbors(
     metric: Metric = "euclidean",
     block_bytes: int = BLOCK_BYTES,
 ) -> Neighbors:
-    """Find all neighbours within a radius, as a mask over the nearest `max_neighbors`.
+    """Find all neighbors within a radius, as a mask over the nearest `max_neighbors`.
 
     Args:
-        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
-        radius: largest distance of a neighbour, in the units of the metric.
-        max_neighbors: width of the result. None takes the largest neighbourhood's size, outside jit.
+        x: points, shape (n, d), a `Points` value, or distances of shape (n, n) with metric="precomputed".
+        radius: largest distance of a neighbor, in the units of the metric.
+        max_neighbors: width of the result. None takes the size of the largest neighborhood, outside jit.
         query: as for `knn`.
         metric: as for `knn`.
         block_bytes: as for `knn`.
@@ -38,8 +39,8 @@ def radius_neighbors(
         Neighbors with a mask, shape (n, max_neighbors).
 
     Raises:
-        ValueError: if radius is not positive, or, outside jit, if a neighbourhood has more than
-            `max_neighbors` members (nothing is cut off silently), or none at all.
+        ValueError: if radius is not positive, or, outside jit, if a neighborhood has more than
+            `max_neighbors` members (none is dropped silently), or none at all.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -52,19 +53,20 @@ def radius_neighbors(
     if not traced and not limit > 0:
         raise ValueError(f"radius = {radius} is not allowed: it must be positive, in the units of the metric.")
     if traced and max_neighbors is None:
-        raise ValueError("Inside jit the result's width must be known: pass max_neighbors.")
-    n = x.shape[0] if hasattr(x, "shape") else len(x)
+        raise ValueError("Inside jit the width of the result must be known: pass max_neighbors.")
+    points = prepare_points(x, metric=metric)
+    n = points.shape[0]
     most = n - 1 if query is None else n
     width = min(most, 16 if max_neighbors is None else max_neighbors)
 
     def within(width: int) -> Neighbors:
-        found = knn(x, width, query=query, metric=metric, block_bytes=block_bytes)
+        found = in_data_units(knn(points, width, query=query, block_bytes=block_bytes), points)
         return found._replace(mask=require_distances(found) <= limit)
 
     found = within(width)
     if traced:
         return found
-    # The nearest are found first: a neighbourhood is wider than the search only if its last entry is still within.
+    # Neighbors are sorted by distance: a neighborhood is wider than the search only if its last entry is within the radius.
     while max_neighbors is None and width < most and bool(np.asarray(found.mask)[:, -1].any()):
         width = min(most, 2 * width)
         found = within(width)
@@ -79,13 +81,13 @@ def _check_counts(
 ) -> None:
     if (counts == 0).any():
         raise ValueError(
-            f"{(counts == 0).sum()} of {len(counts)} points have no neighbour within radius {radius}: raise the radius to "
+            f"{(counts == 0).sum()} of {len(counts)} points have no neighbor within radius {radius}: raise the radius to "
             f"at least {float(require_distances(found)[:, 0].max()):.6g}, or use knn."
         )
     if width < most and (counts == width).any():
         wider = int(np.asarray(within(width + 1).mask)[:, -1].sum())
         if wider:
             raise ValueError(
-                f"{wider} points have more than max_neighbors = {width} neighbours within radius {radius}: raise "
+                f"{wider} points have more than max_neighbors = {width} neighbors within radius {radius}: raise "
                 f"max_neighbors (None finds the width) or lower the radius."
             )

@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, Int
 
 from .._core.blocks import BLOCK_BYTES, map_rows
 from .._core.checks import check_count, is_traced
-from .._core.points import Standardized, as_points, standardize
-from ..neighbors import Neighbors
-from ..neighbors.exact import find
+from .._core.linear import matmul
+from .._core.points import Points, prepare_points
+from ..neighbors import Neighbors, knn
 
 _MOST = 0.9  # of the deformation: at 1 the distance would vanish in one direction
 _POOL = 4  # candidates a neighbour, to begin with
@@ -53,28 +53,27 @@ def deformed_neighbors(
         >>> jaxlle.lle(x, 2, k=12, neighbors=jaxlle.variants.deformed_neighbors(x, 12, dim=2)).points.shape
         (500, 2)
     """
-    x = as_points(x)
-    most = x.shape[0] - 1
+    points = prepare_points(x)
+    most = points.shape[0] - 1
     k = check_count(k, "k (n_neighbors)", 1, most, "fewer than the points")
     dim = check_count(dim, "dim", 1, None, "of the data around a point")
-    standard = standardize(x)
     if pool is not None:
         size = check_count(pool, "pool", k, most, f"at least k = {k}, fewer than the points")
-        return _nearest(x, standard, k, dim, size, block_bytes)[0]
-    if is_traced(x):
+        return _nearest(points, k, dim, size, block_bytes)[0]
+    if is_traced(points.values):
         raise TypeError("deformed_neighbors widens its pool until the answer is sure, which jit cannot: give pool.")
     size = min(most, _POOL * k)
-    found, sure = _nearest(x, standard, k, dim, size, block_bytes)
+    found, sure = _nearest(points, k, dim, size, block_bytes)
     while size < most and not bool(sure.all()):
         size = min(most, 2 * size)
-        found, sure = _nearest(x, standard, k, dim, size, block_bytes)
+        found, sure = _nearest(points, k, dim, size, block_bytes)
     return found
 
 
-def _nearest(x: Any, standard: Standardized, k: int, dim: int, size: int, block_bytes: int) -> tuple[Neighbors, Array]:
-    near, _, _ = find(x, size, block_bytes=block_bytes, standard=standard)
-    indices, dist, sure = _deform(standard.points, near.indices, k, dim, block_bytes)
-    return Neighbors(indices, dist * jnp.asarray(standard.unit, dist.dtype)), sure
+def _nearest(points: Points, k: int, dim: int, size: int, block_bytes: int) -> tuple[Neighbors, Array]:
+    near = knn(points, size, block_bytes=block_bytes)
+    indices, dist, sure = _deform(points.coordinates, near.indices, k, dim, block_bytes)
+    return Neighbors(indices, dist * jnp.asarray(points.unit, dist.dtype)), sure
 
 
 @partial(jax.jit, static_argnames=("k", "dim", "block_bytes"))
@@ -92,7 +91,7 @@ def _deform(
         mean = spokes[:k].mean(axis=0)
         pull = jnp.linalg.norm(mean)
         deformation = jnp.minimum(dim * pull / jnp.maximum(lengths[:k].mean(), tiny), _MOST)
-        along = jnp.dot(spokes, mean, precision=lax.Precision.HIGHEST) / jnp.maximum(lengths * pull, tiny)
+        along = matmul(spokes, mean) / jnp.maximum(lengths * pull, tiny)
         deformed, order = lax.sort((lengths / (1 + deformation * along), ids), num_keys=2)
         return order[:k], deformed[:k], deformed[k - 1] <= lengths[-1] / (1 + deformation)
 

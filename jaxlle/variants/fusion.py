@@ -8,13 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_dim, is_traced
-from .._core.points import as_points, standardize
+from .._core.points import Points, prepare_points
 from ..alignment import Alignment
 from ..alignment.operator import check_alignment
-from ..embedding import Embedding, embed
-from ..embedding.embed import Disconnected, Scaling
+from ..embedding import Embedding, EmbedOptions, embed
+from ..embedding.embed import DEFAULTS
 from ..solvers import Solver
 from .standard import lle_alignment
 
@@ -43,7 +42,7 @@ def fuse_views(views: Sequence[Any], *, shares: Any = None) -> Float[Array, "n d
         >>> jaxlle.variants.fuse_views([color, shape]).round(2).tolist()
         [[-0.71, -0.42, -0.57], [0.71, 0.42, 0.57]]
     """
-    arrays = [as_points(view, f"views[{v}]") for v, view in enumerate(views)]
+    arrays = [prepare_points(view, name=f"views[{v}]") for v, view in enumerate(views)]
     share = _shares(shares, len(arrays))
     if len({a.shape[0] for a in arrays}) > 1:
         raise ValueError(
@@ -122,10 +121,7 @@ def multiview_lle(
     shares: Any = None,
     reg: Real[ArrayLike, ""] = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points that are seen in several views: neighbours and weights in each, and the weights averaged.
 
@@ -140,10 +136,7 @@ def multiview_lle(
         shares: p_v, as for `fuse_views`.
         reg: strength of the regularizer of the weights.
         solver: one of `jaxlle.solvers`, or "auto".
-        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
-        disconnected: "warn", "error" or "largest": see `embed`.
-        key: seeds the solver's start; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
 
     Returns:
         Embedding.
@@ -157,15 +150,16 @@ def multiview_lle(
         >>> jaxlle.variants.multiview_lle([x[:, :3], x[:, 3:]], 2, k=8).points.shape
         (60, 2)
     """
-    fused = fuse_views(views, shares=shares)
-    dim = check_dim(dim, k, fused.shape, "euclidean")
-    each = [lle_alignment(view, k=k, reg=reg, block_bytes=block_bytes) for view in views]
+    prepared = [prepare_points(view, name=f"views[{v}]") for v, view in enumerate(views)]
+    fused = prepare_points(fuse_views(prepared, shares=shares))
+    dim = check_dim(dim, k, fused.shape, fused.metric)
+    each = [lle_alignment(view, k=k, reg=reg, block_bytes=options.block_bytes) for view in prepared]
     alignment = average_alignments(each, shares=shares)
-    return embed(alignment, dim, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=fused)
+    return embed(alignment, dim, solver=solver, options=options, points=fused)
 
 
-def _in_own_units(view: Any, number: int) -> Float[Array, "n d"]:
-    points = standardize(view).points
+def _in_own_units(view: Points, number: int) -> Float[Array, "n d"]:
+    points = view.coordinates
     centered = points - points.mean(axis=0)
     square = jnp.sum(centered**2) / points.shape[0]
     if not is_traced(square) and not bool(square > 0):

@@ -9,19 +9,19 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES, map_rows
-from .._core.checks import check_count, check_dim, check_spread, is_traced
+from .._core.checks import check_count, check_dim, is_traced
 from .._core.linear import inverse_root, matmul
-from .._core.points import as_points, standardize
+from .._core.points import check_spread, prepare_points
 from ..alignment import weights_alignment
-from ..embedding import Embedding, embed
-from ..embedding.embed import Scaling, solve
+from ..embedding import Embedding, EmbedOptions, embed
+from ..embedding.embed import DEFAULTS, solve
 from ..metrics import procrustes
-from ..neighbors import Neighbors, knn
-from ..neighbors.graph import check_indices, warn_of_duplicates
-from ..regularizers import trace_ridge
+from ..neighbors import Neighbors
+from ..neighbors.graph import check_indices
 from ..solvers import Hints, Solver, SparseLU, choose
-from ..weights.barycentric import standard_weights
+from ..weights import barycentric_weights
 from ..weights.gram import check_reg, local_gram, require_finite_weights
+from ._pipeline import find_neighbors
 
 
 class WeightPosterior(NamedTuple):
@@ -102,21 +102,21 @@ def weight_posterior(
         >>> jnp.abs(posterior.sample(jax.random.key(0)).sum(axis=1) - 1).max() < 1e-5
         Array(True, dtype=bool)
     """
-    x = as_points(x)
-    check_reg(reg, trace_ridge, neighbors.indices.shape[1], x.shape[1])
-    check_indices(neighbors, x.shape[0], x)
+    points = prepare_points(x)
+    (n, d), k = points.shape, neighbors.indices.shape[1]
+    check_reg(reg, k, d)
+    check_indices(neighbors, n, n)
     if neighbors.mask is not None:
         raise ValueError("weight_posterior needs neighbourhoods of equal size: use knn, as a mask is not honoured.")
     if noise is not None and not is_traced(noise) and not float(jnp.asarray(noise)) >= 0:
         raise ValueError(f"noise = {noise} is not allowed: it must be at least 0, in distances of the neighbours.")
-    standard = standardize(x)
-    mean = standard_weights(standard, standard.points, neighbors, reg, trace_ridge, block_bytes)
+    mean = barycentric_weights(points, neighbors, reg=reg, block_bytes=block_bytes)
     places = None
     if embedding is not None:
-        places = standardize(as_points(embedding, "embedding")).points
-        if places.shape[0] != x.shape[0]:
-            raise ValueError(f"embedding has {places.shape[0]} rows and x has {x.shape[0]}: one place for each point.")
-    factor = _factors(standard.points, places, neighbors, mean, noise, reg, x.shape[1], block_bytes)
+        places = prepare_points(embedding, name="embedding").coordinates
+        if places.shape[0] != n:
+            raise ValueError(f"embedding has {places.shape[0]} rows and x has {n}: one row for each point is needed.")
+    factor = _factors(points.coordinates, places, neighbors, mean, noise, reg, d, block_bytes)
     return WeightPosterior(mean, require_finite_weights(factor, reg))
 
 
@@ -125,14 +125,11 @@ def generative_lle(
     dim: int,
     *,
     k: int,
-    key: Array,
     num_samples: int = 20,
     noise: Real[ArrayLike, ""] | None = None,
     reg: Real[ArrayLike, ""] = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
-    neighbors: Neighbors | None = None,
-    scaling: Scaling = "unit",
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> GenerativeEmbedding:
     """Embed points by LLE with weights drawn from their posterior, many times: the embedding with its own uncertainty.
 
@@ -143,14 +140,12 @@ def generative_lle(
         x: points, shape (n, d).
         dim: dimensions of the embedding, at most d.
         k: neighbours a point.
-        key: draws the weights.
         num_samples: how many embeddings.
         noise: as for `weight_posterior`.
         reg: strength of the regularizer of the weights.
         solver: one of `jaxlle.solvers`, or "auto".
         neighbors: a ready graph to use in place of `knn`.
-        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, memory, and the random key that draws the weights: see `EmbedOptions`.
 
     Returns:
         GenerativeEmbedding. Warnings are those of the mean weights. Samples and spread have derivatives too: a key draws
@@ -165,20 +160,20 @@ def generative_lle(
         >>> jaxlle.variants.generative_lle(x, 2, k=10, key=jax.random.key(1), num_samples=3).samples.shape
         (3, 200, 2)
     """
-    x = as_points(x)
-    dim = check_dim(dim, k, x.shape, "euclidean")
+    points = prepare_points(x)
+    dim = check_dim(dim, k, points.shape, points.metric)
     num_samples = check_count(num_samples, "num_samples", 1, None, "embeddings to draw")
-    check_spread(standardize(x).points)
-    if neighbors is None:
-        neighbors = knn(x, k, block_bytes=block_bytes)
-        warn_of_duplicates(neighbors)
-    posterior = weight_posterior(x, neighbors, noise=noise, reg=reg, block_bytes=block_bytes)
+    if options.disconnected == "largest":
+        raise ValueError("disconnected = 'largest' drops points, but the samples are of all points: drop them before.")
+    check_spread(points)
+    neighbors = find_neighbors(points, k, None, options.block_bytes)
+    posterior = weight_posterior(points, neighbors, noise=noise, reg=reg, block_bytes=options.block_bytes)
     alignment = weights_alignment(neighbors, posterior.mean)
-    out = embed(alignment, dim, solver=solver, scaling=scaling, points=x)
+    out = embed(alignment, dim, solver=solver, options=options, points=points)
     fixed = lax.stop_gradient(alignment)  # concrete under grad outside jit
-    chosen = choose(fixed, is_traced(fixed, key)) if solver == "auto" else solver
-    draw = partial(_draw, neighbors, posterior, out.points, dim, chosen, x)
-    keys = jax.random.split(key, num_samples)
+    chosen = choose(fixed, is_traced(fixed, options.random_key)) if solver == "auto" else solver
+    draw = partial(_draw, neighbors, posterior, out.points, dim, chosen, points.coordinates)
+    keys = jax.random.split(options.random_key, num_samples)
     if isinstance(chosen, SparseLU):  # on the host, one after the other
         many = [draw(one) for one in keys]
         samples, converged = jnp.stack([y for y, _ in many]), jnp.stack([done for _, done in many])
@@ -190,11 +185,17 @@ def generative_lle(
 
 
 def _draw(
-    neighbors: Neighbors, posterior: WeightPosterior, places: Any, dim: int, solver: Solver, x: Any, key: Array
+    neighbors: Neighbors,
+    posterior: WeightPosterior,
+    places: Any,
+    dim: int,
+    solver: Solver,
+    coordinates: Any,
+    key: Array,
 ) -> tuple[Float[Array, "n dim"], Array]:
     """Return one embedding, aligned, and whether its solver converged."""
     alignment = weights_alignment(neighbors, posterior.sample(key))
-    out = solve(alignment, dim, solver, "unit", key, Hints(lax.stop_gradient(jnp.asarray(x))))
+    out = solve(alignment, dim, solver, EmbedOptions(key=key), Hints(lax.stop_gradient(coordinates)))
     return procrustes(out.points, places).aligned, jnp.asarray(out.converged)
 
 

@@ -4,15 +4,16 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int, Real
+from jaxtyping import ArrayLike, Float, Int, Real
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, is_traced, without_derivative
-from .._core.points import as_points
+from .._core.points import prepare_points
 from ..alignment import connected_components
-from ..embedding import Embedding
-from ..embedding.embed import Disconnected, Scaling
+from ..embedding import Embedding, EmbedOptions
+from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors, knn
+from ..neighbors.exact import in_data_units
 from ..neighbors.graph import require_distances
 from ..solvers import Solver
 from .standard import lle
@@ -58,12 +59,12 @@ def geodesic_neighbors(
     """
     if is_traced(x, graph):
         raise TypeError("geodesic_neighbors follows paths on the host, which jit cannot: call it outside jit.")
-    x = as_points(x)
-    n = x.shape[0]
+    points = prepare_points(x)
+    n = points.shape[0]
     k = check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points less itself")
     if graph is None:
         graph_k = min(max(4, k // 3), n - 1) if graph_k is None else graph_k
-        graph = knn(x, graph_k, block_bytes=block_bytes)
+        graph = in_data_units(knn(points, graph_k, block_bytes=block_bytes), points)
     elif graph.indices.shape[0] != n:
         raise ValueError(f"graph has {graph.indices.shape[0]} rows, but x has {n} points: one neighbourhood each.")
     sizes = connected_components(graph).sizes
@@ -84,10 +85,7 @@ def isolle(
     graph_k: int | None = None,
     reg: Real[ArrayLike, ""] = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points by ISOLLE: LLE on neighbours by geodesic distance (Varini, Degenhard and Nattkemper 2006).
 
@@ -100,10 +98,7 @@ def isolle(
         graph_k: as for `geodesic_neighbors`.
         reg: strength of the regularizer of the weights.
         solver: one of `jaxlle.solvers`, or "auto".
-        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
-        disconnected: "warn", "error" or "largest": see `embed`.
-        key: seeds the solver's start; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
 
     Returns:
         Embedding. Outside jit only.
@@ -118,20 +113,10 @@ def isolle(
         >>> jaxlle.variants.isolle(x, 2, k=12).points.shape
         (300, 2)
     """
-    x = x if is_traced(x) else as_points(x)
-    neighbors = geodesic_neighbors(without_derivative(x), k, graph_k=graph_k, block_bytes=block_bytes)
-    return lle(
-        x,
-        dim,
-        k=k,
-        reg=reg,
-        solver=solver,
-        neighbors=neighbors,
-        scaling=scaling,
-        disconnected=disconnected,
-        key=key,
-        block_bytes=block_bytes,
-    )
+    points = prepare_points(x)
+    fixed = without_derivative(points)  # concrete under grad outside jit
+    neighbors = geodesic_neighbors(fixed, k, graph_k=graph_k, block_bytes=options.block_bytes)
+    return lle(points, dim, k=k, reg=reg, solver=solver, neighbors=neighbors, options=options)
 
 
 def _nearest_by_path(

@@ -1,6 +1,7 @@
 """Guided LLE: an embedding that shall depend on labels, or on any side information, as well as fit the data."""
 
 import warnings
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -10,16 +11,15 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, check_dim, is_traced
 from .._core.linear import matmul, principal_axes
-from .._core.points import as_points, standardize
+from .._core.points import prepare_points
 from ..alignment import Alignment
-from ..embedding import Embedding, embed
-from ..embedding.embed import Disconnected, Scaling
-from ..neighbors import Neighbors
+from ..embedding import Embedding, EmbedOptions, embed
+from ..embedding.embed import DEFAULTS
 from ..solvers import Solver
 from ..warnings import GapWarning
+from ._pipeline import prepare
 from .standard import lle_alignment
 from .supervised import read_classes
 
@@ -44,9 +44,7 @@ def guided_embed(
     guidance: Real[ArrayLike, ""] = 0.5,
     modes: int | None = None,
     solver: Solver | Literal["auto"] = "auto",
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    key: Array | None = None,
+    options: EmbedOptions = DEFAULTS,
     points: Any = None,
 ) -> GuidedEmbedding:
     """Embed by the bottom of an alignment, less the dependence on labels.
@@ -72,9 +70,7 @@ def guided_embed(
         guidance: g, in [0, 1).
         modes: singular vectors to seek among. None: 32, or 4 for each column and class if that is more.
         solver: as for `embed`.
-        scaling: as for `embed`.
-        disconnected: as for `embed`.
-        key: as for `embed`.
+        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
         points: as for `embed`.
 
     Returns:
@@ -103,13 +99,15 @@ def guided_embed(
     modes = check_count(modes, "modes", dim, n - 1, "at least dim, and fewer than the points")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GapWarning)  # at the cut behind the modes, where nothing hangs on it
-        plain = embed(alignment, modes, solver=solver, disconnected=disconnected, key=key, points=points)
+        plain = embed(alignment, modes, solver=solver, options=replace(options, scaling="unit"), points=points)
     part = _rows_of(alignment, plain)
     weight = jnp.asarray(guidance, features.dtype)
-    parts = _turn(part, plain.singular_values, plain.points, features[plain.rows], weight, dim, scaling == "covariance")
+    parts = _turn(
+        part, plain.singular_values, plain.points, features[plain.rows], weight, dim, options.scaling == "covariance"
+    )
     found, dependence = parts[:-1], parts[-1]
     names = ("points", "singular_values", "residuals", "gap")
-    return GuidedEmbedding(Embedding(**{**plain.__dict__, **dict(zip(names, found, strict=True))}), dependence)
+    return GuidedEmbedding(replace(plain, **dict(zip(names, found, strict=True))), dependence)
 
 
 def guided_lle(
@@ -119,14 +117,9 @@ def guided_lle(
     *,
     k: int,
     guidance: Real[ArrayLike, ""] = 0.5,
-    modes: int | None = None,
     reg: Real[ArrayLike, ""] = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
-    neighbors: Neighbors | None = None,
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> GuidedEmbedding:
     """Embed points by LLE guided by labels: see `guided_embed`.
 
@@ -140,10 +133,7 @@ def guided_lle(
         reg: strength of the regularizer of the weights.
         solver: one of `jaxlle.solvers`, or "auto".
         neighbors: a ready graph to use in place of `knn`.
-        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
-        disconnected: "warn", "error" or "largest": see `embed`.
-        key: seeds the solver's start; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
 
     Returns:
         GuidedEmbedding.
@@ -157,31 +147,20 @@ def guided_lle(
         >>> jaxlle.variants.guided_lle(x, x[:, 0] > 0, 2, k=8).embedding.points.shape
         (100, 2)
     """
-    x = as_points(x)
-    dim = check_dim(dim, k, x.shape, "euclidean")
-    alignment = lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes)
-    return guided_embed(
-        alignment,
-        labels,
-        dim,
-        guidance=guidance,
-        modes=modes,
-        solver=solver,
-        scaling=scaling,
-        disconnected=disconnected,
-        key=key,
-        points=x,
-    )
+    points = prepare(x)
+    dim = check_dim(dim, k, points.shape, points.metric)
+    alignment = lle_alignment(points, k=k, reg=reg, block_bytes=options.block_bytes)
+    return guided_embed(alignment, labels, dim, guidance=guidance, solver=solver, options=options, points=points)
 
 
 def _label_features(labels: Any, n: int, dtype: Any) -> Float[Array, "n q"]:
     """Return F with HKH = F F^T of norm 1: centred over the points that have a label, and 0 for the others."""
     values = labels if isinstance(labels, jax.Array) else np.asarray(labels)
     if values.ndim == 2:
-        values = as_points(values, "labels")
-        if values.shape[0] != n:
-            raise ValueError(f"labels has {values.shape[0]} rows, but there must be one for each of {n} points.")
-        features, known = standardize(values).points.astype(dtype), jnp.ones(n, bool)
+        side = prepare_points(values, name="labels")
+        if side.shape[0] != n:
+            raise ValueError(f"labels has {side.shape[0]} rows, but there must be one for each of {n} points.")
+        features, known = side.coordinates.astype(dtype), jnp.ones(n, bool)
     else:
         classes = read_classes(values, n)
         features, known = classes.probabilities.astype(dtype), classes.known

@@ -11,14 +11,14 @@ from .. import distances
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count
 from .._core.linear import reflect, reflections
-from .._core.points import as_points
 from ..alignment import Alignment
-from ..embedding import Embedding
-from ..embedding.embed import Disconnected, Scaling
+from ..embedding import Embedding, EmbedOptions
+from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
+from ..neighbors.graph import check_indices
 from ..solvers import Solver
-from ..weights.frames import Source, map_members, members, warn_rank_deficient
-from ._pipeline import Finish, find_source, run_pipeline
+from ..weights.frames import Source, map_members, members, source_of, warn_rank_deficient
+from ._pipeline import find_neighbors, prepare, run_pipeline
 
 
 def hessian_alignment(
@@ -67,7 +67,20 @@ def hessian_alignment(
         >>> jaxlle.hessian_alignment(x, 2, k=8).blocks.shape
         (100, 3, 9)
     """
-    return _alignment(as_points(x), dim, k, metric, neighbors, include_self, block_bytes)
+    k = k if neighbors is None else neighbors.indices.shape[1]
+    check_count(dim, "dim (n_components)", 1, None, "dimensions of the tangent spaces")
+    include_self = dim > 1 if include_self is None else include_self
+    need = dim * (dim + 3) // 2
+    why = f"a quadratic function of dim = {dim} variables needs more than dim (dim + 3) / 2 = {need} members"
+    check_count(k, "k (n_neighbors)", need if include_self else need + 1, None, why)
+    points = prepare(x, metric)
+    neighbors = find_neighbors(points, k, neighbors, block_bytes)
+    check_indices(neighbors, points.shape[0], points.shape[0])
+    source = source_of(points)
+    ids, keep = members(neighbors, include_self)
+    blocks, deficient = _blocks(source, ids, keep, dim, block_bytes)
+    warn_rank_deficient(deficient, blocks, f"the quadratic functions of dim = {dim} variables")
+    return Alignment(ids, blocks)
 
 
 def hessian_lle(
@@ -79,11 +92,7 @@ def hessian_lle(
     metric: distances.Metric = "euclidean",
     neighbors: Neighbors | None = None,
     include_self: bool | None = None,
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    dedupe: bool = False,
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points by Hessian locally linear embedding.
 
@@ -99,11 +108,7 @@ def hessian_lle(
         metric: as for `lle`.
         neighbors: a ready graph to use in place of `knn`.
         include_self: as for `hessian_alignment`.
-        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
-        disconnected: "warn", "error" or "largest": see `embed`.
-        dedupe: embed each distinct point once and give its copies the same place; outside jit.
-        key: seeds the solver's start; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
 
     Returns:
         Embedding.
@@ -120,36 +125,10 @@ def hessian_lle(
         >>> jaxlle.hessian_lle(x, 2, k=8).points.shape
         (300, 2)
     """
-    return run_pipeline(
-        lambda points: _alignment(points, dim, k, metric, neighbors, include_self, block_bytes),
-        x,
-        dim,
-        k,
-        metric,
-        Finish(solver, scaling, disconnected, dedupe, key),
+    align = partial(
+        hessian_alignment, dim=dim, k=k, neighbors=neighbors, include_self=include_self, block_bytes=options.block_bytes
     )
-
-
-def _alignment(
-    x: Any,
-    dim: int,
-    k: int,
-    metric: distances.Metric,
-    neighbors: Neighbors | None,
-    include_self: bool | None,
-    block_bytes: int,
-) -> Alignment:
-    k = k if neighbors is None else neighbors.indices.shape[1]
-    check_count(dim, "dim (n_components)", 1, None, "dimensions of the tangent spaces")
-    include_self = dim > 1 if include_self is None else include_self
-    need = dim * (dim + 3) // 2
-    why = f"a quadratic function of dim = {dim} variables needs more than dim (dim + 3) / 2 = {need} members"
-    check_count(k, "k (n_neighbors)", need if include_self else need + 1, None, why)
-    source, neighbors = find_source(x, k, metric, neighbors, block_bytes)
-    ids, keep = members(neighbors, include_self)
-    blocks, deficient = _blocks(source, ids, keep, dim, block_bytes)
-    warn_rank_deficient(deficient, blocks, f"the quadratic functions of dim = {dim} variables")
-    return Alignment(ids, blocks)
+    return run_pipeline(align, x, dim, k, metric, solver, options)
 
 
 @partial(jax.jit, static_argnames=("dim", "block_bytes"))

@@ -1,6 +1,7 @@
 """Incremental LLE: points join an embedding without a new eigenproblem, and it is said when one is due."""
 
 import warnings
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -11,14 +12,14 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float
 
-from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_dim, check_spread, is_traced
+from .._core.checks import check_dim, is_traced
 from .._core.linear import matmul
-from .._core.points import as_points, standardize
+from .._core.points import as_points, check_spread, prepare_points
 from ..alignment import Alignment, weights_alignment
-from ..embedding import Embedding, embed
-from ..embedding.embed import Disconnected, Scaling, warn_if_unreliable
+from ..embedding import Embedding, EmbedOptions, embed
+from ..embedding.embed import DEFAULTS, warn_if_unreliable
 from ..neighbors import Neighbors, knn
+from ..neighbors.exact import in_data_units
 from ..neighbors.graph import require_distances
 from ..solvers import Solver
 from ..warnings import GapWarning, JaxlleWarning
@@ -58,17 +59,14 @@ class IncrementalEmbedding(NamedTuple):
     angle: Float[Array, ""]
     far: Bool[np.ndarray, " m"]
     refit: bool
-    options: "_Options"
+    settings: "_Settings"
 
 
-class _Options(NamedTuple):
+class _Settings(NamedTuple):
     reg: Any
     tolerance: float
     solver: Solver | Literal["auto"]
-    scaling: Scaling
-    disconnected: Disconnected
-    key: Array | None
-    block_bytes: int
+    options: EmbedOptions
 
 
 def incremental_lle(
@@ -79,10 +77,7 @@ def incremental_lle(
     reg: float | int = 1e-3,
     tolerance: float | int = 0.2,
     solver: Solver | Literal["auto"] = "auto",
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> IncrementalEmbedding:
     """Embed points by LLE, ready for more to join by `add_points`.
 
@@ -93,10 +88,7 @@ def incremental_lle(
         reg: strength of the regularizer of the weights.
         tolerance: angle in radians beyond which `IncrementalEmbedding.refit` asks for a full solve.
         solver: one of `jaxlle.solvers`, or "auto".
-        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I, of the points that are fitted.
-        disconnected: "warn" or "error": see `embed`.
-        key: seeds the solver's start; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
 
     Returns:
         IncrementalEmbedding. Outside jit only.
@@ -114,15 +106,15 @@ def incremental_lle(
     """
     if is_traced(x):
         raise TypeError("incremental_lle grows arrays, which jit cannot: call it outside jit, or use transform.")
-    if disconnected == "largest":
+    if options.disconnected == "largest":
         raise ValueError("disconnected = 'largest' drops points, to whose places others could join: drop them before.")
-    x = as_points(x)
-    dim = check_dim(dim, k, x.shape, "euclidean")
-    check_spread(standardize(x).points)
-    options = _Options(reg, float(tolerance), solver, scaling, disconnected, key, block_bytes)
-    neighbors = knn(x, k, block_bytes=block_bytes)
-    weights = barycentric_weights(x, neighbors, reg=reg, block_bytes=block_bytes)
-    return _solved(x, neighbors, weights, dim, options, None)
+    points = prepare_points(x)
+    dim = check_dim(dim, k, points.shape, points.metric)
+    check_spread(points)
+    neighbors = in_data_units(knn(points, k, block_bytes=options.block_bytes), points)
+    weights = barycentric_weights(points, neighbors, reg=reg, block_bytes=options.block_bytes)
+    settings = _Settings(reg, float(tolerance), solver, options)
+    return _solve(points.values, neighbors, weights, dim, settings, None)
 
 
 def add_points(
@@ -173,7 +165,7 @@ def add_points(
     (fitted, dim), total = state.fitted.points.shape, state.points.shape[0]
     alignment = weights_alignment(state.neighbors, state.weights)
     growth, angle = _measure(alignment, state.modes, jnp.asarray(state.fitted.singular_values), dim)
-    due = bool(angle > state.options.tolerance) or total > 2 * fitted
+    due = bool(angle > state.settings.tolerance) or total > 2 * fitted
     return state._replace(growth=growth, angle=angle, far=np.concatenate([state.far, away]), refit=due)
 
 
@@ -196,41 +188,42 @@ def refit(state: IncrementalEmbedding) -> IncrementalEmbedding:
         >>> jaxlle.variants.refit(more).fitted.points.shape
         (320, 2)
     """
-    return _solved(state.x, state.neighbors, state.weights, state.points.shape[1], state.options, state.modes)
+    return _solve(state.x, state.neighbors, state.weights, state.points.shape[1], state.settings, state.modes)
 
 
-def _solved(
-    x: Any, neighbors: Neighbors, weights: Float[Array, "n k"], dim: int, options: _Options, start: Array | None
+def _solve(
+    x: Any, neighbors: Neighbors, weights: Float[Array, "n k"], dim: int, settings: _Settings, start: Array | None
 ) -> IncrementalEmbedding:
     """Return the state after a full solve, with a few vectors more than the embedding needs."""
     alignment = weights_alignment(neighbors, weights)
     n = alignment.indices.shape[0]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GapWarning)  # at the cut behind the spare vectors; the other is told below
+        warnings.simplefilter("ignore", GapWarning)  # at the cut behind the spare vectors; the other is warned of below
         wide = embed(
             alignment,
             min(dim + _SPARE, n - 1),
-            solver=options.solver,
-            scaling=options.scaling,
-            disconnected=options.disconnected,
-            key=options.key,
+            solver=settings.solver,
+            options=settings.options,
             points=x,
             start=start,
         )
     values, modes = jnp.asarray(wide.singular_values), jnp.asarray(wide.points)
     gap = (values[dim] - values[dim - 1]) / alignment.norm_bound() if len(values) > dim else wide.gap
     own = {"points": modes[:, :dim], "singular_values": values[:dim], "residuals": wide.residuals[:dim], "gap": gap}
-    fitted = warn_if_unreliable(Embedding(**{**wide.__dict__, **own}))
+    fitted = replace(wide, **own)
+    warn_if_unreliable(fitted)
     one, nobody = jnp.ones((), modes.dtype), np.zeros(0, bool)
     return IncrementalEmbedding(
-        x, neighbors, weights, modes[:, :dim], fitted, modes, one, 0 * one, nobody, False, options
+        x, neighbors, weights, modes[:, :dim], fitted, modes, one, 0 * one, nobody, False, settings
     )
 
 
 def _far_from(state: IncrementalEmbedding, x_new: Any, far: str) -> Bool[np.ndarray, " q"]:
     if far not in ("warn", "error"):
         raise ValueError(f"far = {far!r} is not known: use 'warn' or 'error'.")
-    nearest = np.asarray(require_distances(knn(state.x, 1, query=x_new, block_bytes=state.options.block_bytes)))[:, 0]
+    nearest = np.asarray(
+        require_distances(knn(state.x, 1, query=x_new, block_bytes=state.settings.options.block_bytes))
+    )[:, 0]
     n = state.fitted.points.shape[0]
     limit = _FAR * float(require_distances(state.neighbors)[:n, -1].max())
     away = nearest > limit
@@ -247,17 +240,17 @@ def _far_from(state: IncrementalEmbedding, x_new: Any, far: str) -> Bool[np.ndar
 
 
 def _join(state: IncrementalEmbedding, x_new: Any) -> IncrementalEmbedding:
-    options = state.options
+    reg, block_bytes = state.settings.reg, state.settings.options.block_bytes
     host = isinstance(state.x, np.ndarray) and isinstance(x_new, np.ndarray)
     x = (
         np.concatenate([state.x, x_new.astype(state.x.dtype)])
         if host
         else jnp.concatenate([jnp.asarray(state.x), x_new])
     )
-    neighbors, changed = _updated(state, x, x_new, options.block_bytes)
+    neighbors, changed = _updated(state, x, x_new, block_bytes)
     rows = np.flatnonzero(np.asarray(changed))
     moved = Neighbors(neighbors.indices[rows], None)
-    fresh = barycentric_weights(x, moved, query=x[rows], reg=options.reg, block_bytes=options.block_bytes)
+    fresh = barycentric_weights(x, moved, query=x[rows], reg=reg, block_bytes=block_bytes)
     n, k = state.weights.shape
     weights = jnp.zeros((x.shape[0], k), fresh.dtype).at[:n].set(state.weights).at[rows].set(fresh)
     alignment = weights_alignment(neighbors, weights)

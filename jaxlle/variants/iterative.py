@@ -6,15 +6,15 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_count, check_dim, check_spread, is_traced
-from .._core.points import as_points, standardize
+from .._core.checks import check_count, check_dim, is_traced
+from .._core.points import prepare_points
 from ..alignment import weights_alignment
-from ..embedding import Embedding, embed
-from ..embedding.embed import Disconnected, Scaling
+from ..embedding import Embedding, EmbedOptions, embed
+from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors, knn
 from ..solvers import Solver
 from ..weights import simplex_weights
+from ._pipeline import prepare
 from .fusion import fuse_views
 
 
@@ -41,10 +41,7 @@ def iterative_lle(
     steps: int = 5,
     reg: Real[ArrayLike, ""] = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> IterativeEmbedding:
     """Embed points by LLE on neighbours and convex weights in the data and the last embedding together.
 
@@ -62,10 +59,7 @@ def iterative_lle(
         steps: embeddings after the first, at most; outside jit it stops at a fixed point.
         reg: strength of the ridge of the weights.
         solver: one of `jaxlle.solvers`, or "auto".
-        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
-        disconnected: "warn" or "error": see `embed`.
-        key: seeds the solver's start; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
 
     Returns:
         IterativeEmbedding. Warnings are those of the last embedding.
@@ -79,35 +73,31 @@ def iterative_lle(
         >>> jaxlle.variants.iterative_lle(x, 2, k=10, steps=2).changes.shape
         (2,)
     """
-    x = as_points(x)
-    dim = check_dim(dim, k, x.shape, "euclidean")
+    x = prepare(x)
+    dim = check_dim(dim, k, x.shape, x.metric)
     steps = check_count(steps, "steps", 1, None, "embeddings after the first")
     if not is_traced(share) and not 0 <= float(jnp.asarray(share)) < 1:
         raise ValueError(f"share = {share} is not allowed: it must be in [0, 1), 0 for the data alone.")
-    if disconnected == "largest":
+    if options.disconnected == "largest":
         raise ValueError("disconnected = 'largest' drops points, which the next step needs: drop them before.")
-    check_spread(standardize(x).points)
 
     def step(points: Any) -> tuple[Embedding, Neighbors, list]:
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            neighbors = knn(points, k, block_bytes=block_bytes)
-            alignment = weights_alignment(
-                neighbors, simplex_weights(points, neighbors, reg=reg, block_bytes=block_bytes)
-            )
-            out = embed(
-                alignment, dim, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=points
-            )
-        return out, neighbors, told
+            neighbors = knn(points, k, block_bytes=options.block_bytes)
+            weights = simplex_weights(points, neighbors, reg=reg, block_bytes=options.block_bytes)
+            out = embed(weights_alignment(neighbors, weights), dim, solver=solver, options=options, points=points)
+        return out, neighbors, caught
 
-    (out, neighbors, told), changes = step(x), []
+    (out, neighbors, caught), changes = step(x), []
     for _ in range(steps):
         old = neighbors
-        out, neighbors, told = step(fuse_views([x, out.points], shares=jnp.stack([1 - jnp.asarray(share), share])))
+        fused = fuse_views([x, out.points], shares=jnp.stack([1 - jnp.asarray(share), share]))
+        out, neighbors, caught = step(prepare_points(fused))
         changes.append(_replaced(old, neighbors))
         if not is_traced(changes[-1]) and float(changes[-1]) == 0:
             break
-    for warning in told:
+    for warning in caught:
         warnings.warn(warning.message, stacklevel=2)
     return IterativeEmbedding(out, neighbors, jnp.stack(changes))
 

@@ -4,20 +4,20 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Real
+from jaxtyping import ArrayLike, Real
 
 from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_spread, is_traced
-from .._core.points import as_points, standardize, working_dtype
+from .._core.checks import is_traced
+from .._core.points import Points
 from ..alignment import Alignment, weights_alignment
 from ..distances import Kernel, KernelDistance
-from ..embedding import Embedding, embed
-from ..embedding.embed import Disconnected, Scaling
-from ..neighbors import Neighbors, knn
-from ..neighbors.graph import warn_of_duplicates
-from ..regularizers import Regularizer, trace_ridge
+from ..embedding import Embedding, EmbedOptions, embed
+from ..embedding.embed import DEFAULTS
+from ..neighbors import Neighbors
+from ..regularizers import Regularizer
 from ..solvers import Solver
 from ..weights import kernel_weights
+from ._pipeline import find_neighbors, prepare
 
 
 def kernel_alignment(
@@ -25,8 +25,7 @@ def kernel_alignment(
     kernel: Kernel,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] = 1e-3,
-    regularizer: Regularizer = trace_ridge,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Alignment:
@@ -37,7 +36,6 @@ def kernel_alignment(
         kernel: positive semi-definite JAX function of two vectors.
         k: neighbours a point, nearest in `KernelDistance`.
         reg: strength of the regularizer.
-        regularizer: one of `jaxlle.regularizers`.
         neighbors: a ready graph to use in place of the nearest in feature space.
         block_bytes: memory that one block of points may take.
 
@@ -53,13 +51,10 @@ def kernel_alignment(
         >>> jaxlle.variants.kernel_alignment(x, lambda a, b: jnp.exp(-jnp.sum((a - b) ** 2)), k=8).blocks.shape
         (60, 1, 9)
     """
-    x = as_points(x)
-    check_spread(standardize(x).points)
-    _check_kernel(kernel, x)
-    if neighbors is None:
-        neighbors = knn(x, k, metric=KernelDistance(kernel), block_bytes=block_bytes)
-        warn_of_duplicates(neighbors)
-    weights = kernel_weights(x, neighbors, kernel, reg=reg, regularizer=regularizer, block_bytes=block_bytes)
+    points = prepare(x, KernelDistance(kernel))
+    _check_kernel(kernel, points)
+    neighbors = find_neighbors(points, k, neighbors, block_bytes)
+    weights = kernel_weights(points, neighbors, kernel, reg=reg, block_bytes=block_bytes)
     return weights_alignment(neighbors, weights)
 
 
@@ -69,14 +64,10 @@ def kernel_lle(
     kernel: Kernel,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] = 1e-3,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
-    regularizer: Regularizer = trace_ridge,
     neighbors: Neighbors | None = None,
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points by LLE in the feature space of a kernel (DeCoste 2001; Zhao and Zhang 2012).
 
@@ -89,12 +80,8 @@ def kernel_lle(
         k: neighbours a point.
         reg: strength of the regularizer of the weights.
         solver: one of `jaxlle.solvers`, or "auto".
-        regularizer: one of `jaxlle.regularizers`.
         neighbors: a ready graph to use in place of the nearest in feature space.
-        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
-        disconnected: "warn", "error" or "largest": see `embed`.
-        key: seeds the solver's start; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
 
     Returns:
         Embedding.
@@ -108,18 +95,16 @@ def kernel_lle(
         >>> jaxlle.variants.kernel_lle(x, 2, jnp.dot, k=8).points.shape
         (60, 2)
     """
-    x = as_points(x)
-    alignment = kernel_alignment(
-        x, kernel, k=k, reg=reg, regularizer=regularizer, neighbors=neighbors, block_bytes=block_bytes
-    )
-    return embed(alignment, dim, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=x)
+    points = prepare(x, KernelDistance(kernel))
+    alignment = kernel_alignment(points, kernel, k=k, reg=reg, neighbors=neighbors, block_bytes=options.block_bytes)
+    return embed(alignment, dim, solver=solver, options=options, points=points)
 
 
-def _check_kernel(kernel: Kernel, x: Any) -> None:
-    """Raise at the eager door for a kernel that gives some point a negative square; others show in the weights."""
-    if is_traced(x):
+def _check_kernel(kernel: Kernel, points: Points) -> None:
+    """Raise, outside jit, if K(x, x) is negative for some x; other kernels that are not positive show in the weights."""
+    if is_traced(points.values):
         return
-    square = jax.vmap(lambda a: kernel(a, a))(jnp.asarray(x, working_dtype(x)))
+    square = jax.vmap(lambda a: kernel(a, a))(jnp.asarray(points.values, points.dtype))
     if not is_traced(square) and bool((square < 0).any()):
         raise ValueError(
             f"The kernel is not positive definite: K(x, x) = {float(square.min()):.3g} at some x. Check its sign; for "

@@ -1,5 +1,6 @@
 """Embeddings that are solved on landmarks only: fast, approximate, and with a cheap map for new points."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,20 +11,20 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Int, Real
 
-from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, check_dim, is_traced
-from .._core.points import as_points, standardize
+from .._core.linear import matmul
+from .._core.points import prepare_points
 from ..alignment import Alignment
 from ..alignment.operator import check_alignment
-from ..embedding import Embedding, embed
-from ..embedding.embed import Scaling
+from ..embedding import Embedding, EmbedOptions, embed
+from ..embedding.embed import DEFAULTS
 from ..extension import transform
-from ..neighbors import Neighbors
 from ..solvers import DenseQR, Hints, Spectrum, random_landmarks
-from ..solvers.coarse import Choice, Interpolation, block_rows, interpolate, share_of
-from ..solvers.dense import bottom
-from ..solvers.rows import Rows, product
+from ..solvers.coarse import Choice, Interpolation, default_num_landmarks, interpolate, rows_per_block
+from ..solvers.dense import bottom_vectors
+from ..solvers.rows import Rows
 from ..solvers.spectrum import NO_HINTS
+from ._pipeline import prepare
 from .standard import lle, lle_alignment
 
 
@@ -50,8 +51,7 @@ def landmark_embed(
     num_landmarks: int | None = None,
     landmark_neighbors: int = 8,
     choice: Choice = random_landmarks,
-    scaling: Scaling = "unit",
-    key: Array | None = None,
+    options: EmbedOptions = DEFAULTS,
 ) -> LandmarkEmbedding:
     """Embed by the bottom of an alignment among the vectors that a few landmarks span (Locally Linear Landmarks).
 
@@ -67,8 +67,7 @@ def landmark_embed(
         num_landmarks: how many; the error falls as they grow. None: a tenth of the points, between 200 and 1,000.
         landmark_neighbors: landmarks that a point is written by, more than dim.
         choice: `solvers.random_landmarks`, `farthest_landmarks`, `kmeans_landmarks` or your own.
-        scaling: as for `embed`.
-        key: chooses the landmarks; None: key(0).
+        options: scaling, disconnected graphs, the random key that chooses the landmarks, and memory: see `EmbedOptions`.
 
     Returns:
         LandmarkEmbedding.
@@ -85,18 +84,21 @@ def landmark_embed(
         >>> out.embedding.points.shape, out.landmarks.shape
         ((300, 2), (50,))
     """
+    key = options.random_key
     if not is_traced(alignment, key):
         check_alignment(alignment)
     alignment, n = _without_derivative(alignment), alignment.shape[1]
     if num_landmarks is None:
-        num_landmarks = share_of(n, 10)
+        num_landmarks = default_num_landmarks(n, 10)
     else:
         num_landmarks = check_count(num_landmarks, "num_landmarks", dim + 2, n, f"at most the {n} points")
     landmark_neighbors = check_count(landmark_neighbors, "landmark_neighbors", dim + 1, None, "more than dim")
-    key = jax.random.key(0) if key is None else key
-    by_landmarks = _interpolate(points, num_landmarks, landmark_neighbors, choice, key, alignment.blocks.dtype, Rows(n))
+    coordinates = prepare_points(points).coordinates
+    by_landmarks = _interpolate(
+        coordinates, num_landmarks, landmark_neighbors, choice, key, alignment.blocks.dtype, Rows(n)
+    )
     solver = LandmarkSubspace(by_landmarks)
-    return LandmarkEmbedding(embed(alignment, dim, solver=solver, scaling=scaling, key=key), by_landmarks.landmarks)
+    return LandmarkEmbedding(embed(alignment, dim, solver=solver, options=options), by_landmarks.landmarks)
 
 
 def landmark_lle(
@@ -108,10 +110,7 @@ def landmark_lle(
     num_landmarks: int | None = None,
     landmark_neighbors: int = 8,
     choice: Choice = random_landmarks,
-    neighbors: Neighbors | None = None,
-    scaling: Scaling = "unit",
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> LandmarkEmbedding:
     """Embed points by LLE with the embedding carried by landmarks: see `landmark_embed`.
 
@@ -124,9 +123,7 @@ def landmark_lle(
         landmark_neighbors: as for `landmark_embed`.
         choice: as for `landmark_embed`.
         neighbors: a ready graph to use in place of `knn`.
-        scaling: as for `embed`.
-        key: chooses the landmarks; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, the random key that chooses the landmarks, and memory: see `EmbedOptions`.
 
     Returns:
         LandmarkEmbedding.
@@ -142,18 +139,16 @@ def landmark_lle(
         >>> new.shape
         (3, 2)
     """
-    x = as_points(x)
-    dim = check_dim(dim, k, x.shape, "euclidean")
-    alignment = lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes)
+    points = prepare(x)
+    dim = check_dim(dim, k, points.shape, points.metric)
     return landmark_embed(
-        alignment,
+        lle_alignment(points, k=k, reg=reg, block_bytes=options.block_bytes),
         dim,
-        points=standardize(x).points,
+        points=points,
         num_landmarks=num_landmarks,
         landmark_neighbors=landmark_neighbors,
         choice=choice,
-        scaling=scaling,
-        key=key,
+        options=options,
     )
 
 
@@ -165,8 +160,7 @@ def nystrom_lle(
     reg: Real[ArrayLike, ""] = 1e-3,
     num_landmarks: int,
     choice: Choice = random_landmarks,
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> LandmarkEmbedding:
     """Embed landmarks by LLE among themselves, and all other points by Nystrom's formula.
 
@@ -183,8 +177,7 @@ def nystrom_lle(
         reg: as for `lle`.
         num_landmarks: how many, more than k.
         choice: as for `landmark_embed`.
-        key: chooses the landmarks; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, the random key that chooses the landmarks, and memory: see `EmbedOptions`.
 
     Returns:
         LandmarkEmbedding; residuals, singular values and gap are the landmarks' own. Columns are of unit norm on the
@@ -199,19 +192,18 @@ def nystrom_lle(
         >>> jaxlle.variants.nystrom_lle(x, 2, k=10, num_landmarks=200).embedding.points.shape
         (600, 2)
     """
-    x = as_points(x)
-    n = x.shape[0]
+    points = prepare_points(x)
+    x, n = points.values, points.shape[0]
     num_landmarks = check_count(num_landmarks, "num_landmarks", k + 1, n, f"at most the {n} points")
-    key = jax.random.key(0) if key is None else key
-    landmarks = choice(standardize(x).points, num_landmarks, key)
+    landmarks = choice(points.coordinates, num_landmarks, options.random_key)
     on_host = isinstance(x, np.ndarray) and not is_traced(landmarks)
     chosen = (
         x[np.asarray(landmarks)] if on_host else jnp.asarray(x)[landmarks]
     )  # on the host a point keeps all its digits
-    inner = lle(chosen, dim, k=k, reg=reg, key=key, block_bytes=block_bytes)
-    y = transform(x, chosen, inner.points * (num_landmarks / n) ** 0.5, k=k, reg=reg, block_bytes=block_bytes)
-    fields = {"points": y, "rows": jnp.arange(n, dtype=jnp.int32)}
-    return LandmarkEmbedding(Embedding(**{**inner.__dict__, **fields}), landmarks)
+    inner = lle(chosen, dim, k=k, reg=reg, options=options)
+    scale = (num_landmarks / n) ** 0.5 if options.scaling == "unit" else 1.0
+    y = transform(x, chosen, inner.points * scale, k=k, reg=reg, block_bytes=options.block_bytes)
+    return LandmarkEmbedding(replace(inner, points=y, rows=jnp.arange(n, dtype=jnp.int32)), landmarks)
 
 
 @jax.custom_jvp
@@ -246,7 +238,7 @@ def _solve(alignment: Alignment, by_landmarks: Interpolation, count: int, key: A
     """Return the bottom of B on the columns of P, as vectors on all points."""
     n, r, _ = alignment.blocks.shape
     size, dtype = by_landmarks.landmarks.shape[0], alignment.blocks.dtype
-    rows = block_rows(n, r * size * dtype.itemsize)
+    rows = rows_per_block(n, r * size * dtype.itemsize)
 
     def image(i: Array, triangle: Float[Array, "l l"]) -> Float[Array, "l l"]:
         # A QR of B P, as half the digits would be lost in its Gram matrix.
@@ -254,16 +246,16 @@ def _solve(alignment: Alignment, by_landmarks: Interpolation, count: int, key: A
 
     def mass(i: Array, total: Float[Array, "l l"]) -> Float[Array, "l l"]:
         dense = by_landmarks.rows(i * rows, rows)
-        return total + product(dense.T, dense)
+        return total + matmul(dense.T, dense)
 
     blocks = -(-n // rows)
     triangle = lax.fori_loop(0, blocks, image, jnp.zeros((size, size), dtype))
     total = lax.fori_loop(0, blocks, mass, jnp.zeros((size, size), dtype))
     lower = jnp.linalg.cholesky(total)  # P holds the identity on the landmarks' rows: well conditioned
     whitened = solve_triangular(lower, triangle.T, lower=True).T
-    null = product(lower.T, jnp.ones(size, dtype)) / jnp.sqrt(jnp.asarray(n, dtype))
+    null = matmul(lower.T, jnp.ones(size, dtype)) / jnp.sqrt(jnp.asarray(n, dtype))
     rounding = jnp.finfo(dtype).eps * alignment.norm_bound()
-    spectrum = bottom(whitened, null / jnp.linalg.norm(null), rounding, count, key, DenseQR())
+    spectrum = bottom_vectors(whitened, null / jnp.linalg.norm(null), rounding, count, key, DenseQR())
     z = solve_triangular(lower.T, spectrum.vectors, lower=False)
-    y = jnp.sum(by_landmarks.weights[:, :, None] * z[by_landmarks.near], axis=1)
+    y = jnp.sum(by_landmarks.weights[:, :, None] * z[by_landmarks.nearest], axis=1)
     return spectrum._replace(vectors=y)

@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, is_traced
 from .._core.linear import matmul
-from .._core.points import Standardized, apply_standard, as_points, standardize
+from .._core.points import Points, as_points, prepare_points, rescale
 from ..alignment import Alignment
 from ..alignment.operator import check_alignment
 from ..neighbors import Neighbors
@@ -51,8 +51,7 @@ class LinearMap(NamedTuple):
         x = as_points(x)
         if x.shape[1] != self.matrix.shape[0]:
             raise ValueError(f"x has {x.shape[1]} features, but the map was made for {self.matrix.shape[0]}.")
-        standard = Standardized(self.matrix.T, self.center, self.unit)
-        return matmul(apply_standard(x, standard), self.matrix) + self.offset
+        return matmul(rescale(x, self.center, self.unit, self.matrix.dtype), self.matrix) + self.offset
 
 
 def linear_projection(alignment: Alignment, x: Any, dim: int) -> LinearMap:
@@ -143,7 +142,9 @@ def npe(
         >>> jaxlle.variants.npe(x, 2, k=8).matrix.shape
         (5, 2)
     """
-    return linear_projection(lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes), x, dim)
+    points = prepare_points(x)
+    alignment = lle_alignment(points, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes)
+    return linear_projection(alignment, points, dim)
 
 
 def lltsa(x: Any, dim: int, *, k: int, neighbors: Neighbors | None = None, block_bytes: int = BLOCK_BYTES) -> LinearMap:
@@ -168,7 +169,9 @@ def lltsa(x: Any, dim: int, *, k: int, neighbors: Neighbors | None = None, block
         >>> jaxlle.variants.lltsa(x, 2, k=8).matrix.shape
         (5, 2)
     """
-    return linear_projection(ltsa_alignment(x, dim, k=k, neighbors=neighbors, block_bytes=block_bytes), x, dim)
+    points = prepare_points(x)
+    alignment = ltsa_alignment(points, dim, k=k, neighbors=neighbors, block_bytes=block_bytes)
+    return linear_projection(alignment, points, dim)
 
 
 def onpp(
@@ -204,7 +207,9 @@ def onpp(
         >>> jaxlle.variants.onpp(x, 2, k=8).matrix.shape
         (5, 2)
     """
-    return orthogonal_projection(lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes), x, dim)
+    points = prepare_points(x)
+    alignment = lle_alignment(points, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes)
+    return orthogonal_projection(alignment, points, dim)
 
 
 def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> LinearMap:
@@ -233,8 +238,8 @@ def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> 
         >>> made.matrix.shape, made.transform(x[:3]).shape
         ((5, 5), (3, 5))
     """
-    standard = _checked(alignment, x)
-    d = standard.points.shape[1]
+    points = _prepare(alignment, x)
+    d = points.shape[1]
     if alignment.blocks.shape[1] != 1:
         raise ValueError(
             f"reconstruction_map needs one weight vector a point (r = 1), but the blocks have r = {alignment.blocks.shape[1]}: "
@@ -242,9 +247,9 @@ def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> 
         )
     if dim is not None:
         check_count(dim, "dim (rank)", 1, d, "features of x")
-    matrix, center, mean, values = _reconstruct(alignment, standard.points, dim)
-    offset = (mean - matmul(center, matrix)) * standard.unit + jnp.asarray(standard.center, mean.dtype)
-    return LinearMap(matrix * standard.unit, standard.center, standard.unit, offset, values)
+    matrix, center, mean, values = _reconstruct(alignment, points.coordinates, dim)
+    offset = (mean - matmul(center, matrix)) * points.unit + jnp.asarray(points.center, mean.dtype)
+    return LinearMap(matrix * points.unit, points.center, points.unit, offset, values)
 
 
 def discriminant_projection(
@@ -279,38 +284,39 @@ def discriminant_projection(
         >>> jaxlle.variants.discriminant_projection(alignment, x, x[:, 0] > 0, 1).transform(x[:3]).shape
         (3, 1)
     """
-    standard = _checked(alignment, x)
-    n, d = standard.points.shape
+    points = _prepare(alignment, x)
+    n, d = points.shape
     classes = read_classes(labels, n)
-    shares = jnp.where(classes.known[:, None], classes.probabilities, 0).astype(standard.points.dtype)
+    shares = jnp.where(classes.known[:, None], classes.probabilities, 0).astype(points.dtype)
     count = int((shares.sum(axis=0) > 0).sum())
     most = min(count - 1, d)
     check_count(dim, "dim (n_components)", 1, most, f"there are {count} classes and {d} features")
-    matrix, mean, values = _discriminate(alignment, standard.points, shares, reg, dim)
-    return LinearMap(matrix, standard.center, standard.unit, -matmul(mean, matrix), values)
+    matrix, mean, values = _discriminate(alignment, points.coordinates, shares, reg, dim)
+    return LinearMap(matrix, points.center, points.unit, -matmul(mean, matrix), values)
 
 
-def _checked(alignment: Alignment, x: Any) -> Standardized:
-    x = as_points(x)
-    if alignment.indices.shape[0] != x.shape[0]:
-        raise ValueError(f"The alignment has {alignment.indices.shape[0]} points and x has {x.shape[0]} rows.")
+def _prepare(alignment: Alignment, x: Any) -> Points:
+    """Return the points, prepared, after checking that the alignment is of as many."""
+    points = prepare_points(x)
+    if alignment.indices.shape[0] != points.shape[0]:
+        raise ValueError(f"The alignment has {alignment.indices.shape[0]} points and x has {points.shape[0]} rows.")
     if not is_traced(alignment):
         check_alignment(alignment)
-    return standardize(x)
+    return points
 
 
 def _fit(alignment: Alignment, x: Any, dim: int, orthogonal: bool) -> LinearMap:
-    standard = _checked(alignment, x)
-    n, d = standard.points.shape
+    points = _prepare(alignment, x)
+    n, d = points.shape
     check_count(dim, "dim (n_components)", 1, min(n - 1, d), f"outputs of a linear map of {d} features, n = {n}")
-    matrix, mean, values, rank = _bottom(alignment, standard.points, dim, orthogonal)
+    matrix, mean, values, rank = _bottom(alignment, points.coordinates, dim, orthogonal)
     if not is_traced(rank) and int(rank) < dim:
         raise ValueError(
             f"dim (n_components) = {dim} is not allowed: the centred data have rank {int(rank)}, so there are no more "
             f"directions to map along."
         )
-    scale = standard.unit if orthogonal else 1
-    return LinearMap(matrix * scale, standard.center, standard.unit, -matmul(mean, matrix) * scale, values * scale)
+    scale = points.unit if orthogonal else 1
+    return LinearMap(matrix * scale, points.center, points.unit, -matmul(mean, matrix) * scale, values * scale)
 
 
 @partial(jax.jit, static_argnames=("dim", "orthogonal"))

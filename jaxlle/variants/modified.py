@@ -11,15 +11,15 @@ from .. import distances
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count
 from .._core.linear import matmul, reflect, reflections
-from .._core.points import as_points
 from ..alignment import Alignment
-from ..embedding import Embedding
-from ..embedding.embed import Disconnected, Scaling
+from ..embedding import Embedding, EmbedOptions
+from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
-from ..regularizers import Regularizer, trace_ridge
+from ..regularizers import Regularizer
 from ..solvers import Solver
-from ..weights.frames import FromDistances, FromPoints, Source, map_members, members, warn_rank_deficient
-from ._pipeline import Finish, prepare, prepared_weights, run_pipeline
+from ..weights import barycentric_weights
+from ..weights.frames import FromDistances, Source, map_members, members, source_of, warn_rank_deficient
+from ._pipeline import find_neighbors, prepare, run_pipeline
 
 
 def modified_alignment(
@@ -27,9 +27,8 @@ def modified_alignment(
     dim: int,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] = 1e-3,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     metric: distances.Metric = "euclidean",
-    regularizer: Regularizer = trace_ridge,
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Alignment:
@@ -51,7 +50,6 @@ def modified_alignment(
         k: neighbours a point.
         reg: strength of the regularizer of the weights w_i. scikit-learn's modified LLE has 1e-3, whatever is asked.
         metric: as for `knn`.
-        regularizer: one of `jaxlle.regularizers`.
         neighbors: a ready graph to use in place of `knn`; a mask is honoured.
         block_bytes: memory that one block of points may take.
 
@@ -70,7 +68,16 @@ def modified_alignment(
         >>> jaxlle.modified_alignment(x, 2, k=8).blocks.shape
         (100, 6, 9)
     """
-    return _alignment(as_points(x), dim, k, reg, metric, regularizer, neighbors, block_bytes)
+    k = k if neighbors is None else neighbors.indices.shape[1]
+    check_count(dim, "dim (n_components)", 1, None, "dimensions of the embedding")
+    check_count(k, "k (n_neighbors)", dim, None, f"modified LLE requires n_neighbors >= n_components = {dim}")
+    points = prepare(x, metric)
+    neighbors = find_neighbors(points, k, neighbors, block_bytes)
+    weights = barycentric_weights(points, neighbors, reg=reg, block_bytes=block_bytes)
+    ids, keep = members(neighbors)
+    blocks, deficient = _blocks(source_of(points), ids, keep, weights, dim, block_bytes)
+    warn_rank_deficient(deficient, blocks, f"dim = {dim} dimensions")
+    return Alignment(ids, blocks)
 
 
 def modified_lle(
@@ -78,16 +85,11 @@ def modified_lle(
     dim: int,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] = 1e-3,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
     metric: distances.Metric = "euclidean",
-    regularizer: Regularizer = trace_ridge,
     neighbors: Neighbors | None = None,
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    dedupe: bool = False,
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points by modified locally linear embedding.
 
@@ -98,16 +100,11 @@ def modified_lle(
         x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
         dim: dimensions of the embedding, at most d.
         k: neighbours a point, at least dim.
-        reg: strength of the regularizer of the weights, relative to the local Gram matrix's trace.
+        reg: strength of the ridge, relative to the trace of the local Gram matrix, or one of `jaxlle.regularizers`.
         solver: one of `jaxlle.solvers`, or "auto".
         metric: as for `lle`.
-        regularizer: one of `jaxlle.regularizers`.
         neighbors: a ready graph to use in place of `knn`.
-        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
-        disconnected: "warn", "error" or "largest": see `embed`.
-        dedupe: embed each distinct point once and give its copies the same place; outside jit.
-        key: seeds the solver's start; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
 
     Returns:
         Embedding.
@@ -124,37 +121,8 @@ def modified_lle(
         >>> jaxlle.modified_lle(x, 2, k=8).points.shape
         (300, 2)
     """
-    return run_pipeline(
-        lambda points: _alignment(points, dim, k, reg, metric, regularizer, neighbors, block_bytes),
-        x,
-        dim,
-        k,
-        metric,
-        Finish(solver, scaling, disconnected, dedupe, key),
-    )
-
-
-def _alignment(
-    x: Any,
-    dim: int,
-    k: int,
-    reg: Any,
-    metric: distances.Metric,
-    regularizer: Regularizer,
-    neighbors: Neighbors | None,
-    block_bytes: int,
-) -> Alignment:
-    k = k if neighbors is None else neighbors.indices.shape[1]
-    check_count(dim, "dim (n_components)", 1, None, "dimensions of the embedding")
-    check_count(k, "k (n_neighbors)", dim, None, f"modified LLE requires n_neighbors >= n_components = {dim}")
-    standard, x, neighbors = prepare(x, k, metric, neighbors, block_bytes)
-    weights = prepared_weights(standard, x, neighbors, reg, regularizer, metric, block_bytes)
-    far = metric == distances.PRECOMPUTED
-    source = FromDistances(jnp.asarray(x, weights.dtype)) if far else FromPoints(standard.points)
-    ids, keep = members(neighbors)
-    blocks, deficient = _blocks(source, ids, keep, weights, dim, block_bytes)
-    warn_rank_deficient(deficient, blocks, f"dim = {dim} dimensions")
-    return Alignment(ids, blocks)
+    align = partial(modified_alignment, dim=dim, k=k, reg=reg, neighbors=neighbors, block_bytes=options.block_bytes)
+    return run_pipeline(align, x, dim, k, metric, solver, options)
 
 
 @partial(jax.jit, static_argnames=("dim", "block_bytes"))

@@ -9,14 +9,13 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_count, check_dim, check_spread, is_traced, without_derivative
+from .._core.checks import check_count, check_dim, is_traced, without_derivative
 from .._core.linear import matmul, principal_axes
-from .._core.points import as_points, standardize
+from .._core.points import check_spread, prepare_points
 from ..alignment import Alignment
-from ..embedding import Embedding, embed
-from ..embedding.embed import Disconnected, Scaling
+from ..embedding import Embedding, EmbedOptions, embed
+from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors, knn
-from ..neighbors.exact import find
 from ..neighbors.graph import check_indices, require_distances
 from ..solvers import Solver
 from ..weights.frames import map_members, members
@@ -54,11 +53,12 @@ def reliability(
         >>> int(jaxlle.variants.reliability(x, 1, jaxlle.knn(x, 6)).argmin())
         7
     """
-    x = as_points(x)
-    check_indices(neighbors, x.shape[0], x)
-    most = min(neighbors.indices.shape[1] - 1, x.shape[1])
-    check_count(dim, "dim (n_components)", 1, most, "fewer than the neighbours, and at most the features")
-    return _scores(standardize(x).points, *members(neighbors), dim, iterations, block_bytes)
+    points = prepare_points(x)
+    n, d = points.shape
+    check_indices(neighbors, n, n)
+    most = min(neighbors.indices.shape[1] - 1, d)
+    check_count(dim, "dim (n_components)", 1, most, "less than the number of neighbors, and at most that of features")
+    return _scores(points.coordinates, *members(neighbors), dim, iterations, block_bytes)
 
 
 def weighted_alignment(alignment: Alignment, scores: Any) -> Alignment:
@@ -104,10 +104,7 @@ def robust_lle(
     threshold: float | int = 0.5,
     reg: Real[ArrayLike, ""] = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points by robust LLE: outliers are nobody's neighbours, and count less in the cost.
 
@@ -124,10 +121,7 @@ def robust_lle(
         threshold: a point is reliable above this share of the median score.
         reg: strength of the regularizer of the weights.
         solver: one of `jaxlle.solvers`, or "auto".
-        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
-        disconnected: "warn", "error" or "largest": see `embed`.
-        key: seeds the solver's start; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
 
     Returns:
         Embedding of all points, outliers included. Outside jit only: the reliable points are picked by number.
@@ -144,26 +138,24 @@ def robust_lle(
     """
     if is_traced(without_derivative(x)):
         raise TypeError("robust_lle picks points by number, which jit cannot: call it outside jit.")
-    x = as_points(x)
-    dim = check_dim(dim, k, x.shape, "euclidean")
-    standard = standardize(x)
-    check_spread(standard.points)
-    near, _, _ = find(x, k, standard=standard)
-    scores = reliability(x, dim, near, block_bytes=block_bytes)
+    points = prepare_points(x)
+    dim = check_dim(dim, k, points.shape, points.metric)
+    check_spread(points)
+    near = knn(points, k, block_bytes=options.block_bytes)
+    scores = reliability(points, dim, near, block_bytes=options.block_bytes)
     fixed = lax.stop_gradient(scores)
     kept = jnp.flatnonzero(fixed > threshold * jnp.median(fixed))
     if len(kept) <= k:
         raise ValueError(
             f"Only {len(kept)} points are reliable at threshold = {threshold}, but k = {k} neighbours are needed: lower one."
         )
-    neighbors = _among(x, kept, k, block_bytes)
-    alignment = lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes)
-    weighted = weighted_alignment(alignment, scores)
-    return embed(weighted, dim, solver=solver, scaling=scaling, disconnected=disconnected, key=key, points=x)
+    neighbors = _nearest_among(points.values, kept, k, options.block_bytes)
+    alignment = lle_alignment(points, k=k, reg=reg, neighbors=neighbors, block_bytes=options.block_bytes)
+    return embed(weighted_alignment(alignment, scores), dim, solver=solver, options=options, points=points)
 
 
-def _among(x: Any, kept: Array, k: int, block_bytes: int) -> Neighbors:
-    """Return the k nearest of every point among some, itself left out by number."""
+def _nearest_among(x: Any, kept: Array, k: int, block_bytes: int) -> Neighbors:
+    """Return the k nearest kept points of every point, excluding the point itself by its index."""
     found = knn(x[kept], k + 1, query=x, block_bytes=block_bytes)
     ids, n = kept[found.indices].astype(jnp.int32), x.shape[0]
     other = ids != jnp.arange(n, dtype=ids.dtype)[:, None]

@@ -12,14 +12,13 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from .. import distances
-from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, is_traced, without_derivative
-from .._core.points import as_points, standardize
+from .._core.points import as_points, prepare_points
 from ..alignment import Alignment, Components, connected_components
 from ..alignment.operator import check_alignment
-from ..derivatives import LinearSolver, matching
+from ..derivatives import LinearSolver, tangent_solver
 from ..embedding import DisconnectedGraphError
-from ..embedding.prescribed import Prescription, Settled, movable, settle
+from ..embedding.prescribed import PrescribedSolution, PrescribedSystem, solve_prescribed, with_derivative
 from ..neighbors import Neighbors
 from ..solvers import Solver, choose
 from ..warnings import ConvergenceWarning, JaxlleWarning
@@ -87,7 +86,7 @@ def semisupervised_embed(
         places: where they are, shape (m, dim).
         trust: None for exact places; or how far they are trusted, one number for all or one each, shape (m,), positive. It
             weighs against M, whose norm is of order 1 to 10 and whose smooth vectors cost far less: at 1 places hardly move.
-        solver: one of `jaxlle.derivatives`, or one of `jaxlle.solvers`, which stands for the one that `matching` names, or
+        solver: one of `jaxlle.derivatives`, or one of `jaxlle.solvers`, which stands for the one that `tangent_solver` names, or
             "auto". `DenseInverse` (QR of the dense B; jit, vmap, float32) for small n; `SparseInverse` (sparse LU of M in
             float64, refined by products with B; host) for low intrinsic dimension; `ConjugateGradient` (matrix-free, any n,
             jit, any device) for real data, in a few hundred to a few thousand products with B.
@@ -123,12 +122,12 @@ def semisupervised_embed(
     if not traced:
         check_alignment(fixed)
         _tell_loose(connected_components(fixed), np.asarray(known), places.shape[1])
-    standard = standardize(places)
-    system = _prescribed(alignment, known, standard.points.astype(dtype), trust)
+    standard = prepare_points(places)
+    system = _prescribed(alignment, known, standard.coordinates.astype(dtype), trust)
     linear = _linear_solver(solver, fixed, traced)
-    settled = settle(lax.stop_gradient(system), linear)
+    settled = solve_prescribed(system, linear)
     _tell_settled(settled, linear)
-    y = movable(system, settled.points, linear)
+    y = with_derivative(system, settled.points, linear)
     units = (jnp.asarray(a, dtype) for a in (places, standard.center, standard.unit))
     return _finish(system, settled, y, *units, type(linear).__name__)
 
@@ -143,7 +142,6 @@ def semisupervised_lle(
     trust: Real[ArrayLike, ""] | Real[ArrayLike, " m"] | None = None,
     solver: Solver | LinearSolver | Literal["auto"] = "auto",
     neighbors: Neighbors | None = None,
-    block_bytes: int = BLOCK_BYTES,
 ) -> SemisupervisedEmbedding:
     """Place all points by LLE where the places of some are known: see `semisupervised_embed`.
 
@@ -159,7 +157,6 @@ def semisupervised_lle(
         trust: as for `semisupervised_embed`.
         solver: as for `semisupervised_embed`.
         neighbors: a ready graph to use in place of `knn`.
-        block_bytes: memory that one block of points may take.
 
     Returns:
         SemisupervisedEmbedding.
@@ -174,7 +171,7 @@ def semisupervised_lle(
         >>> bool((jnp.diff(out.points[:, 0]) > 0).all())
         True
     """
-    alignment = lle_alignment(x, k=k, reg=reg, neighbors=neighbors, block_bytes=block_bytes)
+    alignment = lle_alignment(x, k=k, reg=reg, neighbors=neighbors)
     return semisupervised_embed(alignment, known, places, trust=trust, solver=solver)
 
 
@@ -245,26 +242,26 @@ def _linear_solver(solver: Any, alignment: Alignment, traced: bool) -> LinearSol
     if isinstance(solver, LinearSolver):
         return solver
     if isinstance(solver, str) and solver == "auto":
-        return matching(choose(alignment, traced))
+        return tangent_solver(choose(alignment, traced))
     if not callable(solver):
         raise ValueError(
             f"solver = {solver!r} is not known: use 'auto' or an object of jaxlle.derivatives, such as DenseInverse()."
         )
-    return matching(solver)
+    return tangent_solver(solver)
 
 
 @jax.jit
-def _prescribed(alignment: Alignment, known: Array, places: Array, trust: Any) -> Prescription:
+def _prescribed(alignment: Alignment, known: Array, places: Array, trust: Any) -> PrescribedSystem:
     n, dtype = alignment.indices.shape[0], alignment.blocks.dtype
     marked, none = jnp.zeros((n, 1), dtype).at[known].set(1), jnp.zeros((n, 1), dtype)
     target = jnp.zeros((n, places.shape[1]), dtype).at[known].set(places)
     if trust is None:
-        return Prescription(alignment, known, 1 - marked, none, target)
+        return PrescribedSystem(alignment, known, 1 - marked, none, target)
     weight = jnp.broadcast_to(jnp.asarray(trust, dtype), known.shape)[:, None]
-    return Prescription(alignment, known, 1 + none, none.at[known].set(weight), target)
+    return PrescribedSystem(alignment, known, 1 + none, none.at[known].set(weight), target)
 
 
-def _tell_settled(settled: Settled, linear: LinearSolver) -> None:
+def _tell_settled(settled: PrescribedSolution, linear: LinearSolver) -> None:
     """Raise for places that determine nothing, and warn of those that were not reached, outside jit."""
     if is_traced(settled):
         return
@@ -285,7 +282,7 @@ def _tell_settled(settled: Settled, linear: LinearSolver) -> None:
 
 @partial(jax.jit, static_argnames="solver")
 def _finish(
-    system: Prescription, settled: Settled, y: Array, places: Array, center: Array, unit: Array, solver: str
+    system: PrescribedSystem, settled: PrescribedSolution, y: Array, places: Array, center: Array, unit: Array, solver: str
 ) -> SemisupervisedEmbedding:
     """Return to the units of the places, with what is known about the solution."""
     image, known = system.alignment.matvec(y), system.known

@@ -1,28 +1,28 @@
 """Locally linear embedding (Roweis and Saul 2000): one weight vector a point, so B = I - W."""
 
+from functools import partial
 from typing import Any, Literal
 
-from jaxtyping import Array, ArrayLike, Real
+from jaxtyping import ArrayLike, Real
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES
-from .._core.points import as_points
 from ..alignment import Alignment, weights_alignment
-from ..embedding import Embedding
-from ..embedding.embed import Disconnected, Scaling
+from ..embedding import Embedding, EmbedOptions
+from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
-from ..regularizers import Regularizer, trace_ridge
+from ..regularizers import Regularizer
 from ..solvers import Solver
-from ._pipeline import Finish, number_of_neighbors, prepare, prepared_weights, run_pipeline
+from ..weights import barycentric_weights
+from ._pipeline import choose_k, find_neighbors, prepare, run_pipeline
 
 
 def lle_alignment(
     x: Any,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] = 1e-3,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     metric: distances.Metric = "euclidean",
-    regularizer: Regularizer = trace_ridge,
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Alignment:
@@ -36,7 +36,6 @@ def lle_alignment(
         k: neighbours a point.
         reg: strength of the regularizer of the weights.
         metric: as for `knn`.
-        regularizer: one of `jaxlle.regularizers`.
         neighbors: a ready graph to use in place of `knn`; k is then its width.
         block_bytes: memory that one block of points may take.
 
@@ -52,21 +51,9 @@ def lle_alignment(
         >>> jaxlle.lle_alignment(x, k=8).blocks.shape
         (100, 1, 9)
     """
-    return _alignment(as_points(x), k, reg, metric, regularizer, neighbors, block_bytes)
-
-
-def _alignment(
-    x: Any,
-    k: int,
-    reg: Any,
-    metric: distances.Metric,
-    regularizer: Regularizer,
-    neighbors: Neighbors | None,
-    block_bytes: int,
-) -> Alignment:
-    """Find neighbours and weights of points that have passed the door."""
-    standard, x, neighbors = prepare(x, k, metric, neighbors, block_bytes)
-    weights = prepared_weights(standard, x, neighbors, reg, regularizer, metric, block_bytes)
+    points = prepare(x, metric)
+    neighbors = find_neighbors(points, k, neighbors, block_bytes)
+    weights = barycentric_weights(points, neighbors, reg=reg, block_bytes=block_bytes)
     return weights_alignment(neighbors, weights)
 
 
@@ -75,16 +62,11 @@ def lle(
     dim: int,
     *,
     k: int | str,
-    reg: Real[ArrayLike, ""] = 1e-3,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
     metric: distances.Metric = "euclidean",
-    regularizer: Regularizer = trace_ridge,
     neighbors: Neighbors | None = None,
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    dedupe: bool = False,
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points by locally linear embedding.
 
@@ -97,16 +79,11 @@ def lle(
         dim: dimensions of the embedding, at most d.
         k: neighbours a point, at least dim; "auto" for the one of 6 to 32 with which neighbourhoods keep their shape best
             (`choose`, by its Procrustes statistic, at the price of eight embeddings), outside jit.
-        reg: strength of the regularizer of the weights, relative to the local Gram matrix's trace.
+        reg: strength of the ridge, relative to the trace of the local Gram matrix, or one of `jaxlle.regularizers`.
         solver: one of `jaxlle.solvers`, or "auto".
         metric: "euclidean", "cosine", "manhattan", "chebyshev", "precomputed" or a JAX function of two vectors.
-        regularizer: one of `jaxlle.regularizers`.
         neighbors: a ready graph to use in place of `knn`.
-        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
-        disconnected: "warn", "error" or "largest": see `embed`.
-        dedupe: embed each distinct point once and give its copies the same place; outside jit.
-        key: seeds the solver's start; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
 
     Returns:
         Embedding.
@@ -124,12 +101,6 @@ def lle(
         >>> jaxlle.lle(x, 2, k=8).points.shape
         (100, 2)
     """
-    count = number_of_neighbors(k, x, dim, reg, metric, neighbors, key, block_bytes)
-    return run_pipeline(
-        lambda points: _alignment(points, count, reg, metric, regularizer, neighbors, block_bytes),
-        x,
-        dim,
-        count,
-        metric,
-        Finish(solver, scaling, disconnected, dedupe, key),
-    )
+    k = choose_k(k, x, dim, reg, metric, neighbors, options)
+    align = partial(lle_alignment, k=k, reg=reg, neighbors=neighbors, block_bytes=options.block_bytes)
+    return run_pipeline(align, x, dim, k, metric, solver, options)

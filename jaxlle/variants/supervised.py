@@ -15,9 +15,9 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, map_rows
 from .._core.checks import check_count, is_traced
-from .._core.points import as_points, standardize, working_dtype
-from ..embedding import Embedding
-from ..embedding.embed import Disconnected, Scaling
+from .._core.points import prepare_points, working_dtype
+from ..embedding import Embedding, EmbedOptions
+from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
 from ..solvers import Solver
 from ..warnings import JaxlleWarning
@@ -109,12 +109,11 @@ def supervised_neighbors(
         >>> jaxlle.variants.supervised_neighbors(x, [0, 1, 0, 1], 1).indices[:, 0].tolist()
         [2, 3, 0, 1]
     """
-    x = as_points(x)
-    n = x.shape[0]
+    points = prepare_points(x)
+    n = points.shape[0]
     check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points less itself")
     classes = read_classes(labels, n, k)
-    standard = standardize(x)
-    found = _nearest(standard.points, standard.unit, classes, k, rule, block_bytes)
+    found = _nearest(points.coordinates, points.unit, classes, k, rule, block_bytes)
     return Neighbors(found[1], found[0])
 
 
@@ -127,10 +126,7 @@ def supervised_lle(
     rule: Rule = Shift(),
     reg: Real[ArrayLike, ""] = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
-    scaling: Scaling = "unit",
-    disconnected: Disconnected = "warn",
-    key: Array | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points by supervised LLE: LLE on neighbours that labels have chosen.
 
@@ -146,10 +142,7 @@ def supervised_lle(
         rule: `Shift` (supervised, semi-supervised, probabilistic) or `Warp` (enhanced).
         reg: strength of the regularizer of the weights.
         solver: one of `jaxlle.solvers`, or "auto".
-        scaling: "unit" columns, or "covariance" for (1/n) Y^T Y = I.
-        disconnected: "warn", "error" or "largest": see `embed`.
-        key: seeds the solver's start; None: key(0).
-        block_bytes: memory that one block of points may take.
+        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
 
     Returns:
         Embedding.
@@ -163,19 +156,9 @@ def supervised_lle(
         >>> jaxlle.variants.supervised_lle(x, x[:, 0] > 0, 2, k=8, rule=jaxlle.variants.Shift(0.1)).points.shape
         (100, 2)
     """
-    neighbors = supervised_neighbors(x, labels, k, rule=rule, block_bytes=block_bytes)
-    return lle(
-        x,
-        dim,
-        k=k,
-        reg=reg,
-        solver=solver,
-        neighbors=neighbors,
-        scaling=scaling,
-        disconnected=disconnected,
-        key=key,
-        block_bytes=block_bytes,
-    )
+    points = prepare_points(x)
+    neighbors = supervised_neighbors(points, labels, k, rule=rule, block_bytes=options.block_bytes)
+    return lle(points, dim, k=k, reg=reg, solver=solver, neighbors=neighbors, options=options)
 
 
 @partial(jax.jit, static_argnames=("k", "rule", "block_bytes"))

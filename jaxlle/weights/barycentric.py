@@ -1,7 +1,7 @@
-"""Stage 2: the weights that write every point as a combination of its neighbours.
+"""Barycentric weights: every point as an affine combination of its neighbors.
 
 Each point solves a small constrained least-squares problem (Roweis and Saul 2000, equation 1; Saul and Roweis 2003,
-section 3.2): minimise ``|x - sum_j w_j x_j|^2`` over weights that sum to one. With the local Gram matrix
+section 3.2): minimize ``|x - sum_j w_j x_j|^2`` over weights that sum to one. With the local Gram matrix
 ``G_jl = (x_j - x) . (x_l - x)`` and ``C = G + ridge I`` the answer is ``w = C^-1 1 / (1^T C^-1 1)``. Only G is needed, so a
 kernel or a matrix of distances serves as well as coordinates.
 """
@@ -18,19 +18,20 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from .._core.blocks import BLOCK_BYTES, CACHE_BYTES, map_rows, memory_advice
 from .._core.checks import is_traced
 from .._core.linear import matmul
-from .._core.points import Standardized, apply_standard, as_points, standardize, working_dtype
+from .._core.points import as_points, prepare_points
+from ..distances import PRECOMPUTED
 from ..neighbors import Neighbors
 from ..neighbors.graph import check_indices
-from ..regularizers import Regularizer, trace_ridge
-from .gram import check_reg, local_gram, require_finite_weights, solve_grams
+from ..regularizers import Regularizer, TraceRidge, as_regularizer, check_reg
+from .gram import local_gram, require_finite_weights, solve_grams
+from .metric import distance_weights
 
 
 def barycentric_weights(
     x: Any,
     neighbors: Neighbors,
     *,
-    reg: Real[ArrayLike, ""] = 1e-3,
-    regularizer: Regularizer = trace_ridge,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     query: Any = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "n k"]:
@@ -41,10 +42,9 @@ def barycentric_weights(
     closed rule of the linear system, finite also where points coincide.
 
     Args:
-        x: points, shape (n, d).
-        neighbors: neighbourhoods of the points, or of the queries; a mask is honoured.
-        reg: strength of the regularizer; may be traced, batched and differentiated.
-        regularizer: one of `jaxlle.regularizers`: trace_ridge, mean_trace_ridge, absolute_ridge, no_ridge.
+        x: points, shape (n, d), or a `Points` value; one of precomputed distances is passed on to `distance_weights`.
+        neighbors: neighborhoods of the points, or of the queries; a mask is respected.
+        reg: strength of the trace ridge, or one of `jaxlle.regularizers`; may be traced, batched and differentiated.
         query: points to reconstruct, shape (q, d), if not the points themselves.
         block_bytes: memory that one block of points may take.
 
@@ -61,13 +61,21 @@ def barycentric_weights(
         >>> jaxlle.barycentric_weights(x, jaxlle.knn(x, 2), reg=1e-6)[1].tolist()
         [0.667, 0.333]
     """
-    x = as_points(x)
+    points = prepare_points(x)
+    if points.metric == PRECOMPUTED:
+        return distance_weights(points, neighbors, query=query, reg=reg, block_bytes=block_bytes)
     query = None if query is None else as_points(query, "query")
-    check_reg(reg, regularizer, neighbors.indices.shape[1], x.shape[1])
-    check_indices(neighbors, x.shape[0], x if query is None else query)
-    standard = standardize(x)
-    source = standard.points if query is None else apply_standard(query, standard)
-    return standard_weights(standard, source, neighbors, reg, regularizer, block_bytes)
+    (n, d), k = points.shape, neighbors.indices.shape[1]
+    check_reg(reg, k, d)
+    check_indices(neighbors, n, n if query is None else query.shape[0])
+    source = points.coordinates if query is None else points.apply(query)
+    unit, limits = points.unit, jnp.finfo(points.dtype)
+    if not is_traced(unit):  # used by absolute ridges only, which are capped there
+        unit = np.clip(float(unit), float(limits.tiny), float(limits.max))
+    unit = jnp.asarray(unit, points.dtype)
+    with memory_advice(f"it was given block_bytes = {block_bytes} for the weights; try {block_bytes // 8}"):
+        weights = solve_points(points.coordinates, source, neighbors, as_regularizer(reg), unit, block_bytes)
+    return require_finite_weights(weights, reg)
 
 
 def ridge_regression_weights(
@@ -97,11 +105,12 @@ def ridge_regression_weights(
         >>> jaxlle.weights.ridge_regression_weights(x, jaxlle.knn(x, 2), reg=1e-6)[2].tolist()
         [0.500, 0.500]
     """
-    x = as_points(x)
-    check_reg(reg, trace_ridge, neighbors.indices.shape[1], x.shape[1])
-    check_indices(neighbors, x.shape[0], x)
-    points = jnp.asarray(x, working_dtype(x))
-    return require_finite_weights(_solve_regression(points, neighbors, reg, block_bytes), reg)
+    points = prepare_points(x)
+    (n, d), k = points.shape, neighbors.indices.shape[1]
+    check_reg(reg, k, d)
+    check_indices(neighbors, n, n)
+    values = jnp.asarray(points.values, points.dtype)
+    return require_finite_weights(_solve_regression(values, neighbors, TraceRidge(reg), block_bytes), reg)
 
 
 def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 1e-3) -> Float[Array, " n"]:
@@ -116,7 +125,7 @@ def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 
         >>> float(jaxlle.weights.local_condition(x, jaxlle.knn(x, 2), reg=1e-3)[1].round())
         1001.0
     """
-    return _condition(standardize(as_points(x)).points, neighbors.indices, reg)
+    return _condition(prepare_points(x).coordinates, neighbors.indices, reg)
 
 
 @jax.jit
@@ -131,50 +140,31 @@ def _condition(points: Array, indices: Array, reg: Any) -> Float[Array, " n"]:
     return map_rows(one, (jnp.arange(n), indices), CACHE_BYTES, 2 * k * points.shape[1] * points.dtype.itemsize)
 
 
-def standard_weights(
-    standard: Standardized,
-    source: Float[Array, "q d"],
-    neighbors: Neighbors,
-    reg: Real[ArrayLike, ""],
-    regularizer: Regularizer,
-    block_bytes: int,
-) -> Float[Array, "q k"]:
-    """Compute barycentric weights of points that have passed the door and been standardised."""
-    unit, dtype = standard.unit, standard.points.dtype
-    if not is_traced(unit):  # only an absolute regularizer looks at it, and saturates there
-        unit = np.clip(float(unit), float(jnp.finfo(dtype).tiny), float(jnp.finfo(dtype).max))
-    unit = jnp.asarray(unit, dtype)
-    with memory_advice(f"it was given block_bytes = {block_bytes} for the weights; try {block_bytes // 8}"):
-        weights = solve_points(standard.points, source, neighbors, reg, unit, regularizer, block_bytes)
-    return require_finite_weights(weights, reg)
-
-
-@partial(jax.jit, static_argnames=("regularizer", "block_bytes"))
+@partial(jax.jit, static_argnames=("block_bytes",))
 def solve_points(
     points: Float[Array, "n d"],
     source: Float[Array, "q d"],
     neighbors: Neighbors,
-    reg: Real[ArrayLike, ""],
+    ridge: Regularizer,
     unit: Real[ArrayLike, ""],
-    regularizer: Regularizer = trace_ridge,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "q k"]:
     """Solve for the weights of standardised points; the traceable body of `barycentric_weights`."""
-    # Queries may be far away. What is not finite is trouble of its own row alone.
+    # Queries may be far away; entries that are not finite affect their own row only.
     reach = 2 + lax.stop_gradient(jnp.max(jnp.where(jnp.isfinite(source), jnp.abs(source), 0)))
 
     def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
         return local_gram(points, source[i], ids, reach)
 
     row = 2 * points.shape[1] * points.dtype.itemsize
-    return solve_grams(gram, neighbors, reg, unit, regularizer, row, block_bytes)
+    return solve_grams(gram, neighbors, ridge, unit, row, block_bytes)
 
 
 @partial(jax.jit, static_argnames=("block_bytes",))
-def _solve_regression(points: Array, neighbors: Neighbors, reg: Any, block_bytes: int) -> Float[Array, "n k"]:
+def _solve_regression(points: Array, neighbors: Neighbors, ridge: TraceRidge, block_bytes: int) -> Float[Array, "n k"]:
     def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
         around = points[ids]
         return matmul(around, around.T), matmul(around, points[i]), jnp.ones((), points.dtype)
 
     row = 2 * points.shape[1] * points.dtype.itemsize
-    return solve_grams(gram, neighbors, reg, 1.0, trace_ridge, row, block_bytes)
+    return solve_grams(gram, neighbors, ridge, 1.0, row, block_bytes)

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .._core.blocks import CACHE_BYTES, map_rows
+from .._core.blocks import cache_budget, map_rows
 from .._core.checks import is_traced
 from .._core.linear import matmul, principal_axes
+from .._core.points import Points
+from ..distances import PRECOMPUTED
 from ..neighbors import Neighbors
 from ..warnings import RankWarning
 
@@ -79,6 +81,13 @@ class FromDistances(NamedTuple):
 Source = FromPoints | FromDistances
 
 
+def source_of(points: Points) -> Source:
+    """Return prepared points as the source of patches."""
+    if points.metric == PRECOMPUTED:
+        return FromDistances(jnp.asarray(points.values, points.dtype))
+    return FromPoints(points.coordinates)
+
+
 def _scaled(axes: Array, values: Array) -> Patch:
     present = values > 0
     root = jnp.where(present, jnp.sqrt(jnp.where(present, values, 1)), 0)
@@ -115,7 +124,7 @@ def map_members(
     block_bytes: int,
 ) -> Any:
     """Map a function of (members, which count) over the neighbourhoods; `row` is the bytes that a member takes."""
-    budget = min(block_bytes, CACHE_BYTES) if jax.default_backend() == "cpu" else block_bytes
+    budget = cache_budget(block_bytes)
     m = ids.shape[1]
     # The backward pass gathers again rather than keep n x m x d.
     one = jax.checkpoint(lambda pair: function(*pair))

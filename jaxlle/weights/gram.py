@@ -5,31 +5,28 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .._core.blocks import CACHE_BYTES, map_blocks, map_rows
+from .._core.blocks import cache_budget, map_blocks, map_rows
 from .._core.checks import all_finite, is_traced
 from .._core.linear import matmul, power_of_two, solve_positive
 from ..neighbors import Neighbors
-from ..regularizers import Regularizer, no_ridge, trace_ridge
+from ..regularizers import Regularizer, as_regularizer, check_reg
 
 
 def gram_weights(
     gram: Float[Array, "n k k"],
     mask: Bool[Array, "n k"] | None = None,
     *,
-    reg: Real[ArrayLike, ""] = 1e-3,
-    regularizer: Regularizer = trace_ridge,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
 ) -> Float[Array, "n k"]:
-    """Compute barycentric weights from ready local Gram matrices.
+    """Compute barycentric weights from given local Gram matrices.
 
     Args:
-        gram: one positive semi-definite matrix a point, ``G_jl = (x_j - x) . (x_l - x)`` in any inner product.
-        mask: True where an entry is a neighbour.
-        reg: strength of the regularizer.
-        regularizer: one of `jaxlle.regularizers`.
+        gram: one positive semi-definite matrix per point, ``G_jl = (x_j - x) . (x_l - x)`` in any inner product.
+        mask: True where an entry is a neighbor.
+        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
 
     Returns:
         Weights of shape (n, k) whose rows sum to 1.
@@ -42,29 +39,14 @@ def gram_weights(
         >>> jaxlle.weights.gram_weights(jnp.array([[[1.0, -2.0], [-2.0, 4.0]]]), reg=1e-6).tolist()
         [[0.667, 0.333]]
     """
-    check_reg(reg, regularizer, gram.shape[-1], gram.shape[-1])
+    check_reg(reg, gram.shape[-1], gram.shape[-1])
     mask = jnp.ones(gram.shape[:2], bool) if mask is None else mask
-    return require_finite_weights(
-        _weights_of(gram, jnp.ones(gram.shape[:2], gram.dtype), mask, reg, 1.0, regularizer), reg
-    )
-
-
-def check_reg(reg: Any, regularizer: Regularizer, k: int, d: int) -> None:
-    """Raise at the eager door for a regularisation that cannot work."""
-    if is_traced(reg):
-        return
-    value = np.asarray(reg)
-    if value.ndim or not np.isfinite(value) or value < 0:
-        raise ValueError(f"reg = {reg} is not allowed: it must be one finite number >= 0.")
-    if (value == 0 or regularizer is no_ridge) and k > d:
-        raise ValueError(
-            f"reg = 0 with k = {k} neighbours in {d} dimensions: the local Gram matrix is singular, so infinitely many "
-            f"weights fit. reg adds a multiple of its trace to the diagonal and picks one: use reg > 0 (1e-3), or k <= {d}."
-        )
+    targets = jnp.ones(gram.shape[:2], gram.dtype)
+    return require_finite_weights(_weights_of(gram, targets, mask, as_regularizer(reg), 1.0), reg)
 
 
 def require_finite_weights(weights: Float[Array, "n *k"], reg: Any) -> Float[Array, "n *k"]:
-    """Return the weights, raising at the eager door if some are not finite."""
+    """Return the weights; raise, outside jit, if some are not finite."""
     if not is_traced(weights) and not all_finite(weights):
         bad = int((~jnp.isfinite(weights.reshape(weights.shape[0], -1))).any(axis=1).sum())
         raise ValueError(
@@ -79,9 +61,9 @@ def local_gram(
 ) -> tuple[Array, Array, Array]:
     """Return the local Gram matrix in units of its largest diagonal entry, which no scale can underflow.
 
-    `reach` is what no entry of a point minus `here` exceeds: 4 where both are standardised. Only neighbourhoods 1e30 times
-    smaller (float32) would vanish. One factor for all spokes costs nothing, where the extent of each would be two more
-    passes over them, a quarter of the stage.
+    `reach` bounds the entries of every point minus `here`: 4 where both are centered and scaled. Only neighborhoods 1e30 times
+    smaller (float32) would vanish. One factor for all neighborhoods costs nothing; the extent of each would take two more
+    passes over the differences, a quarter of the time of the stage.
     """
     limits = jnp.finfo(points.dtype)
     room = (limits.maxexp - 10 - points.shape[1].bit_length()) // 2  # d squares of this many bits do not overflow
@@ -92,7 +74,7 @@ def local_gram(
 
 @jax.custom_jvp
 def _unit_gram(spokes: Float[Array, "k d"], scale: Float[Array, ""]) -> tuple[Float[Array, "k k"], Float[Array, ""]]:
-    """Return spokes spokes^T over its largest diagonal entry, and the root of that entry, which counts as a constant."""
+    """Return spokes spokes^T over its largest diagonal entry, and the root of that entry, which is treated as a constant."""
     scaled = spokes * scale
     gram = matmul(scaled, scaled.T)
     size = jnp.max(jnp.diagonal(gram))
@@ -102,7 +84,7 @@ def _unit_gram(spokes: Float[Array, "k d"], scale: Float[Array, ""]) -> tuple[Fl
 
 @_unit_gram.defjvp
 def _unit_gram_tangent(primals: tuple, tangents: tuple) -> tuple:
-    # In units of the extent from the start: taken back through the scale, a cotangent would pass scale^-2, and vanish there.
+    # In units of the extent from the start: through the scale, a cotangent would be multiplied by scale^-2, and underflow.
     gram, extent = _unit_gram(*primals)
     unit = lax.stop_gradient(extent)
     half = matmul(tangents[0] / unit, (primals[0] / unit).T)
@@ -110,21 +92,31 @@ def _unit_gram_tangent(primals: tuple, tangents: tuple) -> tuple:
 
 
 def solve_grams(
-    gram: Callable, neighbors: Neighbors, reg: Any, unit: Any, regularizer: Regularizer, row: int, block_bytes: int
+    gram: Callable, neighbors: Neighbors, ridge: Regularizer, unit: Any, row: int, block_bytes: int
 ) -> Float[Array, "n k"]:
-    """Map over points: Gram matrix, ridge, weights. `row` is the bytes that one neighbour takes."""
+    """Compute the weights of all points in blocks.
+
+    Args:
+        gram: function of a row number and its neighbors that returns the local Gram matrix, the right-hand side, and the unit of
+            the Gram matrix.
+        neighbors: neighborhoods.
+        ridge: one of `jaxlle.regularizers`.
+        unit: unit of the points.
+        row: bytes that one neighbor takes.
+        block_bytes: memory that a block may take.
+    """
     n, k = neighbors.indices.shape
     mask = jnp.ones((n, k), bool) if neighbors.mask is None else neighbors.mask
 
-    # On a CPU the gathered neighbours of a few points stay in the cache, three times faster than out of it, and so do the
-    # systems of a few hundred points, whose solves pass over them k times.
-    budget = min(block_bytes, CACHE_BYTES) if jax.default_backend() == "cpu" else block_bytes
+    # On a CPU the gathered neighbors of a few points stay in the cache, which is three times faster, and so do the systems
+    # of a few hundred points, over which the elimination passes k times.
+    budget = cache_budget(block_bytes)
 
     @jax.checkpoint  # the backward pass gathers again rather than keep n x k x d
     def block(rows: tuple[Array, Array, Array]) -> Array:
         i, ids, valid = rows
         matrices, targets, extents = map_rows(lambda pair: gram(*pair), (i, ids), budget, k * row)
-        return _weights_of(matrices, targets, valid, reg, unit * extents, regularizer)
+        return _weights_of(matrices, targets, valid, ridge, unit * extents)
 
     return map_blocks(block, (jnp.arange(n), neighbors.indices, mask), budget, 32 * k * k)
 
@@ -133,18 +125,17 @@ def _weights_of(
     matrices: Float[Array, "n k k"],
     targets: Float[Array, "n k"],
     valid: Bool[Array, "n k"],
-    reg: Any,
+    ridge: Regularizer,
     units: Any,
-    regularizer: Regularizer,
 ) -> Float[Array, "n k"]:
     keep = valid.astype(matrices.dtype)
     matrices = matrices * keep[:, :, None] * keep[:, None, :]
     counts = jnp.maximum(valid.sum(axis=1), 1)
     units = jnp.broadcast_to(units, counts.shape)
-    ridges = jax.vmap(lambda matrix, count, unit: regularizer(matrix, count, reg, unit))(matrices, counts, units)
-    # A masked neighbour gets its own row of the identity and a zero target: weight 0, and no part in the rest.
+    ridges = jax.vmap(ridge)(matrices, counts, units)
+    # A masked neighbor gets a row of the identity and a zero target: its weight is 0, and the others do not see it.
     diagonals = jnp.where(valid, ridges[:, None], 1).astype(matrices.dtype)
     systems = matrices + diagonals[:, :, None] * jnp.eye(valid.shape[1], dtype=matrices.dtype)
     solutions = solve_positive(systems, targets * keep)
     totals = solutions.sum(axis=1, keepdims=True)
-    return solutions / jnp.where(totals == 0, 1, totals)  # a sum of 0: no neighbours, or an uncentred ridge by chance
+    return solutions / jnp.where(totals == 0, 1, totals)  # 0 without neighbors, and possible without the constraint

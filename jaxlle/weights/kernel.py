@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
-from .._core.points import as_points, working_dtype
+from .._core.points import as_points, prepare_points
 from ..distances import Kernel
 from ..neighbors import Neighbors
 from ..neighbors.graph import check_indices
-from ..regularizers import Regularizer, trace_ridge
-from .gram import check_reg, require_finite_weights, solve_grams
+from ..regularizers import Regularizer, as_regularizer, check_reg
+from .gram import require_finite_weights, solve_grams
 
 
 def kernel_weights(
@@ -25,8 +25,7 @@ def kernel_weights(
     neighbors: Neighbors,
     kernel: Kernel,
     *,
-    reg: Real[ArrayLike, ""] = 1e-3,
-    regularizer: Regularizer = trace_ridge,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     query: Any = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "n k"]:
@@ -38,8 +37,7 @@ def kernel_weights(
         x: points, shape (n, d), given to the kernel as they are.
         neighbors: neighbourhoods of the points, found in any metric.
         kernel: positive semi-definite JAX function of two vectors; may close over traced parameters inside jit.
-        reg: strength of the regularizer.
-        regularizer: one of `jaxlle.regularizers`.
+        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
         query: points to reconstruct, shape (q, d), if not the points themselves.
         block_bytes: memory that one block of points may take.
 
@@ -55,24 +53,20 @@ def kernel_weights(
         >>> jaxlle.weights.kernel_weights(x, jaxlle.knn(x, 2), jnp.dot, reg=1e-6)[1].tolist()
         [0.667, 0.333]
     """
-    x = as_points(x)
-    check_reg(reg, regularizer, neighbors.indices.shape[1], x.shape[1])
-    query = x if query is None else as_points(query, "query")
-    check_indices(neighbors, x.shape[0], query)
-    points = jnp.asarray(x, working_dtype(x))
-    source = jnp.asarray(query, points.dtype)
-    return require_finite_weights(_solve_kernel(points, source, neighbors, reg, kernel, regularizer, block_bytes), reg)
+    points = prepare_points(x)
+    n, d = points.shape
+    check_reg(reg, neighbors.indices.shape[1], d)
+    values = jnp.asarray(points.values, points.dtype)
+    source = values if query is None else jnp.asarray(as_points(query, "query"), points.dtype)
+    check_indices(neighbors, n, source.shape[0])
+    return require_finite_weights(
+        _solve_kernel(values, source, neighbors, as_regularizer(reg), kernel, block_bytes), reg
+    )
 
 
-@partial(jax.jit, static_argnames=("kernel", "regularizer", "block_bytes"))
+@partial(jax.jit, static_argnames=("kernel", "block_bytes"))
 def _solve_kernel(
-    points: Array,
-    source: Array,
-    neighbors: Neighbors,
-    reg: Any,
-    kernel: Kernel,
-    regularizer: Regularizer,
-    block_bytes: int,
+    points: Array, source: Array, neighbors: Neighbors, ridge: Regularizer, kernel: Kernel, block_bytes: int
 ) -> Float[Array, "n k"]:
     one = jnp.ones((), points.dtype)
 
@@ -83,4 +77,4 @@ def _solve_kernel(
         return kernel(here, here) - cross[:, None] - cross[None, :] + inner, jnp.ones(ids.shape, points.dtype), one
 
     row = 2 * (points.shape[1] + neighbors.indices.shape[1]) * points.dtype.itemsize
-    return solve_grams(gram, neighbors, reg, 1.0, regularizer, row, block_bytes)
+    return solve_grams(gram, neighbors, ridge, 1.0, row, block_bytes)

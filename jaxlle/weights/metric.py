@@ -9,12 +9,12 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
-from .._core.points import as_points, working_dtype
-from ..distances import Kernel
+from .._core.points import as_points, prepare_points
+from ..distances import PRECOMPUTED, Kernel
 from ..neighbors import Neighbors
 from ..neighbors.graph import check_indices
-from ..regularizers import Regularizer, trace_ridge
-from .gram import check_reg, require_finite_weights, solve_grams
+from ..regularizers import Regularizer, as_regularizer, check_reg
+from .gram import require_finite_weights, solve_grams
 
 
 def metric_weights(
@@ -22,8 +22,7 @@ def metric_weights(
     neighbors: Neighbors,
     metric: Kernel,
     *,
-    reg: Real[ArrayLike, ""] = 1e-3,
-    regularizer: Regularizer = trace_ridge,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "n k"]:
     """Compute barycentric weights in the geometry of a metric.
@@ -35,8 +34,7 @@ def metric_weights(
         x: points, shape (n, d), given to the metric as they are.
         neighbors: neighbourhoods of the points, as a rule in the same metric.
         metric: JAX function of two vectors, a distance; may close over traced parameters inside jit.
-        reg: strength of the regularizer.
-        regularizer: one of `jaxlle.regularizers`.
+        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
         block_bytes: memory that one block of points may take.
 
     Returns:
@@ -52,24 +50,24 @@ def metric_weights(
         >>> jaxlle.weights.metric_weights(x, jaxlle.knn(x, 2), jaxlle.distances.euclidean, reg=1e-6)[1].tolist()
         [0.667, 0.333]
     """
-    x = as_points(x)
-    # How many dimensions the metric has is its own affair: one fewer than members is the most.
-    check_reg(reg, regularizer, neighbors.indices.shape[1], neighbors.indices.shape[1])
-    check_indices(neighbors, x.shape[0], x)
-    points = jnp.asarray(x, working_dtype(x))
-    return require_finite_weights(_solve_metric(points, neighbors, reg, metric, regularizer, block_bytes), reg)
+    points = prepare_points(x)
+    n, k = points.shape[0], neighbors.indices.shape[1]
+    check_reg(reg, k, k)  # the dimension of the metric's space is unknown; k neighbors span at most k dimensions
+    check_indices(neighbors, n, n)
+    values = jnp.asarray(points.values, points.dtype)
+    return require_finite_weights(_solve_metric(values, neighbors, as_regularizer(reg), metric, block_bytes), reg)
 
 
-@partial(jax.jit, static_argnames=("metric", "regularizer", "block_bytes"))
+@partial(jax.jit, static_argnames=("metric", "block_bytes"))
 def _solve_metric(
-    points: Array, neighbors: Neighbors, reg: Any, metric: Kernel, regularizer: Regularizer, block_bytes: int
+    points: Array, neighbors: Neighbors, ridge: Regularizer, metric: Kernel, block_bytes: int
 ) -> Float[Array, "n k"]:
     k = neighbors.indices.shape[1]
 
     def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
         around = points[ids]
         near = jax.vmap(lambda a: metric(points[i], a))(around)
-        # Only pairs of different neighbours: a metric need not be differentiable where two points are one.
+        # Only pairs of different neighbors: a metric need not be differentiable where two points coincide.
         pairs = jax.vmap(metric)(around[first], around[second])
         among = jnp.zeros((k, k), near.dtype).at[first, second].set(pairs).at[second, first].set(pairs)
         extent = lax.stop_gradient(jnp.maximum(near.max(), among.max()))
@@ -79,7 +77,7 @@ def _solve_metric(
 
     first, second = jnp.triu_indices(k, 1)
     row = 2 * k * points.shape[1] * points.dtype.itemsize
-    return solve_grams(gram, neighbors, reg, 1.0, regularizer, row, block_bytes)
+    return solve_grams(gram, neighbors, ridge, 1.0, row, block_bytes)
 
 
 def distance_weights(
@@ -87,8 +85,7 @@ def distance_weights(
     neighbors: Neighbors,
     *,
     query: Any = None,
-    reg: Real[ArrayLike, ""] = 1e-3,
-    regularizer: Regularizer = trace_ridge,
+    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "n k"]:
     """Compute barycentric weights from distances alone.
@@ -97,11 +94,10 @@ def distance_weights(
     distances these are the weights of the coordinates.
 
     Args:
-        distances: between all points, shape (n, n).
+        distances: between all points, shape (n, n), or a `Points` value of them.
         neighbors: neighbourhoods of the points, or of the queries.
         query: distances from the queries to all points, shape (q, n); None for the points themselves.
-        reg: strength of the regularizer.
-        regularizer: one of `jaxlle.regularizers`.
+        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
         block_bytes: memory that one block of points may take.
 
     Returns:
@@ -117,24 +113,21 @@ def distance_weights(
         >>> jaxlle.weights.distance_weights(far, jaxlle.knn(far, 2, metric="precomputed"), reg=1e-6)[1].tolist()
         [0.667, 0.333]
     """
-    matrix = as_points(distances, "distances")
-    if matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"Precomputed distances should be a square matrix, got shape {matrix.shape}.")
-    check_reg(reg, regularizer, neighbors.indices.shape[1], neighbors.indices.shape[1])
-    rows = matrix if query is None else as_points(query, "query")
-    check_indices(neighbors, matrix.shape[0], rows)
-    dtype = working_dtype(matrix)
-    matrix, rows = jnp.asarray(matrix, dtype), jnp.asarray(rows, dtype)
-    return require_finite_weights(solve_distances(matrix, rows, neighbors, reg, regularizer, block_bytes), reg)
+    points = prepare_points(distances, metric=PRECOMPUTED, name="distances")
+    n, k = points.shape[0], neighbors.indices.shape[1]
+    check_reg(reg, k, k)
+    matrix = jnp.asarray(points.values, points.dtype)
+    rows = matrix if query is None else jnp.asarray(as_points(query, "query"), points.dtype)
+    check_indices(neighbors, n, rows.shape[0])
+    return require_finite_weights(solve_distances(matrix, rows, neighbors, as_regularizer(reg), block_bytes), reg)
 
 
-@partial(jax.jit, static_argnames=("regularizer", "block_bytes"))
+@partial(jax.jit, static_argnames=("block_bytes",))
 def solve_distances(
     matrix: Float[Array, "n n"],
     rows: Float[Array, "q n"],
     neighbors: Neighbors,
-    reg: Real[ArrayLike, ""],
-    regularizer: Regularizer = trace_ridge,
+    ridge: Regularizer,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "q k"]:
     """Solve for the weights of points known by distances; the traceable body of `distance_weights`."""
@@ -147,4 +140,4 @@ def solve_distances(
         return (near[:, None] + near[None, :] - among) / 2, jnp.ones(ids.shape, matrix.dtype), extent
 
     row = 2 * neighbors.indices.shape[1] * matrix.dtype.itemsize
-    return solve_grams(gram, neighbors, reg, 1.0, regularizer, row, block_bytes)
+    return solve_grams(gram, neighbors, ridge, 1.0, row, block_bytes)

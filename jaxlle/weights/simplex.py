@@ -10,12 +10,12 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.linear import matmul, solve_positive
-from .._core.points import as_points, standardize
+from .._core.points import prepare_points
 from ..neighbors import Neighbors
 from ..neighbors.graph import check_indices
-from ..regularizers import trace_ridge
+from ..regularizers import check_reg
 from .frames import map_members, members
-from .gram import check_reg, require_finite_weights
+from .gram import require_finite_weights
 
 
 def simplex_weights(
@@ -52,12 +52,12 @@ def simplex_weights(
         >>> jaxlle.weights.simplex_weights(x, jaxlle.knn(x, 2), reg=1e-6).round(3)[:2].tolist()
         [[1.0, 0.0], [0.667, 0.333]]
     """
-    x = as_points(x)
-    check_reg(reg, trace_ridge, neighbors.indices.shape[1], x.shape[1])
-    check_indices(neighbors, x.shape[0], x)
-    points = standardize(x).points
+    points = prepare_points(x)
+    (n, d), k = points.shape, neighbors.indices.shape[1]
+    check_reg(reg, k, d)
+    check_indices(neighbors, n, n)
     ids, keep = members(neighbors)
-    return require_finite_weights(_simplex(points, ids, keep, reg, iterations, block_bytes), reg)
+    return require_finite_weights(_simplex(points.coordinates, ids, keep, reg, iterations, block_bytes), reg)
 
 
 @partial(jax.jit, static_argnames=("iterations", "block_bytes"))

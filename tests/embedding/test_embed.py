@@ -83,11 +83,11 @@ def test_tall_blocks_are_solved_too(x64, solver):
 def test_nested_dissection_gives_the_same_answer_with_smaller_factors(x64, monkeypatch):
     from scipy.sparse.linalg import splu
 
-    from jaxlle.solvers import _ordering, sparse
+    from jaxlle.solvers import _factors, _ordering
 
     seen = []
-    factor = sparse._factor
-    monkeypatch.setattr(sparse, "_factor", lambda *args: seen.append(args[:2]) or factor(*args))
+    factor = _factors._factor
+    monkeypatch.setattr(_factors, "_factor", lambda *args: seen.append(args[:2]) or factor(*args))
     x = np.random.default_rng(0).random((1200, 6))
     alignments = (jaxlle.lle_alignment(x, k=8), jaxlle.ltsa_alignment(x[:300], 2, k=10))
     ordered = [jaxlle.embed(a, 2, solver=SparseLU()) for a in alignments]
@@ -106,10 +106,10 @@ def test_nested_dissection_gives_the_same_answer_with_smaller_factors(x64, monke
 
 
 def test_digits_that_elimination_lost_are_refined_back_without_factoring_again(x64, monkeypatch):
-    from jaxlle.solvers import sparse
+    from jaxlle.solvers import _factors
 
     x = np.random.default_rng(0).random((300, 3))
-    exact, factor, factored = jaxlle.lle(x, 2, k=8, solver=SparseLU()), sparse._factor, []
+    exact, factor, factored = jaxlle.lle(x, 2, k=8, solver=SparseLU()), _factors._factor, []
 
     def rough(matrix, order, robust):
         solve, noise = factor(matrix, order, robust), 1e-7 * np.cos(np.arange(matrix.shape[0]))[:, None]
@@ -121,7 +121,7 @@ def test_digits_that_elimination_lost_are_refined_back_without_factoring_again(x
 
         return lossy
 
-    monkeypatch.setattr(sparse, "_factor", rough)
+    monkeypatch.setattr(_factors, "_factor", rough)
     refined = jaxlle.lle(x, 2, k=8, solver=SparseLU())
     assert factored == [False]
     np.testing.assert_allclose(refined.singular_values, exact.singular_values, rtol=1e-8)
@@ -143,16 +143,19 @@ def test_columns_are_orthonormal_centred_ordered_and_have_their_sign(cloud, solv
 
 def test_both_scalings_hold(cloud):
     unit = jaxlle.lle(cloud, 2, k=10)
-    roweis = jaxlle.lle(cloud, 2, k=10, scaling="covariance")
+    roweis = jaxlle.lle(cloud, 2, k=10, options=jaxlle.EmbedOptions(scaling="covariance"))
     np.testing.assert_allclose(roweis.points, unit.points * np.sqrt(120), rtol=1e-4)
     np.testing.assert_allclose(roweis.points.T @ roweis.points / 120, np.eye(2), atol=1e-4)
 
 
 def test_the_same_key_gives_the_same_bits_and_another_key_the_same_subspace(cloud):
     for solver in SOLVERS:
-        a, b = (jaxlle.lle(cloud, 2, k=10, solver=solver, key=jax.random.key(7)).points for _ in range(2))
+        a, b = (
+            jaxlle.lle(cloud, 2, k=10, solver=solver, options=jaxlle.EmbedOptions(key=jax.random.key(7))).points
+            for _ in range(2)
+        )
         np.testing.assert_array_equal(a, b)
-        other = jaxlle.lle(cloud, 2, k=10, solver=solver, key=jax.random.key(8)).points
+        other = jaxlle.lle(cloud, 2, k=10, solver=solver, options=jaxlle.EmbedOptions(key=jax.random.key(8))).points
         np.testing.assert_allclose(other, a, atol=1e-3)
 
 
@@ -166,14 +169,14 @@ def test_a_graph_that_falls_apart_is_named_with_number_and_sizes(solver):
     assert np.ptp(side[:50]) < 1e-3 * np.ptp(side)
     assert np.isfinite(out.points).all()
     with pytest.raises(DisconnectedGraphError, match="2 components of 100, 50 points"):
-        jaxlle.lle(x, 2, k=8, solver=solver, disconnected="error")
+        jaxlle.lle(x, 2, k=8, solver=solver, options=jaxlle.EmbedOptions(disconnected="error"))
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_largest_part_and_every_part_are_embedded_as_if_alone(solver):
     x = two_parts()
     alone = [jaxlle.lle(x[50:], 2, k=8, solver=solver), jaxlle.lle(x[:50], 2, k=8, solver=solver)]
-    largest = jaxlle.lle(x, 2, k=8, solver=solver, disconnected="largest")
+    largest = jaxlle.lle(x, 2, k=8, solver=solver, options=jaxlle.EmbedOptions(disconnected="largest"))
     np.testing.assert_array_equal(largest.rows, np.arange(50, 150))
     parts = jaxlle.embedding.embed_components(jaxlle.lle_alignment(x, k=8), 2, solver=solver)
     assert [len(p.rows) for p in parts] == [100, 50]

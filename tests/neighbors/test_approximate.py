@@ -24,7 +24,7 @@ def test_the_recall_is_that_of_a_full_comparison():
 
 def test_the_search_for_a_tpu_finds_the_exact_neighbours_where_it_is_exact():
     x = np.random.default_rng(0).normal(size=(300, 20)).astype(np.float32)
-    found = approximate._on_tpu(x, 8, 1.0)  # approx_min_k is exact on a CPU
+    found = approximate._on_tpu(jaxlle.neighbors.prepare_points(x), 8, 1.0)  # approx_min_k is exact on a CPU
     exact = jaxlle.knn(x, 8)
     np.testing.assert_array_equal(found.indices, exact.indices)
     np.testing.assert_allclose(found.distances, exact.distances, rtol=1e-4)

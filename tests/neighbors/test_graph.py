@@ -71,16 +71,16 @@ def test_queries_keep_all_their_neighbors_and_missing_ones_are_masked():
 @pytest.mark.parametrize(
     ("indices", "distances", "message"),
     [
-        ([[1, 5], [0, 2], [0, 1]], None, "names point 5, but there are 3"),
-        ([[1.5, 2.0]], None, "whole row numbers"),
-        ([1, 2], None, "whole row numbers"),
-        ([[1, 1], [0, 2], [0, 1]], None, "Row 0 of the graph names a point twice"),
+        ([[1, 5], [0, 2], [0, 1]], None, "lists point 5, but there are 3"),
+        ([[1.5, 2.0]], None, "integer row numbers"),
+        ([1, 2], None, "integer row numbers"),
+        ([[1, 1], [0, 2], [0, 1]], None, "Row 0 of the graph lists a point twice"),
         ([[1, 2], [0, 2], [0, 1]], [[1.0, 2.0]], "shape"),
         ([[1, 2], [0, 2], [0, 1]], [[1.0, np.nan]] * 3, "finite"),
         ([[1, 2], [0, 2], [0, 1]], [[1.0, -2.0]] * 3, "squared"),
-        ([[0], [1], [2]], None, "own only neighbour"),
-        ([[1], [-1], [0]], None, "1 rows of the graph have no neighbour"),
-        (csr_array(np.array([[0, 1.0, 1], [1, 0, 0], [0, 1, 0]])), None, "equally"),
+        ([[0], [1], [2]], None, "own only neighbor"),
+        ([[1], [-1], [0]], None, "1 rows of the graph have no neighbor"),
+        (csr_array(np.array([[0, 1.0, 1], [1, 0, 0], [0, 1, 0]])), None, "must have the same number"),
     ],
 )
 def test_a_bad_graph_is_refused(indices, distances, message):
@@ -114,7 +114,7 @@ def test_a_file_that_is_no_graph_is_named(tmp_path):
     for arrays, text in (
         ({"x": np.eye(2)}, "holds no graph"),
         ({"indices": indices, "format": 99}, "format 99"),
-        ({"indices": indices + 1, "format": 1}, "do not run over"),
+        ({"indices": indices + 1, "format": 1}, "out of the range of its points"),
         ({"indices": indices, "distances": np.ones((3, 1)), "format": 1}, "different shapes"),
     ):
         np.savez(path, **arrays)

@@ -1,5 +1,7 @@
 """What every point chooses for itself: its ridge by cross-validation, its neighbours by the straightness of paths."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,7 +38,7 @@ def test_the_weights_are_those_of_the_ridge_of_least_score(x64):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, 4))
     neighbors = jaxlle.knn(x, 6)
-    weights = jaxlle.barycentric_weights(x, neighbors, reg=1e-4, regularizer=CrossValidatedRidge(4, candidates=9))
+    weights = jaxlle.barycentric_weights(x, neighbors, reg=CrossValidatedRidge(4, candidates=9, floor=1e-4))
     for i, ids in enumerate(np.asarray(neighbors.indices)):
         a, b, basis = regression(x, i, ids)
         ridges = ((x[ids] - x[i]) ** 2).sum() * 1e-4 ** np.linspace(1, 0, 9)
@@ -53,11 +55,11 @@ def test_masked_neighbours_and_scale_do_not_change_the_choice():
     own, near = CrossValidatedRidge(5), jaxlle.knn(x, 9)
     few = jaxlle.Neighbors(near.indices[:, :6], near.distances[:, :6])
     masked = near._replace(mask=jnp.broadcast_to(jnp.arange(9) < 6, (40, 9)))
-    narrow = jaxlle.barycentric_weights(x, few, regularizer=own)
-    wide = jaxlle.barycentric_weights(x, masked, regularizer=own)
+    narrow = jaxlle.barycentric_weights(x, few, reg=own)
+    wide = jaxlle.barycentric_weights(x, masked, reg=own)
     np.testing.assert_allclose(wide[:, :6], narrow, atol=2e-4)
     assert float(jnp.abs(wide[:, 6:]).max()) == 0
-    far = jaxlle.barycentric_weights(1e15 * x, few._replace(distances=None), regularizer=own)
+    far = jaxlle.barycentric_weights(1e15 * x, few._replace(distances=None), reg=own)
     np.testing.assert_allclose(far, narrow, atol=2e-4)
 
 
@@ -65,13 +67,13 @@ def test_the_choice_is_differentiated_as_fixed_and_bad_options_are_refused(x64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(12, 3)))
     near = jaxlle.knn(x, 5)
     own = CrossValidatedRidge(3)
-    grad = jax.grad(lambda x: jnp.sum(jaxlle.barycentric_weights(x, near, regularizer=own) ** 2))(x)
+    grad = jax.grad(lambda x: jnp.sum(jaxlle.barycentric_weights(x, near, reg=own) ** 2))(x)
     assert np.isfinite(grad).all()
     assert float(jnp.abs(grad).max()) > 0
     with pytest.raises(ValueError, match="features = 0"):
         CrossValidatedRidge(0)
     with pytest.raises(ValueError, match="reg = 0"):
-        jaxlle.barycentric_weights(x, near, reg=0.0, regularizer=own)
+        jaxlle.barycentric_weights(x, near, reg=dataclasses.replace(own, floor=0.0))
 
 
 def sheets(n=150, apart=0.12, seed=0):

@@ -17,6 +17,7 @@ from jaxlle.warnings import DisconnectedGraphWarning
 
 DIM, K = 2, 8
 KEY = jax.random.key(0)
+KEYED = jaxlle.EmbedOptions(key=KEY)
 KNOWN, PLACES = np.arange(0, 24, 3), np.random.default_rng(2).normal(size=(8, 5)).astype(np.float32)
 
 
@@ -45,7 +46,7 @@ EMBEDDINGS = {
     "views": lambda x, dim, **o: jaxlle.variants.multiview_lle([x, x], dim, **o).points,
     "iterative": lambda x, dim, **o: jaxlle.variants.iterative_lle(x, dim, steps=1, **o).embedding.points,
     "generative": lambda x, dim, **o: (
-        jaxlle.variants.generative_lle(x, dim, key=KEY, num_samples=1, **o).embedding.points
+        jaxlle.variants.generative_lle(x, dim, num_samples=1, **{"options": KEYED, **o}).embedding.points
     ),
     "incremental": incremented,
 }
@@ -62,8 +63,12 @@ DISCONNECTABLE = [name for name in EMBEDDINGS if name != "geodesic"]
 # Points join an embedding by number, and landmarks are not exact: neither has a derivative, and both say so.
 DIFFERENTIABLE = {name: make for name, make in FAMILY.items() if name not in ("incremental", "landmarks")} | {
     "nystrom": lambda x, dim, **o: jaxlle.variants.nystrom_lle(x, dim, num_landmarks=20, **o).embedding.points,
-    "generative": lambda x, dim, **o: jaxlle.variants.generative_lle(x, dim, key=KEY, num_samples=2, **o).samples[1],
-    "spread": lambda x, dim, **o: jaxlle.variants.generative_lle(x, dim, key=KEY, num_samples=2, **o).spread[:, None],
+    "generative": lambda x, dim, **o: jaxlle.variants.generative_lle(
+        x, dim, num_samples=2, **{"options": KEYED, **o}
+    ).samples[1],
+    "spread": lambda x, dim, **o: jaxlle.variants.generative_lle(
+        x, dim, num_samples=2, **{"options": KEYED, **o}
+    ).spread[:, None],
 }
 # A kernel means its points as they are: it has no centring and no units of its own.
 FREE_OF_UNITS = [name for name in FAMILY if name != "kernel"]
@@ -206,7 +211,7 @@ def test_a_graph_that_falls_apart_is_named(points, name):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with pytest.raises(DisconnectedGraphError, match="components of"):
-                FAMILY[name](x, DIM, k=6, disconnected="error")
+                FAMILY[name](x, DIM, k=6, options=jaxlle.EmbedOptions(disconnected="error"))
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")

@@ -73,23 +73,30 @@ def test_the_embedding_as_a_second_view_narrows_the_posterior(x64):
 def test_without_noise_every_sample_is_lle_and_noise_spreads_them():
     x = np.asarray(jaxlle.datasets.s_curve(KEY, 150).points)
     still = jaxlle.variants.generative_lle(
-        x, 2, k=10, key=KEY, num_samples=2, noise=0.0, solver=jaxlle.solvers.DenseQR()
+        x, 2, k=10, options=jaxlle.EmbedOptions(key=KEY), num_samples=2, noise=0.0, solver=jaxlle.solvers.DenseQR()
     )
     np.testing.assert_allclose(still.samples[0], still.embedding.points, atol=2e-3)
     assert still.spread.max() < 2e-3
     small, large = (
-        jaxlle.variants.generative_lle(x, 2, k=10, key=KEY, num_samples=8, noise=s, reg=1e-2).spread.mean()
+        jaxlle.variants.generative_lle(
+            x, 2, k=10, options=jaxlle.EmbedOptions(key=KEY), num_samples=8, noise=s, reg=1e-2
+        ).spread.mean()
         for s in (0.003, 0.03)
     )
     assert 0 < small < large
-    same = [jaxlle.variants.generative_lle(x, 2, k=10, key=KEY, num_samples=2).samples for _ in range(2)]
+    same = [
+        jaxlle.variants.generative_lle(x, 2, k=10, options=jaxlle.EmbedOptions(key=KEY), num_samples=2).samples
+        for _ in range(2)
+    ]
     np.testing.assert_array_equal(*same)
 
 
 @pytest.mark.slow
 def test_it_runs_under_jit_with_the_dense_solver():
     x = jnp.asarray(jaxlle.datasets.s_curve(KEY, 60).points)
-    out = jax.jit(lambda a, key: jaxlle.variants.generative_lle(a, 2, k=8, key=key, num_samples=2))(x, KEY)
+    out = jax.jit(
+        lambda a, key: jaxlle.variants.generative_lle(a, 2, k=8, options=jaxlle.EmbedOptions(key=key), num_samples=2)
+    )(x, KEY)
     assert out.samples.shape == (2, 60, 2)
     assert np.isfinite(out.spread).all()
 
@@ -104,4 +111,4 @@ def test_bad_requests_are_refused():
     with pytest.raises(ValueError, match="embedding has 29 rows"):
         jaxlle.variants.weight_posterior(x, neighbors, embedding=x[1:])
     with pytest.raises(ValueError, match="num_samples = 0"):
-        jaxlle.variants.generative_lle(x, 2, k=6, key=KEY, num_samples=0)
+        jaxlle.variants.generative_lle(x, 2, k=6, options=jaxlle.EmbedOptions(key=KEY), num_samples=0)

@@ -92,6 +92,6 @@ def test_bad_requests_are_refused(data):
         with pytest.raises(ValueError, match="guidance = "):
             jaxlle.variants.guided_lle(x, labels, 2, k=8, guidance=g)
     with pytest.raises(ValueError, match="modes = 1"):
-        jaxlle.variants.guided_lle(x, labels, 2, k=8, modes=1)
+        jaxlle.variants.guided_embed(jaxlle.lle_alignment(x, k=8), labels, 2, modes=1)
     with pytest.raises(ValueError, match="labels contains NaN"):
         jaxlle.variants.guided_lle(x, np.full((90, 1), np.nan, np.float32), 2, k=8)

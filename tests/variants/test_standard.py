@@ -99,7 +99,9 @@ def test_reg_and_keys_are_batched_too():
     for y, r in zip(many, regs, strict=True):
         one = jaxlle.lle(x, 2, k=10, reg=float(r), solver=DenseQR()).points
         assert subspace_angle(y, one) < 1e-3
-    keyed = jax.vmap(lambda k: jaxlle.lle(x, 2, k=10, reg=1e-2, key=k).points)(jax.random.split(jax.random.key(1), 3))
+    keyed = jax.vmap(lambda k: jaxlle.lle(x, 2, k=10, reg=1e-2, options=jaxlle.EmbedOptions(key=k)).points)(
+        jax.random.split(jax.random.key(1), 3)
+    )
     assert subspace_angle(keyed[0], keyed[2]) < 1e-3
 
 
@@ -146,7 +148,7 @@ def test_radius_neighborhoods_embed():
 def test_repeated_points_share_a_place_and_are_never_their_own_neighbors():
     x = np.concatenate([swiss_roll(300), swiss_roll(300)[:40]]).astype(np.float32)
     once = jaxlle.lle(x[:300], 2, k=12)
-    out = jaxlle.lle(x, 2, k=12, dedupe=True)
+    out = jaxlle.lle(x, 2, k=12, options=jaxlle.EmbedOptions(dedupe=True))
     np.testing.assert_array_equal(out.points[:300], once.points)
     np.testing.assert_array_equal(out.points[300:], once.points[:40])
     assert np.isfinite(jaxlle.lle(x, 2, k=12).points).all()
@@ -162,7 +164,7 @@ def test_more_copies_than_neighbors_are_warned_of():
         for w in caught
     )
     assert np.isfinite(out.points).all()
-    assert np.isfinite(jaxlle.lle(x, 2, k=12, dedupe=True).points).all()
+    assert np.isfinite(jaxlle.lle(x, 2, k=12, options=jaxlle.EmbedOptions(dedupe=True)).points).all()
 
 
 def test_float64_without_x64_is_said():
@@ -174,8 +176,10 @@ def test_float64_without_x64_is_said():
 @pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16, np.int8, np.int64, np.uint8, bool, object])
 def test_other_dtypes_are_cast_first(dtype):
     x = np.random.default_rng(0).integers(0, 2 if dtype is bool else 100, (80, 6)).astype(dtype)
-    expected = jaxlle.lle(x.astype(np.float32), 2, k=10, reg=1e-2, dedupe=dtype is bool).points
-    out = jaxlle.lle(x, 2, k=10, reg=1e-2, dedupe=dtype is bool)
+    expected = jaxlle.lle(
+        x.astype(np.float32), 2, k=10, reg=1e-2, options=jaxlle.EmbedOptions(dedupe=dtype is bool)
+    ).points
+    out = jaxlle.lle(x, 2, k=10, reg=1e-2, options=jaxlle.EmbedOptions(dedupe=dtype is bool))
     assert out.points.dtype == np.float32
     assert subspace_angle(out.points, expected) < 1e-3
 
@@ -234,7 +238,7 @@ def test_bad_requests_are_refused(cloud):
     with pytest.raises(ValueError, match="reg = 0 with k = 10 neighbours in 5 dimensions"):
         jaxlle.lle(cloud, 2, k=10, reg=0)
     with pytest.raises(ValueError, match="dedupe=True needs points"):
-        jaxlle.lle(np.zeros((9, 9), np.float32), 2, k=3, metric="precomputed", dedupe=True)
+        jaxlle.lle(np.zeros((9, 9), np.float32), 2, k=3, metric="precomputed", options=jaxlle.EmbedOptions(dedupe=True))
 
 
 def test_running_out_of_memory_names_what_to_try(cloud, monkeypatch):

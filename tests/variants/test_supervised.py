@@ -79,7 +79,9 @@ def test_no_shift_is_lle_and_a_full_shift_tells_the_classes_apart(x64):
     with pytest.warns(DisconnectedGraphWarning):
         full = jaxlle.variants.supervised_lle(x, labels, 2, k=12)
     assert jaxlle.metrics.label_accuracy(full.points, labels, k=5) == 1
-    partly = jaxlle.variants.supervised_lle(x, labels, 2, k=12, rule=jaxlle.variants.Shift(0.1), disconnected="warn")
+    partly = jaxlle.variants.supervised_lle(
+        x, labels, 2, k=12, rule=jaxlle.variants.Shift(0.1), options=jaxlle.EmbedOptions(disconnected="warn")
+    )
     assert jaxlle.metrics.label_accuracy(partly.points, labels) >= jaxlle.metrics.label_accuracy(plain.points, labels)
 
 

@@ -337,7 +337,7 @@ def test_bad_data_are_refused(cloud, name):
         pipeline(cloud, 2, k=120)
     with pytest.raises(ValueError, match="less than or equal to input dimension"):
         pipeline(cloud, 6, k=40)
-    out = pipeline(np.concatenate([cloud, cloud[:30]]), 2, k=12, dedupe=True)
+    out = pipeline(np.concatenate([cloud, cloud[:30]]), 2, k=12, options=jaxlle.EmbedOptions(dedupe=True))
     np.testing.assert_array_equal(out.points[120:], out.points[:30])
 
 

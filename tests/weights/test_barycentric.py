@@ -35,16 +35,16 @@ def test_weights_match_scikit_learn(d, k, reg):
 @pytest.mark.parametrize(
     ("regularizer", "ridge"),
     [
-        (regularizers.trace_ridge, lambda g: 0.01 * np.trace(g)),
-        (regularizers.mean_trace_ridge, lambda g: 0.01 * np.trace(g) / len(g)),
-        (regularizers.absolute_ridge, lambda g: 0.01),
-        (regularizers.no_ridge, lambda g: 0),
+        (regularizers.TraceRidge(0.01), lambda g: 0.01 * np.trace(g)),
+        (regularizers.MeanTraceRidge(0.01), lambda g: 0.01 * np.trace(g) / len(g)),
+        (regularizers.AbsoluteRidge(0.01), lambda g: 0.01),
+        (regularizers.NoRidge(), lambda g: 0),
     ],
 )
 def test_every_regularizer_solves_its_own_constrained_least_squares(x64, regularizer, ridge):
     x = 3 * points(d=9).astype(np.float64)
     neighbors = jaxlle.knn(x, 6)
-    out = jaxlle.barycentric_weights(x, neighbors, reg=0.01, regularizer=regularizer)
+    out = jaxlle.barycentric_weights(x, neighbors, reg=regularizer)
     for i in range(0, 60, 7):
         np.testing.assert_allclose(out[i], problem(i, x, np.asarray(neighbors.indices)[i], ridge), rtol=1e-9)
 
@@ -149,17 +149,17 @@ def test_memory_is_never_n_by_k_by_d():
     n, k, d = 20_000, 12, 100
     x = jax.ShapeDtypeStruct((n, d), np.float32)
     neighbors = Neighbors(jax.ShapeDtypeStruct((n, k), np.int32), None)
-    analysis = solve_points.lower(x, x, neighbors, 1e-3, 1.0).compile().memory_analysis()
+    analysis = solve_points.lower(x, x, neighbors, regularizers.TraceRidge(1e-3), 1.0).compile().memory_analysis()
     assert analysis.temp_size_in_bytes < n * k * d * 4 / 3
 
 
-@pytest.mark.parametrize("regularizer", [regularizers.trace_ridge, regularizers.absolute_ridge])
+@pytest.mark.parametrize("regularizer", [regularizers.TraceRidge, regularizers.AbsoluteRidge])
 def test_the_derivative_matches_finite_differences(x64, regularizer):
     x = jnp.asarray(points(12, 3).astype(np.float64))
     neighbors = jax.tree.map(jax.lax.stop_gradient, jaxlle.knn(x, 5))
 
     def weights(x, reg):
-        return jaxlle.barycentric_weights(x, neighbors, reg=reg, regularizer=regularizer)
+        return jaxlle.barycentric_weights(x, neighbors, reg=regularizer(reg))
 
     check_grads(weights, (x, 0.1), order=1)
     check_grads(weights, (x, 0.1), order=2, modes=["rev"], rtol=1e-3, atol=1e-3)
@@ -232,16 +232,16 @@ def test_the_local_condition_matches_numpy(x64):
 def test_bad_requests_say_what_to_do():
     x = points()
     neighbors = jaxlle.knn(x, 8)
-    with pytest.raises(ValueError, match="reg = 0 with k = 8 neighbours in 5 dimensions"):
+    with pytest.raises(ValueError, match="reg = 0 with k = 8 neighbors in 5 dimensions"):
         jaxlle.barycentric_weights(x, neighbors, reg=0.0)
     with pytest.raises(ValueError, match="singular"):
-        jaxlle.barycentric_weights(x, neighbors, regularizer=regularizers.no_ridge)
+        jaxlle.barycentric_weights(x, neighbors, reg=regularizers.NoRidge())
     for bad in (-1e-3, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="one finite number >= 0"):
             jaxlle.barycentric_weights(x, neighbors, reg=bad)
     with pytest.raises(ValueError, match="clamp"):
         jaxlle.barycentric_weights(x[:40], Neighbors(neighbors.indices[:40].at[0, 0].set(55), None))
-    with pytest.raises(ValueError, match="one neighbourhood each"):
+    with pytest.raises(ValueError, match="one neighborhood each"):
         jaxlle.barycentric_weights(x[:40], neighbors)
     with pytest.raises(ValueError, match="not positive definite"):
         jaxlle.weights.kernel_weights(x, neighbors, lambda a, b: -jnp.dot(a, b))
