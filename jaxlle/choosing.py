@@ -23,6 +23,8 @@ from .solvers.spectrum import NO_HINTS
 from .weights import gram_weights
 from .weights.gram import check_reg, local_gram, require_finite_weights
 
+__all__ = ["Grid", "choose"]
+
 
 class Grid(NamedTuple):
     """Measures of LLE's embeddings over values of k (rows) and reg (columns), on the host; lower is better for all three.

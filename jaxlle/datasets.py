@@ -16,6 +16,22 @@ from jaxtyping import Array, Float, Int
 from ._core import files
 from ._core.blocks import CACHE_BYTES, map_rows
 
+__all__ = [
+    "Data",
+    "Manifold",
+    "broken_swiss_roll",
+    "deformed_digits",
+    "digits",
+    "helix",
+    "load",
+    "mnist",
+    "s_curve",
+    "severed_sphere",
+    "swiss_roll",
+    "torus",
+    "twin_peaks",
+]
+
 
 class Manifold(NamedTuple):
     """Points on a manifold with their parameters.

@@ -13,6 +13,8 @@ from jaxtyping import Array, Float
 
 from ._core.linear import power_of_two
 
+__all__ = ["KernelDistance", "chebyshev", "cosine", "euclidean", "manhattan"]
+
 Metric = str | Callable[[Array, Array], Array]
 
 

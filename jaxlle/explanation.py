@@ -27,6 +27,8 @@ from ._core.points import as_points, working_dtype
 from .extension import project
 from .neighbors import Neighbors
 
+__all__ = ["Explanation", "explain", "influence", "jacobian", "jvp"]
+
 Map = Callable[[Any], Any]
 
 

@@ -23,6 +23,8 @@ from jaxtyping import Array, ArrayLike, Float, Int, Real
 from ._core.checks import is_traced
 from ._core.linear import matmul
 
+__all__ = ["AbsoluteRidge", "CrossValidatedRidge", "MeanTraceRidge", "NoRidge", "TraceRidge"]
+
 Scalar = Real[ArrayLike, ""]
 Regularizer = Callable[..., Array]
 

@@ -53,6 +53,8 @@ from .solvers.spectrum import NO_HINTS
 from .weights.barycentric import solve_points
 from .weights.gram import check_reg, require_finite_weights
 
+__all__ = ["ShardedLandmark", "embed", "knn", "lle"]
+
 Metric = Literal["euclidean", "manhattan", "chebyshev"] | Callable
 _LANDMARK = Landmark()
 

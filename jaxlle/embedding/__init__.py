@@ -9,7 +9,8 @@ cause of an unreliable result.
 
 | function | purpose |
 | --- | --- |
-| `embed` | embed the points of an alignment; `jaxlle.EmbedOptions` holds its options |
+| `embed` | embed the points of an alignment |
+| `EmbedOptions` | scaling, disconnected graphs, duplicates, random key and block size, for `embed` and all variants |
 | `embed_components` | embed each connected component separately |
 | `diagnose` | a `Diagnosis` of an embedding, as numbers, text and figure |
 | `isometric_map` | a linear map that gives an embedding the distances of the data |

@@ -16,6 +16,7 @@ differences, so they are exact at any offset and scale of the data.
 | `approximate_knn` | approximate neighbors, as `ApproximateNeighbors` with the measured recall |
 | `as_neighbors` | a graph from faiss, pynndescent, cuVS or scikit-learn, after validation |
 | `save`, `load` | a graph in a file |
+| `prepare_points`, `Points` | points, validated, centered and scaled once; every stage accepts them in place of an array |
 
 The selection criterion of `local_neighborhoods` is a definition of this library, because the texts of the papers on it were not
 available; see its documentation. Neighborhoods that depend on labels, on geodesic or on deformed distances are in

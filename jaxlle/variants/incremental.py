@@ -31,6 +31,13 @@ _FAR = 3.0  # widths of the widest neighbourhood beyond which a point has left t
 _BATCH = 512  # points that join at once: their equations are solved as a dense matrix of so many columns
 
 
+class _Settings(NamedTuple):
+    reg: Any
+    tolerance: float
+    solver: Solver | Literal["auto"]
+    options: EmbedOptions
+
+
 class IncrementalEmbedding(NamedTuple):
     """An embedding that points can join.
 
@@ -59,14 +66,7 @@ class IncrementalEmbedding(NamedTuple):
     angle: Float[Array, ""]
     far: Bool[np.ndarray, " m"]
     refit: bool
-    settings: "_Settings"
-
-
-class _Settings(NamedTuple):
-    reg: Any
-    tolerance: float
-    solver: Solver | Literal["auto"]
-    options: EmbedOptions
+    settings: _Settings
 
 
 def incremental_lle(
