@@ -1,4 +1,4 @@
-"""Intrinsic dimension: the formulas in NumPy, manifolds of known dimension, and data with copies."""
+"""Intrinsic dimension: the formulas in NumPy, manifolds of known dimension, and data with duplicates."""
 
 import jax
 import jax.numpy as jnp
@@ -24,44 +24,44 @@ def ball(n, dim, features, seed=0):
 
 
 @EACH
-def test_known_dimensions_are_found(name):
+def test_estimates_are_close_to_known_dimensions(name):
     for dim, tolerance in ((1, 0.1), (2, 0.2), (5, 0.9)):
         x = ball(1000, dim, 8).astype(np.float32)
         assert abs(float(ESTIMATORS[name](x)) - dim) < tolerance
 
 
 @EACH
-def test_estimates_do_not_change_with_place_and_scale(x64, name):
+def test_estimates_do_not_depend_on_offset_and_scale(x64, name):
     x = ball(1000, 2, 8)
     base = ESTIMATORS[name](x)
     for moved in (x + 1e3, 1e-170 * x, 1e150 * x):
         np.testing.assert_allclose(ESTIMATORS[name](moved), base, rtol=1e-6)
 
 
-def test_the_estimates_are_the_formulas(x64):
+def test_estimates_agree_with_their_formulas(x64):
     x = np.random.default_rng(0).normal(size=(200, 4))
-    far = cdist(x, x)
-    reach = np.sort(far, axis=1)[:, 1:]
-    logs = np.log(reach[:, 8:9] / reach[:, :8])
+    dist = cdist(x, x)
+    sorted_dist = np.sort(dist, axis=1)[:, 1:]
+    logs = np.log(sorted_dist[:, 8:9] / sorted_dist[:, :8])
     found = dimension.maximum_likelihood(x, k=9)
     np.testing.assert_allclose(found.local, 1 / logs.mean(axis=1), rtol=1e-9)
     np.testing.assert_allclose(found.value, 1 / logs.mean(), rtol=1e-9)
-    ratio = np.sort(np.log(reach[:, 1] / reach[:, 0]))[:180]
+    ratio = np.sort(np.log(sorted_dist[:, 1] / sorted_dist[:, 0]))[:180]
     level = -np.log(1 - np.arange(1, 181) / 200)
     slope = np.linalg.lstsq(ratio[:, None], level)[0][0]
     np.testing.assert_allclose(dimension.two_nn(x).value, slope, rtol=1e-9)
-    a, b = np.median(reach[:, 9]), np.median(reach[:, 19])
-    pairs = far[np.triu_indices(200, 1)]
+    a, b = np.median(sorted_dist[:, 9]), np.median(sorted_dist[:, 19])
+    pairs = dist[np.triu_indices(200, 1)]
     expected = np.log((pairs < b).sum() / (pairs < a).sum()) / np.log(b / a)
     np.testing.assert_allclose(dimension.correlation_dimension(x).value, expected, rtol=1e-9)
-    ids = np.argsort(far, axis=1, kind="stable")[:, :10]
+    ids = np.argsort(dist, axis=1, kind="stable")[:, :10]
     counts = [(lambda v: (v > 0.05 * v.max()).sum())(np.linalg.eigvalsh(np.cov(x[i].T))) for i in ids]
     np.testing.assert_array_equal(dimension.local_pca(x, k=9).local, counts)
 
 
 @pytest.mark.slow  # numba compiles
 @pytest.mark.filterwarnings("ignore")
-def test_the_estimates_are_those_of_scikit_dimension(x64):
+def test_estimates_agree_with_scikit_dimension(x64):
     skdim = pytest.importorskip("skdim")
     for x in (ball(500, 3, 6), np.asarray(jaxlle.datasets.swiss_roll(jax.random.key(0), 500).points, np.float64)):
         theirs = skdim.id.MLE().fit(x, n_neighbors=12)
@@ -74,12 +74,14 @@ def test_the_estimates_are_those_of_scikit_dimension(x64):
         )
         far = cdist(x, x)
         for i, found in enumerate(dimension.local_pca(x, k=12).local[:20]):
-            patch = x[np.argsort(far[i], kind="stable")[:13]]  # with the point itself; theirs leaves it out
+            patch = x[
+                np.argsort(far[i], kind="stable")[:13]
+            ]  # includes the point itself, which scikit-dimension leaves out
             assert int(found) == skdim.id.lPCA(ver="FO").fit(patch).dimension_
 
 
 @EACH
-def test_copies_do_no_harm(name):
+def test_estimates_are_close_to_the_dimension_also_with_duplicates(name):
     x = ball(1000, 2, 8).astype(np.float32)
     x[:50] = x[50:100]
     assert abs(float(ESTIMATORS[name](x)) - 2) < 0.3
@@ -97,7 +99,7 @@ def test_estimates_run_under_jit_and_vmap_and_keep_the_dtype(name):
         np.testing.assert_allclose(many[0], wide, rtol=1e-2)
 
 
-def test_bad_requests_are_refused(cloud):
+def test_invalid_input_raises(cloud):
     for call, message in (
         (lambda: dimension.maximum_likelihood(cloud, k=1), "ratios of distances"),
         (lambda: dimension.two_nn(cloud, discard=1.0), "discard = 1.0"),

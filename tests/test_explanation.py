@@ -1,4 +1,4 @@
-"""Explanations: against Jacobians by other modes, linear maps, NumPy's least squares, and finite differences."""
+"""Explanations: agreement with forward-mode derivatives, linear maps, least squares in NumPy, and finite differences."""
 
 import jax
 import jax.numpy as jnp
@@ -25,14 +25,14 @@ def curved(x):
     return jnp.stack([jnp.sin(x[:, 0]) * x[:, 1], jnp.sum(x**2, axis=1), jnp.tanh(x[:, 3])], axis=1)
 
 
-def test_the_sensitivity_of_each_point_is_its_forward_mode_jacobian(x64, data):
+def test_the_jacobian_agrees_with_forward_mode_at_each_point(x64, data):
     z, _, _ = data
     expected = jax.vmap(jax.jacfwd(lambda a: curved(a[None])[0]))(z)
     np.testing.assert_allclose(jacobian(curved, z), expected, atol=1e-12)
     np.testing.assert_allclose(jax.jit(lambda a: jacobian(curved, a))(z), expected, atol=1e-12)
 
 
-def test_the_response_is_the_sensitivity_along_the_motion(x64, data):
+def test_the_jvp_is_the_jacobian_times_the_directions(x64, data):
     z, _, _ = data
     v = np.random.default_rng(1).normal(size=z.shape)
     expected = np.einsum("qcd,qd->qc", jacobian(curved, z), v)
@@ -41,7 +41,7 @@ def test_the_response_is_the_sensitivity_along_the_motion(x64, data):
     np.testing.assert_allclose(jvp(curved, z, v), steps, atol=1e-8)
 
 
-def test_the_sensitivity_of_the_out_of_sample_map_is_that_of_finite_differences(x64, data):
+def test_the_jacobian_of_the_out_of_sample_map_agrees_with_finite_differences(x64, data):
     z, bank, _ = data
     known = jaxlle.serving.OutOfSampleMap(bank, bank[:, :2] ** 2, k=5, reg=1e-2)
     v = np.random.default_rng(1).normal(size=z.shape)
@@ -50,7 +50,7 @@ def test_the_sensitivity_of_the_out_of_sample_map_is_that_of_finite_differences(
 
 
 @pytest.mark.slow
-def test_the_influence_on_an_embedding_is_that_of_finite_differences_whatever_the_gauge(x64):
+def test_the_influence_on_an_embedding_agrees_with_finite_differences_up_to_rotations(x64):
     x = np.random.default_rng(0).normal(size=(30, 3))
     neighbors = jaxlle.knn(x, 8)
 
@@ -63,38 +63,42 @@ def test_the_influence_on_an_embedding_is_that_of_finite_differences_whatever_th
     squares = [float((np.asarray(embedding(x + s * step * v))[4] ** 2).sum()) for s in (1, -1)]
     moved = np.einsum("cnd,nd->c", maps, v)
     np.testing.assert_allclose(2 * y[4] @ moved, (squares[0] - squares[1]) / (2 * step), rtol=1e-5)
-    np.testing.assert_allclose(maps.sum(axis=1), 0, atol=1e-8 * np.abs(maps).max())  # a translation moves nothing
+    np.testing.assert_allclose(
+        maps.sum(axis=1), 0, atol=1e-8 * np.abs(maps).max()
+    )  # the embedding is invariant under translations
 
 
-def test_a_linear_map_is_explained_but_for_what_the_neighbors_do_not_span(x64, data):
+def test_a_linear_map_is_explained_on_the_span_of_the_neighbors(x64, data):
     z, bank, a = data
     out = explain(lambda x: x @ a + 1, z, bank, 6, reg=1e-9)
     ids = np.argsort(((z[:, None] - bank) ** 2).sum(-1), axis=1)[:, :6]
     np.testing.assert_array_equal(out.neighbors.indices, ids)
     np.testing.assert_allclose(out.contributions, out.weights[..., None] * (bank[ids] @ a + 1), atol=1e-10)
-    np.testing.assert_allclose(out.contributions.sum(axis=1), out.outputs, atol=1e-6)  # k > d: they span everything
+    np.testing.assert_allclose(
+        out.contributions.sum(axis=1), out.outputs, atol=1e-6
+    )  # k > d, so the neighbors span the space
     np.testing.assert_allclose(out.output_residuals, 0, atol=1e-6)
     np.testing.assert_allclose(out.slopes, np.broadcast_to(a.T, (5, 3, 4)), atol=1e-5)
     few = explain(lambda x: x @ a + 1, z, bank, 3, reg=1e-9)
-    for i in range(5):  # along the neighbours the slopes are the map's own, off them 0
-        spokes = bank[ids[i, :3]] - z[i]
-        along = np.linalg.pinv(spokes) @ spokes
-        np.testing.assert_allclose(few.slopes[i], a.T @ along, atol=1e-4)
+    for i in range(5):  # the slopes are those of the map in the span of the neighbors, and 0 orthogonally to it
+        differences = bank[ids[i, :3]] - z[i]
+        projector = np.linalg.pinv(differences) @ differences
+        np.testing.assert_allclose(few.slopes[i], a.T @ projector, atol=1e-4)
 
 
-def test_residuals_spreads_and_slopes_are_their_formulas(x64, data):
+def test_residuals_spreads_and_slopes_agree_with_their_formulas(x64, data):
     z, bank, _ = data
     out = explain(curved, z, bank, 6, reg=0.1)
-    f, around = np.asarray(curved(z)), np.asarray(curved(bank))[np.asarray(out.neighbors.indices)]
-    off = np.linalg.norm(f - np.einsum("qk,qkc->qc", out.weights, around), axis=1)
-    np.testing.assert_allclose(out.output_residuals, off, atol=1e-10)
-    np.testing.assert_allclose(out.spreads, np.sqrt(((around - f[:, None]) ** 2).sum(-1).mean(1)), atol=1e-10)
+    f, values = np.asarray(curved(z)), np.asarray(curved(bank))[np.asarray(out.neighbors.indices)]
+    residuals = np.linalg.norm(f - np.einsum("qk,qkc->qc", out.weights, values), axis=1)
+    np.testing.assert_allclose(out.output_residuals, residuals, atol=1e-10)
+    np.testing.assert_allclose(out.spreads, np.sqrt(((values - f[:, None]) ** 2).sum(-1).mean(1)), atol=1e-10)
     np.testing.assert_allclose(out.input_residuals, jaxlle.extension.project(z, bank, 6, reg=0.1).residuals)
     for i in range(5):
-        spokes = bank[np.asarray(out.neighbors.indices)[i]] - z[i]
-        ridge = 0.1 * np.trace(spokes @ spokes.T)
-        stacked = np.concatenate([spokes, np.sqrt(ridge) * np.eye(4)])
-        target = np.concatenate([around[i] - f[i], np.zeros((4, 3))])
+        differences = bank[np.asarray(out.neighbors.indices)[i]] - z[i]
+        ridge = 0.1 * np.trace(differences @ differences.T)
+        stacked = np.concatenate([differences, np.sqrt(ridge) * np.eye(4)])
+        target = np.concatenate([values[i] - f[i], np.zeros((4, 3))])
         np.testing.assert_allclose(out.slopes[i], np.linalg.lstsq(stacked, target, rcond=None)[0].T, atol=1e-9)
 
 
@@ -116,7 +120,7 @@ def test_an_explanation_runs_under_jit_vmap_and_grad(x64, data):
 
 
 @pytest.mark.slow
-def test_it_does_not_depend_on_the_units_and_float32_agrees(x64, data):
+def test_explanations_do_not_depend_on_the_units_and_float32_agrees_with_float64(x64, data):
     z, bank, _ = data
     exact = explain(curved, z, bank, 6)
     single = explain(curved, z.astype(np.float32), bank.astype(np.float32), 6)
@@ -126,7 +130,7 @@ def test_it_does_not_depend_on_the_units_and_float32_agrees(x64, data):
     np.testing.assert_allclose(1e30 * far.slopes, exact.slopes, atol=1e-3 * abs(exact.slopes).max())
 
 
-def test_repeated_points_and_a_constant_map_break_nothing():
+def test_repeated_points_and_a_constant_map_give_finite_values_and_gradients():
     bank = jnp.repeat(jnp.asarray(np.random.default_rng(0).normal(size=(10, 3)), jnp.float32), 4, axis=0)
 
     def total(z):
@@ -139,7 +143,7 @@ def test_repeated_points_and_a_constant_map_break_nothing():
     assert np.isfinite(grad).all()
 
 
-def test_bad_requests_are_refused(data):
+def test_invalid_input_raises(data):
     z, bank, _ = (a.astype(np.float32) for a in data)
     with pytest.raises(ValueError, match=r"returned outputs of shape \(5,\) for 5 points"):
         jacobian(lambda x: x.sum(axis=1), z)
@@ -159,7 +163,7 @@ def test_bad_requests_are_refused(data):
 
 
 @pytest.mark.slow
-def test_the_picture_shows_digits_their_maps_and_their_nearest_kin():
+def test_the_figure_shows_digits_their_derivatives_and_their_nearest_neighbors():
     digits = jaxlle.datasets.digits()
     x = (digits.points / 16).astype(np.float32)
     bank, z = x[3:400], x[:3]

@@ -1,4 +1,4 @@
-"""Co-ranking: against the matrix itself, counted by brute force, and at its two ends."""
+"""Co-ranking: agreement with the explicit co-ranking matrix, perfect and random embeddings, and invalid input."""
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ def ranks(x):
 
 
 def by_matrix(x, y):
-    """The co-ranking matrix and the curves from its corners."""
+    """Return q_nx as sums over the upper left blocks of the explicit co-ranking matrix."""
     n = len(x)
     matrix = np.zeros((n, n), int)
     np.add.at(matrix, (ranks(x).ravel(), ranks(y).ravel()), 1)
@@ -22,7 +22,7 @@ def by_matrix(x, y):
 
 
 @pytest.mark.parametrize("features", [3, 20])
-def test_the_curves_are_those_of_the_matrix(features):
+def test_the_curves_are_those_of_the_coranking_matrix(features):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(90, features)).astype(np.float32)
     y = x[:, :2] + 0.3 * rng.normal(size=(90, 2)).astype(np.float32)
@@ -38,7 +38,7 @@ def test_the_curves_are_those_of_the_matrix(features):
         assert found.best_k == 1 + np.argmax(q - sizes / 89)
 
 
-def test_a_similar_copy_is_perfect_and_noise_is_worth_nothing():
+def test_the_area_is_one_for_a_scaled_copy_and_zero_for_noise():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 4)).astype(np.float32)
     perfect = jaxlle.metrics.coranking(x, -4 * x)
@@ -47,18 +47,22 @@ def test_a_similar_copy_is_perfect_and_noise_is_worth_nothing():
     assert abs(jaxlle.metrics.coranking(x, rng.normal(size=(200, 2)).astype(np.float32)).auc) < 0.05
 
 
-def test_copies_do_not_count_themselves():
+def test_the_rank_of_a_point_from_itself_is_zero_among_duplicates():
     x = np.ones((20, 3), np.float32)
     x[10:] = 5
     assert jaxlle.metrics.coranking(x, x).auc == 1
 
 
-def test_progress_is_told_and_bad_input_refused():
+def test_progress_is_reported():
     x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     seen = []
     jaxlle.metrics.coranking(x, x, block_bytes=2**15, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (50, 50)
     assert len(seen) > 1
+
+
+def test_invalid_input_raises():
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     with pytest.raises(ValueError, match="x has 50 rows and y has 49"):
         jaxlle.metrics.coranking(x, x[1:])
     with pytest.raises(ValueError, match="at least 3"):

@@ -1,4 +1,4 @@
-"""How distances are kept: each measure against its formula, at its ends, under jit, vmap and both dtypes."""
+"""Preservation of distances: each measure against its formula, at its extremes, under jit and vmap and in both dtypes."""
 
 from functools import partial
 
@@ -30,7 +30,7 @@ def nearest(x, k):
 
 
 @pytest.mark.parametrize("c", [1, 2, 3])
-def test_the_measures_are_their_formulas(x64, c):
+def test_the_measures_agree_with_their_formulas(x64, c):
     x, y = pair(c=c)
     np.testing.assert_allclose(
         metrics.residual_variance(x, y), 1 - np.corrcoef(pdist(x), pdist(y))[0, 1] ** 2, rtol=1e-9
@@ -50,17 +50,17 @@ def test_the_measures_are_their_formulas(x64, c):
 
 
 @EACH
-def test_a_similar_copy_is_perfect_at_any_scale_and_offset_and_noise_is_not(name):
+def test_similar_copies_are_perfect_at_any_scale_and_offset_and_noise_is_not(name):
     x = pair(d=3)[0].astype(np.float32)
-    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0].astype(np.float32)
+    rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0].astype(np.float32)
     for scale, offset in ((1, 0), (1e-18, 0), (1e15, 0), (1, 300)):
-        value = float(MEASURES[name](x, np.float32(scale) * x @ turn + np.float32(offset)))
+        value = float(MEASURES[name](x, np.float32(scale) * x @ rotation + np.float32(offset)))
         assert 0 <= value < 1e-4
     assert float(MEASURES[name](x, np.random.default_rng(2).permutation(x))) > 0.5
 
 
 @EACH
-def test_blocks_jit_vmap_and_dtype_do_not_change_the_answer(name):
+def test_blocks_jit_vmap_and_dtype_do_not_change_the_value(name):
     pairs = [pair(seed=s) for s in range(2)]
     xs, ys = (np.stack(a).astype(np.float32) for a in zip(*pairs, strict=True))
     whole = [float(MEASURES[name](x, y)) for x, y in zip(xs, ys, strict=True)]
@@ -73,19 +73,19 @@ def test_blocks_jit_vmap_and_dtype_do_not_change_the_answer(name):
 
 
 @EACH
-def test_an_embedding_that_is_one_place_explains_nothing(name):
+def test_an_embedding_of_equal_points_explains_nothing(name):
     x = pair()[0].astype(np.float32)
     assert float(MEASURES[name](x, np.ones((80, 2), np.float32))) >= 0.5
 
 
 @EACH
-def test_bad_requests_are_refused(name):
+def test_invalid_input_raises(name):
     x, y = (a.astype(np.float32) for a in pair())
     with pytest.raises(ValueError, match="x has 80 rows and y has 79"):
         MEASURES[name](x, y[1:])
     with pytest.raises(ValueError, match="y contains NaN"):
         MEASURES[name](x, np.where(np.arange(80)[:, None] == 3, np.nan, y))
-    with pytest.raises(ValueError, match="two places are always similar"):
+    with pytest.raises(ValueError, match="a single neighbor has no shape to compare"):
         metrics.local_procrustes(x, y, k=1)
     with pytest.raises(ValueError, match=r"k \(n_neighbors\) = 80"):
         metrics.preservation_error(x, y, k=80)
