@@ -1,8 +1,11 @@
-"""Maps of new points as files: arrays to restore, or a program to run where there is no jaxlle. Neither holds a pickle.
+"""Maps of new points in files: as arrays, or as a compiled program that runs without jaxlle. Neither contains a pickle.
 
-`save_map` and `restore_map` keep the arrays of an out-of-sample map with a versioned header, which this and every later
-jaxlle reads (a network's: `nn.save_model`). `export_map` and `load_map` keep any map as StableHLO for CPU, GPU and TPU, which
-needs nothing but JAX.
+| functions | file |
+| --- | --- |
+| `save_map`, `load_map` | arrays of an out-of-sample map with a versioned header, readable by this and every later jaxlle |
+| `export_map`, `load_exported` | any map as a StableHLO program for CPU, GPU and TPU, which needs JAX alone |
+
+Networks are saved as arrays by `jaxlle.nn.save_model`.
 """
 
 import importlib.util
@@ -22,6 +25,8 @@ from .extension import transform
 from .neighbors import Neighbors
 from .neighbors.graph import check_indices
 
+__all__ = ["OutOfSampleMap", "export_map", "load_exported", "load_map", "save_map"]
+
 Platform = Literal["cpu", "cuda", "rocm", "tpu"]
 _KIND = "out-of-sample map"
 _VERSION = 1
@@ -30,16 +35,19 @@ _READABLE_FROM = 1
 
 @dataclass(frozen=True, eq=False)
 class OutOfSampleMap:
-    """The map that `transform` computes, with all that it needs: data, their embedding, and how it was made.
+    """The map that `jaxlle.transform` computes, with the data, their embedding and the parameters that it needs.
 
-    A function of new points like any other: under jit, to `export_map`, for `explanation.jacobian`.
+    It is a function of new points and can be passed to `jax.jit`, `export_map` and `explanation.jacobian`.
 
     Attributes:
         points: the data that were embedded, shape (n, d).
-        embedding: theirs, shape (n, c): from `lle`, or a network's outputs.
-        k: neighbours of a new point.
+        embedding: their embedding, shape (n, c), from `lle` or a network.
+        k: number of neighbors of a new point.
         reg: strength of the regularizer.
-        neighbors: the graph of the data, for going on with them (`nn.ParametricLLE.fit`, `training_residuals`); None if not kept.
+        neighbors: the graph of the data, for further use (`nn.ParametricLLE.fit`, `extension.training_residuals`), or None.
+
+    Raises:
+        ValueError: if points, embedding and neighbors have shapes that do not match.
 
     Example:
         >>> import jax, jaxlle
@@ -56,29 +64,31 @@ class OutOfSampleMap:
     neighbors: Neighbors | None = None
 
     def __post_init__(self) -> None:
-        """Check that the parts belong together."""
+        """Validate that the shapes match."""
         if self.points.ndim != 2 or self.embedding.ndim != 2 or len(self.points) != len(self.embedding):
             raise ValueError(
-                f"points of shape {self.points.shape} and an embedding of shape {self.embedding.shape} do not belong together: "
-                f"they must be (n, d) and (n, c)."
+                f"points of shape {self.points.shape} and an embedding of shape {self.embedding.shape} do not match: the shapes "
+                f"must be (n, d) and (n, c)."
             )
         if self.neighbors is not None:
-            check_indices(self.neighbors, len(self.points), self.points)
+            check_indices(self.neighbors, len(self.points), len(self.points))
 
     def __call__(self, x_new: Any) -> Float[Array, "q c"]:
-        """Embed new points, shape (q, d)."""
+        """Embed new points of shape (q, d); return shape (q, c)."""
         return transform(x_new, self.points, self.embedding, k=self.k, reg=self.reg)
 
 
 def save_map(path: str | Path, known: OutOfSampleMap) -> None:
-    """Save an out-of-sample map to a .npz file, whole or not at all.
+    """Save an out-of-sample map to a .npz file.
+
+    The file is replaced atomically: if saving fails, a previous file stays as it was.
 
     Args:
         path: the file, with the suffix .npz.
         known: the map.
 
     Raises:
-        ValueError: for another suffix.
+        ValueError: if path has another suffix.
 
     Example:
         >>> import pathlib, tempfile, jax.numpy as jnp, jaxlle
@@ -92,17 +102,17 @@ def save_map(path: str | Path, known: OutOfSampleMap) -> None:
 
 
 def load_map(path: str | Path) -> OutOfSampleMap:
-    """Read a map that `save_map` wrote.
+    """Load a map that `save_map` wrote.
 
     Args:
         path: the file.
 
     Returns:
-        OutOfSampleMap, its arrays on the host.
+        OutOfSampleMap, with its arrays on the host.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: for a file that is truncated, holds no such map, or needs a later jaxlle.
+        ValueError: if the file is truncated, contains no such map, or needs a later version of jaxlle.
 
     Example:
         >>> import pathlib, tempfile, jaxlle
@@ -115,19 +125,19 @@ def load_map(path: str | Path) -> OutOfSampleMap:
 
 
 def pack(known: OutOfSampleMap) -> dict[str, np.ndarray]:
-    """Return the arrays of a map by name, for a file."""
+    """Return the arrays of a map by their names in a file."""
     graph = {} if known.neighbors is None else known.neighbors._asdict()
     arrays = {"points": known.points, "embedding": known.embedding, **graph}
     return {f"map/{name}": np.asarray(a) for name, a in arrays.items() if a is not None}
 
 
 def metadata(known: OutOfSampleMap) -> dict[str, Any]:
-    """Return the numbers of a map, for a file's header."""
+    """Return the parameters of a map, for the header of a file."""
     return {"k": int(known.k), "reg": float(known.reg)}
 
 
 def unpack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> OutOfSampleMap:
-    """Return the map that `pack` and `facts` took apart."""
+    """Return the map with these parameters and arrays, which are the results of `metadata` and `pack`."""
     found = {name.removeprefix("map/"): a for name, a in arrays.items()}
     missing = {"points", "embedding"} - found.keys() | {"k", "reg"} - header.keys()
     if missing:
@@ -144,24 +154,24 @@ def export_map(
     rows: int | None = None,
     platforms: tuple[Platform, ...] = ("cpu", "cuda", "tpu"),
 ) -> bytes:
-    """Export a map of points, such as a trained encoder or the out-of-sample map, with everything that it closes over.
+    """Export a map of points, such as a trained encoder or an out-of-sample map, with all arrays that it closes over.
 
-    Where it is served only JAX is needed: ``jax.export.deserialize(bytearray(data)).call(x)``. Nothing is unpickled.
+    To run the result, only JAX is needed: ``jax.export.deserialize(bytearray(data)).call(x)``. Nothing is unpickled.
 
     Args:
-        function: of points, shape (rows, features), float32; ``model`` in evaluation mode, or
+        function: maps points of shape (rows, features), float32, to outputs; for example a model in evaluation mode, or
             ``lambda z: jaxlle.transform(z, x, y, k=12)``.
-        features: number of columns.
-        rows: points a call. None: any number, for functions whose operations allow it, as a network's do; a search for
-            neighbours is planned in blocks and needs the number, 1 for one vector at a time.
-        platforms: where it may run.
+        features: number of columns of the points.
+        rows: number of points per call. None allows any number, for functions whose operations support it, such as networks; a
+            search for neighbors is divided into blocks and needs a fixed number, for example 1.
+        platforms: platforms for which the program is compiled.
 
     Returns:
-        The serialised function, to be written to a file.
+        The serialized function, to be written to a file.
 
     Raises:
         ValueError: if the function cannot be exported with that number of rows.
-        ImportError: without flatbuffers, in which JAX writes exported functions (`pip install 'jaxlle[serve]'`).
+        ImportError: if flatbuffers, the format of exported functions, is not installed (``pip install 'jaxlle[serve]'``).
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
@@ -174,25 +184,28 @@ def export_map(
     _need_flatbuffers()
     try:
         return bytes(export.export(jax.jit(function), platforms=platforms)(given).serialize())
-    except Exception as error:  # JAX's own for undecided dimensions is not public
+    except Exception as error:  # the exception of JAX for inconclusive dimension comparisons is not public
         if rows is not None:
             raise
         raise ValueError(
-            f"The function cannot be exported for any number of rows: pass rows=1, or as many as a call will have. ({error})"
+            f"The function cannot be exported for an arbitrary number of rows: pass rows=1, or the number of rows per call. "
+            f"({error})"
         ) from error
 
 
 def load_exported(path: str | Path) -> Callable[[Float[Array, "b d"]], Array]:
-    """Load a map that `export_map` made and a file holds.
+    """Load a map that `export_map` exported, from a file.
 
     Args:
-        path: of the file.
+        path: the file.
 
     Returns:
-        The function of points, jitted.
+        The jitted function of points of shape (b, d).
 
     Raises:
-        ValueError: for a file that is cut short, is no exported function, or is from a JAX too new for this one.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is truncated, is not an exported function, is for other platforms, or needs a newer JAX.
+        ImportError: if flatbuffers is not installed (``pip install 'jaxlle[serve]'``).
 
     Example:
         >>> import tempfile, pathlib, jax.numpy as jnp, jaxlle
@@ -208,19 +221,20 @@ def load_exported(path: str | Path) -> Callable[[Float[Array, "b d"]], Array]:
         loaded = export.deserialize(data)
         newest = export.maximum_supported_calling_convention_version
         if loaded.calling_convention_version > newest:
-            raise ValueError(f"calling convention {loaded.calling_convention_version}, known up to {newest}")
+            raise ValueError(f"calling convention {loaded.calling_convention_version}, supported up to {newest}")
         call = jax.jit(loaded.call)
-        call.lower(_one_row(loaded))  # reads the program itself, which is else read at the first call
+        call.lower(_one_row(loaded))  # parses the program now, so that errors are raised here and not at the first call
     except Exception as error:
         raise ValueError(
-            f"{path} is not an exported function of points that JAX {jax.__version__} can run here: it is cut short, of another "
-            f"kind, for other platforms, or from a newer JAX. Export it again, or upgrade. ({type(error).__name__}: "
+            f"{path} is not an exported function of points that JAX {jax.__version__} can run here: it is truncated, of another "
+            f"kind, for other platforms, or from a newer JAX. Export it again, or upgrade JAX. ({type(error).__name__}: "
             f"{str(error)[:200]})"
         ) from error
     return call
 
 
 def _one_row(loaded: export.Exported) -> jax.ShapeDtypeStruct:
+    """Return an input of an exported function: of one row if it accepts any number."""
     (points,) = loaded.in_avals
     rows, features = points.shape
     return jax.ShapeDtypeStruct((rows if isinstance(rows, int) else 1, features), points.dtype)
@@ -229,5 +243,5 @@ def _one_row(loaded: export.Exported) -> jax.ShapeDtypeStruct:
 def _need_flatbuffers() -> None:
     if importlib.util.find_spec("flatbuffers") is None:
         raise ImportError(
-            "Exported functions are flatbuffers, and that package is missing: pip install 'jaxlle[serve]'."
+            "Exported functions are stored by flatbuffers, which is not installed: pip install 'jaxlle[serve]'."
         )

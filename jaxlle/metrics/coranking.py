@@ -61,9 +61,9 @@ def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progr
     """
     require_concrete("coranking", x, y)
     data, embedding = prepare_pair(x, y)
-    n = data.points.shape[0]
+    n = data.coordinates.shape[0]
     counts = np.zeros(n - 1, np.int64)
-    with exact_distances(data.points, embedding.points) as (base, other):
+    with exact_distances(data.coordinates, embedding.coordinates) as (base, other):
         for ids, valid in row_blocks(n, block_bytes, row_bytes(6, base, other), progress):
             counts += np.asarray(_count_larger_ranks(base, other, ids, valid), np.int64)
     return _curves(counts)

@@ -47,7 +47,7 @@ def density_divergence(x: Any, y: Any, *, sigma: Real[ArrayLike, ""], block_byte
         raise ValueError(
             f"sigma = {sigma} is not allowed: it must be positive, a fraction of the largest squared distance."
         )
-    with exact_distances(data.points, embedding.points) as both:
+    with exact_distances(data.coordinates, embedding.coordinates) as both:
         p, q = (_density(points, scale, block_bytes) for points in both)
     return float(np.sum(p * (np.log(p) - np.log(q))))
 

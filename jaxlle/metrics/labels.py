@@ -4,24 +4,28 @@ from typing import Any
 
 import numpy as np
 
-from .._core.checks import embedding_points, is_traced
-from .._core.points import as_points
+from .._core.checks import embedding_points
+from .._core.points import prepare_points
 from ..neighbors import knn
+from ._inputs import require_concrete
 
 
 def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
-    """Return the share of points whose label is the majority's among their k nearest other points.
+    """Return the leave-one-out accuracy of classification by the k nearest neighbors.
+
+    A point counts as correct if its label is the most frequent one among its k nearest other points (Cover and Hart 1967, IEEE
+    Transactions on Information Theory 13:21).
 
     Args:
         y: points, an Embedding or shape (n, c).
-        labels: one label a point, of any kind that NumPy can sort.
-        k: neighbours that vote; among equal counts the smallest label wins.
+        labels: one label per point, shape (n,), of any type that NumPy can sort.
+        k: number of neighbors that vote; the smallest label wins a tie.
 
     Returns:
-        Leave-one-out accuracy in [0, 1].
+        Accuracy in [0, 1], on the host.
 
     Raises:
-        ValueError: for bad points, or labels that are not one a point.
+        ValueError: if y is not an array of finite numbers, there is not one label per point, or k is out of range.
         TypeError: inside jit.
 
     Example:
@@ -29,13 +33,13 @@ def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
         >>> jaxlle.metrics.label_accuracy(jnp.array([[0.0], [1.0], [5.0], [6.0]]), ["a", "a", "b", "b"], k=1)
         1.0
     """
-    if is_traced(y, labels):
-        raise TypeError("label_accuracy sorts labels of any kind on the host: call it outside jit.")
-    y = as_points(embedding_points(y), "y")
+    require_concrete("label_accuracy", y, labels)
+    points = prepare_points(embedding_points(y), name="y")
+    n = points.shape[0]
     _, classes = np.unique(np.asarray(labels), return_inverse=True)
-    if classes.shape != (y.shape[0],):
-        raise ValueError(f"labels has shape {np.shape(labels)}, but there must be one for each of {y.shape[0]} points.")
-    votes = np.sort(classes[np.asarray(knn(y, k).indices)], axis=1)
+    if classes.shape != (n,):
+        raise ValueError(f"labels has shape {np.shape(labels)}, but there must be one for each of {n} points.")
+    votes = np.sort(classes[np.asarray(knn(points, k).indices)], axis=1)
     counts = np.stack([(votes == votes[:, [j]]).sum(axis=1) for j in range(votes.shape[1])], axis=1)
-    chosen = votes[np.arange(len(votes)), counts.argmax(axis=1)]
-    return float((chosen == classes).mean())
+    predicted = votes[np.arange(n), counts.argmax(axis=1)]  # the first of equal counts, hence the smallest label
+    return float((predicted == classes).mean())

@@ -1,4 +1,4 @@
-"""Comparisons up to similarity, rotation or affine maps: Procrustes analysis, subspace angles, affine residuals."""
+"""Comparisons of configurations up to a similarity, a basis or an affine map."""
 
 from typing import Any, NamedTuple
 
@@ -8,17 +8,17 @@ from jaxtyping import Array, Float
 
 from .._core.checks import embedding_points, is_traced
 from .._core.linear import matmul
-from .._core.points import as_points, standardize, working_dtype
+from .._core.points import Points, prepare_points, working_dtype
 
 
 class Procrustes(NamedTuple):
-    """The similarity that carries one configuration onto another.
+    """The similarity that maps one configuration as close as possible to another.
 
     Attributes:
         aligned: ``scale * a @ rotation + shift``, shape (n, c).
-        rotation: orthogonal, shape (c, c); may reflect.
-        scale: scalar.
-        shift: shape (c,).
+        rotation: orthogonal matrix, shape (c, c), possibly a reflection.
+        scale: factor, scalar.
+        shift: translation, shape (c,).
         disparity: ``|aligned - b|^2 / |b - mean(b)|^2``, in [0, 1].
     """
 
@@ -30,18 +30,21 @@ class Procrustes(NamedTuple):
 
 
 def procrustes(a: Any, b: Any) -> Procrustes:
-    """Find the rotation, reflection, scale and shift of a that bring it closest to b (Schoenemann 1966).
+    """Find the rotation or reflection, the scale and the shift of a that bring it closest to b.
+
+    The similarity minimizes ``|scale * a @ rotation + shift - b|^2`` (Schoenemann 1966, Psychometrika 31:1; with scale and shift
+    Schoenemann and Carroll 1970).
 
     Args:
-        a: configuration to move, shape (n, c).
-        b: configuration to reach, shape (n, c).
+        a: configuration to move, an Embedding or shape (n, c).
+        b: configuration to match, an Embedding or shape (n, c).
 
     Returns:
-        Procrustes; its disparity is 0 for similar configurations. Differentiable, also where the rotation's
-        singular values are equal, as they are between embeddings of orthonormal columns.
+        Procrustes; its disparity is 0 for similar configurations. Differentiable, also where singular values of the
+        cross-covariance are equal, as they are between embeddings with orthonormal columns.
 
     Raises:
-        ValueError: for configurations that are not finite, of unequal shapes, or single places.
+        ValueError: if a or b is not an array of finite numbers or all its points are equal, or their shapes differ.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -49,14 +52,13 @@ def procrustes(a: Any, b: Any) -> Procrustes:
         >>> float(jaxlle.metrics.procrustes(a, 3 * a[:, ::-1] + 1).disparity) < 1e-6
         True
     """
-    a, b = as_points(embedding_points(a), "a"), as_points(embedding_points(b), "b")
-    _check_shapes(a, b, "procrustes compares configurations")
-    near_a, near_b = standardize(a), standardize(b)  # right at any scale and offset
-    mean_a, mean_b = near_a.points.mean(axis=0), near_b.points.mean(axis=0)
-    from_a, to_b = near_a.points - mean_a, near_b.points - mean_b
+    near_a, near_b = prepare_points(embedding_points(a), name="a"), prepare_points(embedding_points(b), name="b")
+    _check_shapes(near_a, near_b, "procrustes compares configurations")
+    mean_a, mean_b = near_a.coordinates.mean(axis=0), near_b.coordinates.mean(axis=0)
+    from_a, to_b = near_a.coordinates - mean_a, near_b.coordinates - mean_b
     size_a, size_b = jnp.sum(from_a**2), jnp.sum(to_b**2)
     if not is_traced(size_a, size_b) and not bool((size_a > 0) & (size_b > 0)):
-        raise ValueError("All points of a configuration are equal: procrustes has no scale to match.")
+        raise ValueError("All points of a configuration are equal, so procrustes has no scale to match.")
     cross = matmul(from_a.T, to_b)
     rotation = _polar(cross)
     ratio = jnp.sum(cross * rotation) / size_a
@@ -77,7 +79,7 @@ def _polar(matrix: Float[Array, "c c"]) -> Float[Array, "c c"]:
 
 @_polar.defjvp
 def _polar_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    # U and V alone have no derivative where singular values are equal; their product has: with K = U^T dM V,
+    # U and V are not differentiable where singular values are equal, but their product is: with K = U^T dM V,
     # d(U V^T) = U (K - K^T) / (s_i + s_j) V^T.
     left, s, right = jnp.linalg.svd(primals[0])
     inner = matmul(matmul(left.T, tangents[0]), right.T)
@@ -89,22 +91,26 @@ def _polar_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Ar
 def subspace_angle(a: Any, b: Any) -> Float[Array, ""]:
     """Return the largest principal angle between the spans of two sets of columns, in radians.
 
-    The way to compare embeddings: columns may rotate among each other where singular values are close.
-    Accurate for small and for large angles (Bjoerck and Golub 1973).
+    Embeddings should be compared by this angle and not by coordinates, because their columns may rotate among each other where
+    singular values are close. Small angles are computed from the sine, so that all are accurate (Bjoerck and Golub 1973,
+    Mathematics of Computation 27:579).
 
     Args:
-        a: columns, linearly independent, shape (n, c).
-        b: columns, linearly independent, shape (n, c).
+        a: linearly independent columns, an Embedding or shape (n, c).
+        b: linearly independent columns, an Embedding or shape (n, c).
+
+    Returns:
+        Scalar in [0, pi / 2].
 
     Raises:
-        ValueError: for columns that are not finite numbers, or of unequal shapes.
+        ValueError: if a or b is not an array of finite numbers, or their shapes differ.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> jaxlle.metrics.subspace_angle(jnp.array([[1.0], [0.0]]), jnp.array([[1.0], [1.0]])).round(4)
         Array(0.7854, dtype=float32)
     """
-    a, b = as_points(embedding_points(a), "a"), as_points(embedding_points(b), "b")
+    a, b = prepare_points(embedding_points(a), name="a").values, prepare_points(embedding_points(b), name="b").values
     _check_shapes(a, b, "subspace_angle compares columns")
     qa, qb = (jnp.linalg.qr(jnp.asarray(c, working_dtype(c)))[0] for c in (a, b))
     inside = matmul(qb.T, qa)
@@ -113,20 +119,22 @@ def subspace_angle(a: Any, b: Any) -> Float[Array, ""]:
 
 
 def affine_residual(truth: Any, y: Any) -> Float[Array, ""]:
-    """Measure what no affine map of the embedding explains of the true coordinates, in [0, 1].
+    """Measure the variance of the true coordinates that no affine map of the embedding explains, in [0, 1].
 
-    ``mean_c min_{a, b} ||t_c - (Y a + b 1)||^2 / ||t_c - mean(t_c)||^2`` over the true coordinates t_c: each counts the
-    same, whatever its unit. 0 where the embedding is the truth up to an affine map, which is all that LLE promises.
+    ``mean_c min_{a, b} ||t_c - (Y a + b 1)||^2 / ||t_c - mean(t_c)||^2`` over the true coordinates t_c, which have equal weight
+    whatever their units. It is one minus the mean coefficient of determination (R^2) of a linear regression, and 0 if the
+    embedding is the truth up to an affine map, which is the most that LLE can recover.
 
     Args:
         truth: true coordinates, shape (n, p).
         y: the embedding, an Embedding or shape (n, c); n > c.
 
     Returns:
-        Scalar. Columns of y that depend on others, to their dtype's rounding, are left out of the map.
+        Scalar; 0 is best. Columns of y that depend linearly on others, to the rounding of their dtype, do not contribute.
 
     Raises:
-        ValueError: for arrays that are not finite, unequal numbers of rows, or a true coordinate that is constant.
+        ValueError: if truth or y is not an array of finite numbers, they differ in their numbers of rows, or a true coordinate
+            is constant.
 
     Example:
         >>> import jax, jaxlle
@@ -134,26 +142,26 @@ def affine_residual(truth: Any, y: Any) -> Float[Array, ""]:
         >>> bool(jaxlle.metrics.affine_residual(roll.parameters, roll.parameters @ jax.numpy.ones((2, 2)) + 3) < 0.6)
         True
     """
-    truth, y = as_points(truth, "truth"), as_points(embedding_points(y), "y")
-    if len(truth) != len(y):
-        raise ValueError(f"affine_residual compares rows of the same points: truth has {len(truth)}, y has {len(y)}.")
+    truth, y = prepare_points(truth, name="truth"), prepare_points(embedding_points(y), name="y")
+    n, rows = truth.shape[0], y.shape[0]
+    if n != rows:
+        raise ValueError(f"affine_residual compares rows of the same points: truth has {n}, y has {rows}.")
     truth, y = _scaled_columns(truth), _scaled_columns(y)
     total = jnp.sum(truth**2, axis=0)
     if not is_traced(total) and not bool((total > 0).all()):
-        raise ValueError("A true coordinate is constant: nothing of it can be explained. Drop that column.")
+        raise ValueError("A true coordinate is constant, so it has no variance to explain: drop that column.")
     coefficients = jnp.linalg.lstsq(y, truth)[0]
-    left = truth - matmul(y, coefficients)
-    return jnp.mean(jnp.sum(left**2, axis=0) / total)
+    residual = truth - matmul(y, coefficients)
+    return jnp.mean(jnp.sum(residual**2, axis=0) / total)
 
 
-def _scaled_columns(x: Any) -> Float[Array, "n c"]:
-    """Return the columns centred and of a largest entry 1; a constant column as 0."""
-    points = standardize(x).points
-    points = points - points.mean(axis=0)
+def _scaled_columns(x: Points) -> Float[Array, "n c"]:
+    """Return the columns centered and scaled to a largest entry of 1; a constant column as 0."""
+    points = x.coordinates - x.coordinates.mean(axis=0)
     largest = jnp.abs(points).max(axis=0)
     return points / jnp.where(largest > 0, largest, 1)
 
 
-def _check_shapes(a: Any, b: Any, what: str) -> None:
+def _check_shapes(a: Any, b: Any, statement: str) -> None:
     if a.shape != b.shape:
-        raise ValueError(f"{what} of one shape (n, c), got {a.shape} and {b.shape}.")
+        raise ValueError(f"{statement} of one shape (n, c), got {a.shape} and {b.shape}.")

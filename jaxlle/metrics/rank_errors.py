@@ -56,10 +56,10 @@ def relative_rank_errors(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYT
     """
     require_concrete("relative_rank_errors", x, y)
     data, embedding = prepare_pair(x, y)
-    n = data.points.shape[0]
+    n = data.coordinates.shape[0]
     check_count(k, "k (n_neighbors)", 1, n - 1, f"of n_samples = {n} points excluding the point itself")
     totals = np.zeros(2)
-    with exact_distances(data.points, embedding.points) as (base, other):
+    with exact_distances(data.coordinates, embedding.coordinates) as (base, other):
         for ids, valid in row_blocks(n, block_bytes, row_bytes(6, base, other)):
             totals += np.asarray(_sum_rank_changes(base, other, ids, valid, k), np.float64)
     ranks = np.arange(1, k + 1)

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .. import distances
 from .._core.blocks import BLOCK_BYTES, Progress, map_blocks
 from .._core.checks import check_count, is_traced
-from ..neighbors.exact import search
+from .._core.points import Points
+from ..neighbors import knn
 from ._inputs import prepare_pair
 from ._ranks import exact_distances, ranks_of_listed, row_blocks, row_bytes
 
@@ -45,7 +45,7 @@ def trustworthiness(
         1.0
     """
     data, embedding = prepare_pair(x, y)
-    return _rank_score(data.points, embedding.points, k, block_bytes, progress)
+    return _rank_score(data.coordinates, embedding, k, block_bytes, progress)
 
 
 def continuity(
@@ -75,17 +75,17 @@ def continuity(
         1.0
     """
     data, embedding = prepare_pair(x, y)
-    return _rank_score(embedding.points, data.points, k, block_bytes, progress)
+    return _rank_score(embedding.coordinates, data, k, block_bytes, progress)
 
 
 def _rank_score(
-    base: Float[Array, "n d"], other: Float[Array, "n c"], k: int, block_bytes: int, progress: Progress | None
+    base: Float[Array, "n d"], other: Points, k: int, block_bytes: int, progress: Progress | None
 ) -> Float[Array, ""]:
     """Return 1 minus the normalized sum of the ranks in `base`, beyond k, of the k nearest in `other`."""
     n = base.shape[0]
     reason = f"less than n_samples / 2 = {n / 2}, where the measure is defined"
     check_count(k, "k (n_neighbors)", 1, (n - 1) // 2, reason)
-    nearest = search(other, None, k, distances.euclidean, block_bytes=block_bytes).indices
+    nearest = knn(other, k, block_bytes=block_bytes).indices
     if is_traced(base, nearest):
 
         def mean_excess(ids: Int[Array, " b"]) -> Float[Array, " b"]:
