@@ -11,10 +11,11 @@ with neighbors and weights that are computed once from the inputs (Roweis and Sa
 | `lle_loss`, `alignment_loss` | outputs are the combinations of their neighbors given by the weights, or by any variant's blocks |
 | `batch_lle_loss` | the same, with neighbors and weights computed within the batch |
 | `probability_lle_loss` | the same for class probabilities, which propagates labels to unlabeled neighbors |
-| `rebuild_loss`, `fit_rebuilding_map` | the neighbors' outputs reconstruct each input; the linear map with the smallest loss |
+| `reconstruction_loss`, `fit_reconstruction_map` | the neighbors' outputs reconstruct each input; the linear map with the smallest loss |
 | `spectral_loss` | the graph of the features has small bottom eigenvalues |
 | `isometry_loss` | distances to neighbors equal those of the data |
-| `laplacian_loss`, `margin_loss`, `embednn_loss`, `lle_margin_loss` | neighbors are close, other points at least a margin apart |
+| `laplacian_loss`, `margin_loss`, `embednn_loss` | neighbors are close; other points are at least a margin apart; both |
+| `lle_margin_loss` | neighbors of the same class reconstruct each output; `Impostors`, points of other classes, are at least a margin apart |
 | `variance_hinge`, `covariance_penalty`, `log_det_penalty` | the outputs have not collapsed: guards to add to the losses above |
 | `relative_cost`, `participation_ratio` | quantities to monitor, not to minimize: they show collapse |
 
@@ -25,7 +26,7 @@ neighbors. With `y = model(batch.points)` the loss of a `NeighborhoodBatch` is a
 # Conventions
 
 Half precision is computed in float32. `where[b]` selects the anchors that count and `mask[b, k]` the neighbors that exist;
-masked entries may have any value, including NaN. `Reduction` is "mean" or "sum" over anchors, or "none". `axis_name` sums over
+masked entries may have any value, including NaN. `reduction` is "mean" or "sum" over anchors, or "none". `axis_name` sums over
 the devices of a `jax.shard_map` (or a named `vmap`) before dividing, so that the value is that of the whole batch. All
 functions run under jit, vmap and grad, with finite gradients where points coincide.
 
@@ -61,14 +62,15 @@ Equinox:
 """  # noqa: E501
 
 from .batches import NeighborhoodBatch, NeighborhoodBatches, neighborhood_batches
-from .decoding import fit_rebuilding_map, rebuild_loss
 from .guards import covariance_penalty, log_det_penalty, participation_ratio, relative_cost, variance_hinge
-from .pairs import embednn_loss, isometry_loss, laplacian_loss, lle_margin_loss, margin_loss
-from .reconstruction import alignment_loss, batch_lle_loss, lle_loss, probability_lle_loss
+from .lle import alignment_loss, batch_lle_loss, lle_loss, probability_lle_loss
+from .pairs import Impostors, embednn_loss, isometry_loss, laplacian_loss, lle_margin_loss, margin_loss
+from .reconstruction import fit_reconstruction_map, reconstruction_loss
 from .reduce import Reduction
 from .spectral import spectral_loss
 
 __all__ = [
+    "Impostors",
     "NeighborhoodBatch",
     "NeighborhoodBatches",
     "Reduction",
@@ -76,7 +78,7 @@ __all__ = [
     "batch_lle_loss",
     "covariance_penalty",
     "embednn_loss",
-    "fit_rebuilding_map",
+    "fit_reconstruction_map",
     "isometry_loss",
     "laplacian_loss",
     "lle_loss",
@@ -86,7 +88,7 @@ __all__ = [
     "neighborhood_batches",
     "participation_ratio",
     "probability_lle_loss",
-    "rebuild_loss",
+    "reconstruction_loss",
     "relative_cost",
     "spectral_loss",
     "variance_hinge",

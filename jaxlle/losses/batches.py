@@ -1,13 +1,13 @@
-"""Batches that carry their neighbourhoods, in static shapes.
+"""Mini-batches of static shape that contain the neighbors of their anchors.
 
-A random batch of 256 out of 60,000 points holds 0.4 % of a point's neighbours, and neighbours found inside it are not those
-of the data. Here a batch is some anchors with all their neighbours, each point once: uniform anchors with all their
-neighbours make the gradient of `losses.lle_loss` an unbiased estimate of the full cost's. A batch is a function of the
-step's number and the key alone, so a run resumes from its step counter, and several processes agree without speaking.
+A random batch of 256 out of 60,000 points contains 0.4 % of a point's neighbors, and the neighbors found within it are not
+those of the data. Here a batch consists of some anchors and all their neighbors, each point once. For uniformly drawn anchors
+the gradient of `losses.lle_loss` is then an unbiased estimate of the gradient of the full cost. A batch depends only on the
+number of the step and on the key, so a run resumes from its step counter, and several processes agree without communication.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -23,20 +23,20 @@ from ..neighbors.graph import check_indices
 
 
 class NeighborhoodBatch(NamedTuple):
-    """Anchors, their neighbours, and where each is found among the batch's points.
+    """Anchors, their neighbors, and the positions of both among the points of the batch.
 
     With ``y = model(batch.points)`` the outputs are ``y[batch.anchors]`` and ``y[batch.gather]``.
 
     Attributes:
-        points: each point of the batch once, shape (p, d); anchors and neighbours mixed.
-        indices: their rows in the data, shape (p,), to look up labels with.
-        valid: False where a point only fills up the shape, shape (p,).
-        anchors: places of the anchors among the points, shape (b,).
-        gather: places of their neighbours, shape (b, k).
-        weights: of the neighbours, shape (b, k); 0 where masked.
-        mask: True where a neighbour exists, shape (b, k).
-        where: True where an anchor counts, shape (b,): not the ones that fill up an epoch's last batch, nor any whose
-            neighbourhood did not fit into p points.
+        points: the points of the batch, each once, shape (p, d); anchors and neighbors in one array.
+        indices: their rows in the data, shape (p,), for example to look up labels.
+        valid: False where a row is padding, shape (p,).
+        anchors: positions of the anchors among the points, shape (b,).
+        gather: positions of their neighbors, shape (b, k).
+        weights: of the neighbors, shape (b, k); 0 where masked.
+        mask: True where a neighbor exists, shape (b, k).
+        where: True where an anchor counts, shape (b,): False for padding of the last batch of an epoch, and for anchors whose
+            neighborhood does not fit into p points.
     """
 
     points: Float[Array, "p d"]
@@ -51,19 +51,19 @@ class NeighborhoodBatch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class NeighborhoodBatches:
-    """Batches of a data set with a graph; made by `neighborhood_batches`.
+    """Batches of a data set with a graph, created by `neighborhood_batches`.
 
-    ``len`` is the number of steps an epoch; every epoch visits each point once as an anchor, in its own order.
+    ``len`` is the number of steps per epoch. Every epoch visits each point once as an anchor, in a new order.
 
     Attributes:
         x: the data, shape (n, d).
-        neighbors: of all points.
-        weights: of the neighbours, shape (n, k).
-        batch_size: anchors a step, on all shards together.
-        max_points: points a batch.
+        neighbors: neighbors of all points.
+        weights: of the neighbors, shape (n, k).
+        batch_size: anchors per step, over all shards.
+        max_points: points per batch.
         seed: words of the key.
-        shard: which part of each step's anchors this is.
-        num_shards: how many parts there are.
+        shard: index of this part of each step's anchors.
+        num_shards: number of parts.
     """
 
     x: Any
@@ -79,34 +79,49 @@ class NeighborhoodBatches:
         return -(-self.x.shape[0] // self.batch_size)
 
     def batch(self, step: int) -> NeighborhoodBatch:
-        """Return the batch of a step, counted from 0 through all epochs."""
+        """Return the batch of a step; steps are counted from 0 through all epochs."""
         step = check_count(step, "step", 0, None, "steps are counted from 0 through all epochs")
         rows, where = self._anchors(step)
-        take = _on_device if isinstance(self.x, jax.Array) else _on_host
+        take = _take_on_device if isinstance(self.x, jax.Array) else _take_on_host
         graph = self.neighbors
         near, weights = take(graph.indices, rows), take(self.weights, rows)
         mask = jnp.ones(near.shape, bool) if graph.mask is None else take(graph.mask, rows)
         batch = _assemble(jnp.asarray(rows), jnp.asarray(where), near, weights, mask, self.max_points)
         points = take(self.x, batch.indices)
-        if take is _on_host and not all_finite(points):
+        if take is _take_on_host and not all_finite(points):
             bad = np.asarray(batch.indices)[~np.isfinite(np.asarray(points)).all(axis=1)]
-            raise ValueError(
-                f"Rows {sorted(set(bad.tolist()))[:8]} of the data contain NaN or infinity: remove them first."
-            )
+            raise ValueError(f"Rows {sorted(set(bad.tolist()))[:8]} of the data contain NaN or infinity: remove them.")
         return batch._replace(points=points)
 
     def start_at(self, step: int = 0) -> Iterator[tuple[int, NeighborhoodBatch]]:
-        """Yield (step, batch) without end, from a step on: 0, or the one that a checkpoint names."""
+        """Yield (step, batch) indefinitely, starting at a step, for example that of a checkpoint."""
         while True:
             yield step, self.batch(step)
             step += 1
 
+    def with_graph(self, neighbors: Neighbors, weights: Any, *, max_points: int | None = None) -> "NeighborhoodBatches":
+        """Return batches of the same anchors with another graph of the same points.
+
+        Args:
+            neighbors: neighbors of all points.
+            weights: of the neighbors, shape (n, k).
+            max_points: points per batch, as for `neighborhood_batches`.
+
+        Returns:
+            NeighborhoodBatches.
+
+        Raises:
+            ValueError: as for `neighborhood_batches`.
+        """
+        points = _check_graph(self.x, neighbors, weights, self.batch_size // self.num_shards, max_points)
+        return replace(self, neighbors=neighbors, weights=weights, max_points=points)
+
     def _anchors(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        n, epoch, place = self.x.shape[0], step // len(self), step % len(self)
-        order = _order(self.seed, n, epoch)
+        """Return the rows of a step's anchors, and False for those that fill up the last batch of an epoch."""
+        n, (epoch, step) = self.x.shape[0], divmod(step, len(self))
         size = self.batch_size // self.num_shards
-        places = place * self.batch_size + self.shard * size + np.arange(size)
-        return order[places % n], places < n
+        positions = step * self.batch_size + self.shard * size + np.arange(size)
+        return _order(self.seed, n, epoch)[positions % n], positions < n
 
 
 def neighborhood_batches(
@@ -120,26 +135,26 @@ def neighborhood_batches(
     shard: int = 0,
     num_shards: int = 1,
 ) -> NeighborhoodBatches:
-    """Make batches of anchors with all their neighbours.
+    """Create mini-batches of anchors with all their neighbors.
 
     Args:
-        x: the data, shape (n, d): a JAX array stays on its device; of a NumPy array or memmap, which may be larger than the
-            memory, each batch reads its own rows (neighbours and weights may then be memmaps too).
-        neighbors: of all points; a mask is honoured.
-        weights: of the neighbours, shape (n, k).
-        batch_size: anchors a step.
-        key: decides the order; the same key gives the same batches anywhere. None: key(0).
-        max_points: points a batch may hold. None: as many as any batch could need, min(n, b (k + 1)), b anchors a shard. Fewer
-            cost less to compute; anchors that then do not fit have `where` False, so look at its mean.
-        shard: which part of each step's anchors to make: `jax.process_index()`, or the device's number.
+        x: the data, shape (n, d). A JAX array stays on its device. A NumPy array or memmap may be larger than the memory of the
+            device: each batch reads only its own rows (neighbors and weights may then be memmaps as well).
+        neighbors: neighbors of all points, masked or not.
+        weights: of the neighbors, shape (n, k).
+        batch_size: anchors per step.
+        key: random key for the order of the anchors; the same key gives the same batches on every machine. None for key(0).
+        max_points: points per batch. None for as many as any batch can need, min(n, b (k + 1)) with b anchors per shard. Smaller
+            batches are faster to evaluate, but anchors that do not fit have `where` False: monitor the mean of `where`.
+        shard: index of the part of each step's anchors to return, such as `jax.process_index()` or the index of the device.
         num_shards: number of parts.
 
     Returns:
         NeighborhoodBatches.
 
     Raises:
-        ValueError: for a batch larger than the data or not divisible by the shards, a graph or weights that are not those
-            of the data, or NaN.
+        ValueError: for a batch size larger than the data or not divisible by the number of shards, a graph or weights of other
+            points, or NaN.
 
     Example:
         >>> import jax, jaxlle
@@ -157,40 +172,44 @@ def neighborhood_batches(
         raise ValueError(
             f"Expected 2D array, got {x.ndim}D array instead: reshape x of shape {x.shape} to (points, features)."
         )
-    n, k = x.shape[0], neighbors.indices.shape[1]
+    n = x.shape[0]
     batch_size = check_count(batch_size, "batch_size", 1, n, f"x has {n} points")
-    num_shards = check_count(num_shards, "num_shards", 1, batch_size, "each shard needs an anchor")
+    num_shards = check_count(num_shards, "num_shards", 1, batch_size, "each shard needs at least one anchor")
     shard = check_count(shard, "shard", 0, num_shards - 1, f"there are {num_shards} shards")
     if batch_size % num_shards:
         raise ValueError(
-            f"batch_size = {batch_size} is not a multiple of num_shards = {num_shards}: the parts must be equal."
+            f"batch_size = {batch_size} is not a multiple of num_shards = {num_shards}: all parts must have the same size."
         )
-    check_indices(neighbors, n, x)
-    if weights.shape != (n, k) or not all_finite(weights):
-        raise ValueError(
-            f"weights must be finite numbers of shape {(n, k)}, one for each neighbour, got {weights.shape}."
-        )
-    most = min(n, batch_size // num_shards * (k + 1))
-    points = most if max_points is None else min(most, max_points)
-    points = check_count(points, "max_points", k + 1, None, f"an anchor and its {k} neighbours")
+    points = _check_graph(x, neighbors, weights, batch_size // num_shards, max_points)
     key = jax.random.key(0) if key is None else key
     seed = tuple(np.asarray(jax.random.key_data(key)).ravel().tolist())
     return NeighborhoodBatches(x, neighbors, weights, batch_size, points, seed, shard, num_shards)
 
 
+def _check_graph(x: Any, neighbors: Neighbors, weights: Any, anchors: int, max_points: int | None) -> int:
+    """Raise unless a graph and its weights are those of the data; return the number of points per batch."""
+    n, k = x.shape[0], neighbors.indices.shape[1]
+    check_indices(neighbors, n, n)
+    if weights.shape != (n, k) or not all_finite(weights):
+        raise ValueError(f"weights must be finite numbers of shape {(n, k)}, one per neighbor, got {weights.shape}.")
+    most = min(n, anchors * (k + 1))
+    points = most if max_points is None else min(most, max_points)
+    return check_count(points, "max_points", k + 1, None, f"an anchor and its {k} neighbors")
+
+
 @lru_cache(maxsize=2)
 def _order(seed: tuple[int, ...], n: int, epoch: int) -> np.ndarray:
-    """Return the order of an epoch; from NumPy, so that it is the same on every device and JAX version."""
+    """Return the order of an epoch; computed by NumPy, so that it is the same on every device and for every JAX version."""
     return np.random.default_rng([*seed, epoch]).permutation(n)
 
 
-def _on_device(a: Any, rows: Any) -> Array:
+def _take_on_device(a: Any, rows: Any) -> Array:
     return jnp.asarray(a)[jnp.asarray(rows)]
 
 
-def _on_host(a: Any, rows: Any) -> Array:
+def _take_on_host(a: Any, rows: Any) -> Array:
     rows = np.asarray(rows)
-    order = np.argsort(rows, kind="stable")  # a memmap reads fastest in its own order
+    order = np.argsort(rows, kind="stable")  # a memmap is read fastest in the order of the file
     taken = np.empty((len(rows), *a.shape[1:]), a.dtype)
     taken[order] = np.asarray(a[rows[order]])
     return jnp.asarray(taken, working_dtype(taken) if taken.dtype.kind == "f" else None)
@@ -205,20 +224,20 @@ def _assemble(
     mask: Bool[Array, "b k"],
     max_points: int,
 ) -> NeighborhoodBatch:
-    """List each point once, in the order of its first mention, and find everyone's place in the list."""
+    """List each point once, in the order of its first occurrence, and find the positions of anchors and neighbors."""
     own = rows[:, None].astype(near.dtype)
-    mentioned = jnp.concatenate([own, jnp.where(mask, near, own)], axis=1)
-    flat = mentioned.ravel()
+    entries = jnp.concatenate([own, jnp.where(mask, near, own)], axis=1)
+    flat = entries.ravel()
     size = flat.shape[0]
     order = jnp.argsort(flat, stable=True)
     is_new = jnp.concatenate([jnp.ones(1, bool), flat[order][1:] != flat[order][:-1]])
-    first = order[jax.lax.cummax(jnp.where(is_new, jnp.arange(size), 0))]  # the first mention, entry by sorted entry
+    first = order[jax.lax.cummax(jnp.where(is_new, jnp.arange(size), 0))]  # of each sorted entry, its first occurrence
     is_first = jnp.zeros(size, bool).at[order].set(is_new)
     number = jnp.cumsum(is_first) - 1
-    place = jnp.zeros(size, number.dtype).at[order].set(number[first]).reshape(mentioned.shape)
-    fits = (place < max_points).all(axis=1)
-    place = jnp.where(fits[:, None], place, 0).astype(jnp.int32)
-    # Anchors that do not fit leave their points unmentioned; places beyond the end are dropped.
+    position = jnp.zeros(size, number.dtype).at[order].set(number[first]).reshape(entries.shape)
+    fits = (position < max_points).all(axis=1)
+    position = jnp.where(fits[:, None], position, 0).astype(jnp.int32)
+    # Points beyond max_points are dropped; `fits` is False for the anchors that need them.
     slots = jnp.where(is_first, number, max_points)
     indices = jnp.full(max_points, flat[0]).at[slots].set(flat, mode="drop")
     valid = jnp.arange(max_points) < is_first.sum()
@@ -227,8 +246,8 @@ def _assemble(
         points=jnp.zeros((max_points, 0), weights.dtype),
         indices=indices,
         valid=valid,
-        anchors=place[:, 0],
-        gather=place[:, 1:],
+        anchors=position[:, 0],
+        gather=position[:, 1:],
         weights=jnp.where(mask, weights, 0),
         mask=mask,
         where=where & fits,

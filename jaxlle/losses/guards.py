@@ -1,10 +1,10 @@
-"""Guards against collapse, and what to watch to see it."""
+"""Guards against collapse, and quantities that reveal it."""
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .reduce import AxisName, blank, check_finite, count_anchors, sum_devices, widen
+from .._core.linear import matmul
+from .reduce import AxisName, at_least_float32, check_finite, count_anchors, mask_out, sum_over_devices
 
 
 def variance_hinge(
@@ -15,17 +15,17 @@ def variance_hinge(
     where: Bool[ArrayLike, " b"] | None = None,
     axis_name: AxisName = None,
 ) -> Float[Array, ""]:
-    """Compute the hinge on each output's standard deviation (VICReg, Bardes, Ponce and LeCun 2022).
+    """Compute the hinge loss of the standard deviation of each output (VICReg, Bardes, Ponce and LeCun 2022).
 
-    ``mean_j max(0, target - sqrt(var_j + eps))``: no column may shrink below the target.
+    ``mean_j max(0, target - sqrt(var_j + eps))``, which keeps the standard deviation of every column above the target.
 
     Args:
         y: outputs, shape (b, d).
-        target: standard deviation from which on nothing is asked.
-        eps: added to the variance, so that the root has a derivative at 0. At exactly equal rows the gradient is 0 (there is no
-            direction to part in), and never NaN.
+        target: standard deviation above which the loss is zero.
+        eps: added to the variance, so that the square root is differentiable at 0. If all rows are equal, the gradient is 0,
+            not NaN.
         where: True where a row counts, shape (b,).
-        axis_name: mapped axis of devices to sum over.
+        axis_name: name of a mapped axis of devices to sum over.
 
     Returns:
         Scalar.
@@ -45,20 +45,20 @@ def variance_hinge(
 def covariance_penalty(
     y: Float[Array, "b d"], *, where: Bool[ArrayLike, " b"] | None = None, axis_name: AxisName = None
 ) -> Float[Array, ""]:
-    """Compute the squares of the covariances between outputs (VICReg, Bardes, Ponce and LeCun 2022).
+    """Compute the squared covariances between outputs (VICReg, Bardes, Ponce and LeCun 2022).
 
-    ``(1/d) sum_{i != j} C_ij^2``: with `variance_hinge` it keeps the outputs from repeating each other.
+    ``(1/d) sum_{i != j} C_ij^2``, which decorrelates the outputs; it is used together with `variance_hinge`.
 
     Args:
         y: outputs, shape (b, d).
         where: True where a row counts, shape (b,).
-        axis_name: mapped axis of devices to sum over.
+        axis_name: name of a mapped axis of devices to sum over.
 
     Returns:
         Scalar.
 
     Raises:
-        ValueError: as `variance_hinge`.
+        ValueError: as for `variance_hinge`.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -76,22 +76,22 @@ def log_det_penalty(
     where: Bool[ArrayLike, " b"] | None = None,
     axis_name: AxisName = None,
 ) -> Float[Array, ""]:
-    """Compute Stein's loss of the covariance: 0 if and only if the outputs are white.
+    """Compute Stein's loss of the covariance, which is 0 if and only if the outputs are white.
 
     ``tr(C') - log det(C') - d`` with ``C' = C + eps I``: twice the Kullback-Leibler divergence between normal distributions with
-    covariances C' and I. The log-det keeps every direction alive, the trace keeps the scale in hand.
+    covariances C' and I. The log-determinant prevents collapse in any direction, and the trace bounds the scale.
 
     Args:
         y: outputs, shape (b, d).
-        eps: keeps the determinant off 0 for rank-deficient batches, such as b <= d.
+        eps: makes the determinant positive for rank-deficient batches, such as those with b <= d.
         where: True where a row counts, shape (b,).
-        axis_name: mapped axis of devices to sum over.
+        axis_name: name of a mapped axis of devices to sum over.
 
     Returns:
         Scalar.
 
     Raises:
-        ValueError: as `variance_hinge`.
+        ValueError: as for `variance_hinge`.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -111,22 +111,22 @@ def relative_cost(
     where: Bool[ArrayLike, " b"] | None = None,
     axis_name: AxisName = None,
 ) -> Float[Array, ""]:
-    """Return ``cost / trace(cov(y))``, the loss without the outputs' scale, to report beside it.
+    """Return ``cost / trace(cov(y))``, the cost independent of the scale of the outputs, to be monitored with the loss.
 
-    A loss that falls because the outputs shrink leaves this ratio where it was. Between 0 and the largest eigenvalue of M;
-    infinite where all outputs are equal.
+    If the loss falls only because the outputs shrink, the ratio stays the same. It lies between 0 and the largest eigenvalue
+    of M, and is infinite if all outputs are equal.
 
     Args:
-        cost: `lle_loss` or `alignment_loss` of the outputs, reduction "mean".
+        cost: `lle_loss` or `alignment_loss` of the outputs, with reduction "mean".
         y: outputs, shape (b, d).
         where: True where a row counts, shape (b,).
-        axis_name: mapped axis of devices to sum over.
+        axis_name: name of a mapped axis of devices to sum over.
 
     Returns:
         Scalar.
 
     Raises:
-        ValueError: as `variance_hinge`.
+        ValueError: as for `variance_hinge`.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -142,20 +142,20 @@ def relative_cost(
 def participation_ratio(
     y: Float[Array, "b d"], *, where: Bool[ArrayLike, " b"] | None = None, axis_name: AxisName = None
 ) -> Float[Array, ""]:
-    """Return ``tr(C)^2 / tr(C^2)``, the number of directions that the outputs use: between 1 and d, 0 if all are equal.
+    """Return ``tr(C)^2 / tr(C^2)``, the effective dimension of the outputs: between 1 and d, or 0 if all outputs are equal.
 
-    A collapse onto a line or a plane shows here, where the trace of the covariance does not see it.
+    It reveals a collapse onto a line or a plane, which the trace of the covariance does not.
 
     Args:
         y: outputs, shape (b, d).
         where: True where a row counts, shape (b,).
-        axis_name: mapped axis of devices to sum over.
+        axis_name: name of a mapped axis of devices to sum over.
 
     Returns:
         Scalar.
 
     Raises:
-        ValueError: as `variance_hinge`.
+        ValueError: as for `variance_hinge`.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -166,18 +166,18 @@ def participation_ratio(
     trace = jnp.trace(c)
     c = c / jnp.where(trace > 0, trace, 1)
     ratio = 1 / jnp.where(trace > 0, jnp.sum(c**2), 1)
-    return jnp.where(trace > 0, jnp.clip(ratio, 1, y.shape[1]), 0)  # rounding alone leads outside
+    return jnp.where(trace > 0, jnp.clip(ratio, 1, y.shape[1]), 0)  # only rounding errors exceed these bounds
 
 
 def covariance(
     y: Float[Array, "b d"], where: Bool[ArrayLike, " b"] | None = None, axis_name: AxisName = None
 ) -> Float[Array, "d d"]:
-    """Return (1/n) sum_i (y_i - m)(y_i - m)^T over the rows that count, on all devices."""
-    (y,) = widen(y)
+    """Return ``(1/n) sum_i (y_i - m)(y_i - m)^T`` over the rows with `where` True, on all devices."""
+    (y,) = at_least_float32(y)
     if y.ndim != 2:
-        raise ValueError(f"Outputs must be of shape (b, d), got {y.shape}: reshape them to one row a point.")
+        raise ValueError(f"Outputs must be of shape (b, d), got {y.shape}: reshape them to one row per point.")
     check_finite(y, "y", where)
-    y = blank(y, where)
+    y = mask_out(y, where)
     count = count_anchors(y, where, axis_name)
-    centred = blank(y - sum_devices(y.sum(axis=0), axis_name) / count, where)
-    return sum_devices(jnp.dot(centred.T, centred, precision=lax.Precision.HIGHEST), axis_name) / count
+    centered = mask_out(y - sum_over_devices(y.sum(axis=0), axis_name) / count, where)
+    return sum_over_devices(matmul(centered.T, centered), axis_name) / count

@@ -1,10 +1,20 @@
-"""Losses over pairs: neighbours are pulled together or kept at their distances, others pushed to a margin."""
+"""Losses over pairs of points: distances to neighbors are minimized or preserved, distances to others exceed a margin."""
+
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .reconstruction import lle_loss
-from .reduce import AxisName, Reduction, blank, check_finite, check_neighborhoods, reduce_anchors, widen
+from .lle import lle_loss
+from .reduce import (
+    AxisName,
+    Reduction,
+    at_least_float32,
+    check_finite,
+    check_neighborhoods,
+    mask_out,
+    reduce_anchors,
+)
 
 
 def laplacian_loss(
@@ -17,37 +27,37 @@ def laplacian_loss(
     reduction: Reduction = "mean",
     axis_name: AxisName = None,
 ) -> Float[Array, "*s"]:
-    """Compute the graph Laplacian's cost: each output's mean squared distance to its neighbours'.
+    """Compute the cost of the graph Laplacian: the mean squared distance of each output to its neighbors' outputs.
 
-    ``mean_i sum_j a_ij |y_i - y_{n_ij}|^2`` (Belkin, Niyogi and Sindhwani 2006), with a_ij = 1 / (number of neighbours) unless
-    given.
+    ``mean_i sum_j a_ij |y_i - y_{n_ij}|^2`` (Belkin, Niyogi and Sindhwani 2006), with a_ij = 1 / (number of
+    neighbors) by default.
 
     Args:
         y: outputs at the anchors, shape (b, d).
-        y_neighbors: outputs at their neighbours, shape (b, k, d).
-        affinities: weights of the edges, shape (b, k), taken as they are; None: equal, and 1 in all.
-        mask: True where a neighbour exists, shape (b, k).
+        y_neighbors: outputs at their neighbors, shape (b, k, d).
+        affinities: weights of the edges, shape (b, k), used without normalization; None for equal weights that sum to one.
+        mask: True where a neighbor exists, shape (b, k).
         where: True where an anchor counts, shape (b,).
         reduction: "mean" or "sum" over anchors, or "none".
-        axis_name: mapped axis of devices to sum over.
+        axis_name: name of a mapped axis of devices to sum over.
 
     Returns:
         Scalar, or shape (b,) with reduction="none".
 
     Raises:
-        ValueError: for shapes that do not fit, and outside jit for NaN.
+        ValueError: for shapes that do not match, and outside jit for NaN.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> float(jaxlle.losses.laplacian_loss(jnp.zeros((1, 2)), jnp.array([[[3.0, 4.0], [0.0, 1.0]]])))
         13.0
     """
-    y, y_neighbors, affinities = widen(y, y_neighbors, affinities)
-    squares = _squares(y, y_neighbors, affinities, mask, where)
+    y, y_neighbors, affinities = at_least_float32(y, y_neighbors, affinities)
+    squares = _squared_distances(y, y_neighbors, affinities, mask, where)
     if affinities is not None:
-        costs = jnp.sum(blank(affinities, mask) * squares, axis=1)
+        costs = jnp.sum(mask_out(affinities, mask) * squares, axis=1)
     else:
-        costs = squares.sum(axis=1) / _counts(mask, squares)
+        costs = squares.sum(axis=1) / _neighbor_counts(mask, squares)
     return reduce_anchors(costs, where, reduction, axis_name)
 
 
@@ -61,37 +71,35 @@ def margin_loss(
     reduction: Reduction = "mean",
     axis_name: AxisName = None,
 ) -> Float[Array, "*s"]:
-    """Compute the hinge that keeps outputs of other points at a margin.
+    """Compute the hinge loss of distances to the outputs of other points, which is zero beyond a margin.
 
-    ``mean_i mean_j max(0, margin - |y_i - y_j|)^2`` (Hadsell, Chopra and LeCun 2006). Where two outputs coincide the distance has
-    no derivative; the gradient taken there is 0, and never NaN.
+    ``mean_i mean_j max(0, margin - |y_i - y_j|)^2`` (Hadsell, Chopra and LeCun 2006). Where two outputs coincide, the
+    distance has no derivative; the gradient is defined as 0 there.
 
     Args:
         y: outputs at the anchors, shape (b, d).
-        y_others: outputs at points that are no neighbours, such as random ones, shape (b, m, d).
-        margin: distance from which on nothing is pushed.
-        mask: True where such a point exists, shape (b, m).
+        y_others: outputs at points that are not neighbors, such as random points, shape (b, m, d).
+        margin: distance beyond which a pair has no loss.
+        mask: True where another point exists, shape (b, m).
         where: True where an anchor counts, shape (b,).
         reduction: "mean" or "sum" over anchors, or "none".
-        axis_name: mapped axis of devices to sum over.
+        axis_name: name of a mapped axis of devices to sum over.
 
     Returns:
         Scalar, or shape (b,) with reduction="none".
 
     Raises:
-        ValueError: for shapes that do not fit, and outside jit for NaN.
+        ValueError: for shapes that do not match, and outside jit for NaN.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> float(jaxlle.losses.margin_loss(jnp.zeros((1, 2)), jnp.array([[[0.0, 0.5], [3.0, 4.0]]])))
         0.125
     """
-    y, y_others = widen(y, y_others)
-    squares = _squares(y, y_others, None, mask, where)
-    apart = squares > 0
-    distances = jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1)), 0)
-    hinges = blank(jnp.maximum(margin - distances, 0) ** 2, mask)
-    return reduce_anchors(hinges.sum(axis=1) / _counts(mask, squares), where, reduction, axis_name)
+    y, y_others = at_least_float32(y, y_others)
+    squares = _squared_distances(y, y_others, None, mask, where)
+    hinges = mask_out(jnp.maximum(margin - _square_root(squares), 0) ** 2, mask)
+    return reduce_anchors(hinges.sum(axis=1) / _neighbor_counts(mask, squares), where, reduction, axis_name)
 
 
 def isometry_loss(
@@ -104,27 +112,27 @@ def isometry_loss(
     reduction: Reduction = "mean",
     axis_name: AxisName = None,
 ) -> Float[Array, "*s"]:
-    """Compute by how much distances to neighbours change from data to outputs.
+    """Compute the squared change of the distances to neighbors from data to outputs.
 
-    ``mean_i mean_j (|y_i - y_{n_ij}| - d_ij)^2`` over the neighbours alone (the local isometry of Markov-Lipschitz deep
-    learning, Li, Zang and Wu 2020, with squares). The costs of LLE and its variants are blind to affine maps of the outputs;
-    this one fixes that map, and by itself it is full of folded minima: use both. Where two outputs coincide the distance has no
-    derivative; the gradient taken there is 0, and never NaN.
+    ``mean_i mean_j (|y_i - y_{n_ij}| - d_ij)^2`` over the neighbors only (the local isometry of Markov-Lipschitz deep
+    learning, Li, Zang and Wu 2020, squared). The costs of LLE and its variants are invariant to affine maps of the outputs,
+    which this loss determines. Alone it has many local minima in which the manifold is folded, so use both. Where two
+    outputs coincide, the distance has no derivative; the gradient is defined as 0 there.
 
     Args:
         y: outputs at the anchors, shape (b, d).
-        y_neighbors: outputs at their neighbours, shape (b, k, d).
-        distances: of the anchors to those neighbours in the data, shape (b, k): `Neighbors.distances`.
-        mask: True where a neighbour exists, shape (b, k).
+        y_neighbors: outputs at their neighbors, shape (b, k, d).
+        distances: from the anchors to these neighbors in the data, shape (b, k): `Neighbors.distances`.
+        mask: True where a neighbor exists, shape (b, k).
         where: True where an anchor counts, shape (b,).
         reduction: "mean" or "sum" over anchors, or "none".
-        axis_name: mapped axis of devices to sum over.
+        axis_name: name of a mapped axis of devices to sum over.
 
     Returns:
         Scalar, or shape (b,) with reduction="none".
 
     Raises:
-        ValueError: for shapes that do not fit, and outside jit for NaN.
+        ValueError: for shapes that do not match, and outside jit for NaN.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -132,12 +140,10 @@ def isometry_loss(
         >>> float(jaxlle.losses.isometry_loss(y, near, jnp.array([[4.0, 1.0]])))
         0.5
     """
-    y, y_neighbors, distances = widen(y, y_neighbors, distances)
-    squares = _squares(y, y_neighbors, distances, mask, where)
-    apart = squares > 0
-    reached = jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1)), 0)
-    changes = blank((reached - blank(distances, mask)) ** 2, mask)
-    return reduce_anchors(changes.sum(axis=1) / _counts(mask, changes), where, reduction, axis_name)
+    y, y_neighbors, distances = at_least_float32(y, y_neighbors, distances)
+    squares = _squared_distances(y, y_neighbors, distances, mask, where)
+    changes = mask_out((_square_root(squares) - mask_out(distances, mask)) ** 2, mask)
+    return reduce_anchors(changes.sum(axis=1) / _neighbor_counts(mask, changes), where, reduction, axis_name)
 
 
 def embednn_loss(
@@ -150,94 +156,113 @@ def embednn_loss(
     reduction: Reduction = "mean",
     axis_name: AxisName = None,
 ) -> Float[Array, "*s"]:
-    """Compute EmbedNN's pull on neighbours and push on others (Weston, Ratle and Collobert 2008).
+    """Compute the loss of EmbedNN (Weston, Ratle and Collobert 2008): small distances to neighbors, a margin to others.
 
-    ``mean_i [ mean_j |y_i - y_{n_ij}|^2 + mean_l max(0, margin - |y_i - y_l|)^2 ]``: `laplacian_loss` plus `margin_loss`. It can be
-    put on any layer beside the task's own loss.
+    ``mean_i [ mean_j |y_i - y_{n_ij}|^2 + mean_l max(0, margin - |y_i - y_l|)^2 ]``: `laplacian_loss` plus `margin_loss`. It
+    can be added to the loss of the task at any layer.
 
     Args:
         y: outputs at the anchors, shape (b, d).
-        y_neighbors: outputs at neighbours, shape (b, k, d).
-        y_others: outputs at points that are no neighbours, such as random ones, shape (b, m, d).
-        margin: distance from which on nothing is pushed.
+        y_neighbors: outputs at their neighbors, shape (b, k, d).
+        y_others: outputs at points that are not neighbors, such as random points, shape (b, m, d).
+        margin: distance beyond which a pair has no loss.
         where: True where an anchor counts, shape (b,).
         reduction: "mean" or "sum" over anchors, or "none".
-        axis_name: mapped axis of devices to sum over.
+        axis_name: name of a mapped axis of devices to sum over.
 
     Returns:
         Scalar, or shape (b,) with reduction="none".
 
     Raises:
-        ValueError: as `laplacian_loss`.
+        ValueError: as for `laplacian_loss`.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> float(jaxlle.losses.embednn_loss(jnp.zeros((1, 1)), jnp.array([[[2.0]]]), jnp.array([[[0.5]]])))
         4.25
     """
-    pull = laplacian_loss(y, y_neighbors, where=where, reduction=reduction, axis_name=axis_name)
-    return pull + margin_loss(y, y_others, margin=margin, where=where, reduction=reduction, axis_name=axis_name)
+    near = laplacian_loss(y, y_neighbors, where=where, reduction=reduction, axis_name=axis_name)
+    return near + margin_loss(y, y_others, margin=margin, where=where, reduction=reduction, axis_name=axis_name)
+
+
+class Impostors(NamedTuple):
+    """Points of other classes near the anchors, from which `lle_margin_loss` separates them.
+
+    Attributes:
+        outputs: outputs at these points, shape (b, m, d).
+        mask: True where an impostor exists, shape (b, m).
+        margin: distance beyond which an impostor has no loss.
+        strength: factor of the margin loss.
+    """
+
+    outputs: Float[Array, "b m d"]
+    mask: Bool[ArrayLike, "b m"] | None = None
+    margin: Real[ArrayLike, ""] = 1.0
+    strength: Real[ArrayLike, ""] = 1.0
 
 
 def lle_margin_loss(
     y: Float[Array, "b d"],
     y_neighbors: Float[Array, "b k d"],
     weights: Float[Array, "b k"],
-    y_impostors: Float[Array, "b m d"],
+    impostors: Impostors,
     *,
-    margin: Real[ArrayLike, ""] = 1.0,
-    push: Real[ArrayLike, ""] = 1.0,
     mask: Bool[ArrayLike, "b k"] | None = None,
-    impostor_mask: Bool[ArrayLike, "b m"] | None = None,
     where: Bool[ArrayLike, " b"] | None = None,
     reduction: Reduction = "mean",
     axis_name: AxisName = None,
 ) -> Float[Array, "*s"]:
-    """Compute the supervised LLE loss: rebuilt by neighbours of its class, kept from those of others.
+    """Compute the supervised loss of LLE: reconstruction from neighbors of the same class, a margin to other classes.
 
-    ``mean_i [ |y_i - sum_j w_ij y_{n_ij}|^2 + push mean_l max(0, margin - |y_i - y_l|)^2 ]`` with neighbours (and weights) among
-    the points of the anchor's own class, and impostors, the nearest points of other classes. The push is the guard.
+    ``mean_i [ |y_i - sum_j w_ij y_{n_ij}|^2 + strength mean_l max(0, margin - |y_i - y_l|)^2 ]``: `lle_loss` with neighbors
+    and weights among the points of the anchor's own class, plus `margin_loss` over impostors, the nearest points of other
+    classes. The margin acts as the guard against collapse.
 
     Args:
         y: outputs at the anchors, shape (b, d).
-        y_neighbors: outputs at neighbours of the same class, shape (b, k, d).
-        weights: barycentric weights of those, shape (b, k).
-        y_impostors: outputs at near points of other classes, shape (b, m, d).
-        margin: distance at which impostors are left alone.
-        push: strength of the push.
-        mask: True where a neighbour exists, shape (b, k).
-        impostor_mask: True where an impostor exists, shape (b, m).
+        y_neighbors: outputs at their neighbors in the same class, shape (b, k, d).
+        weights: barycentric weights of these neighbors, shape (b, k).
+        impostors: outputs at points of other classes, with the margin.
+        mask: True where a neighbor exists, shape (b, k).
         where: True where an anchor counts, shape (b,).
         reduction: "mean" or "sum" over anchors, or "none".
-        axis_name: mapped axis of devices to sum over.
+        axis_name: name of a mapped axis of devices to sum over.
 
     Returns:
         Scalar, or shape (b,) with reduction="none".
 
     Raises:
-        ValueError: as `lle_loss`.
+        ValueError: as for `lle_loss`.
 
     Example:
-        >>> import jax.numpy as jnp, jaxlle
+        >>> import jax.numpy as jnp
+        >>> from jaxlle.losses import Impostors, lle_margin_loss
         >>> y, near, far = jnp.zeros((1, 1)), jnp.array([[[-1.0], [1.0]]]), jnp.array([[[0.5]]])
-        >>> float(jaxlle.losses.lle_margin_loss(y, near, jnp.array([[0.5, 0.5]]), far))
+        >>> float(lle_margin_loss(y, near, jnp.array([[0.5, 0.5]]), Impostors(far, margin=1.0)))
         0.25
     """
-    rebuilt = lle_loss(y, y_neighbors, weights, mask=mask, where=where, reduction=reduction, axis_name=axis_name)
-    pushed = margin_loss(
-        y, y_impostors, margin=margin, mask=impostor_mask, where=where, reduction=reduction, axis_name=axis_name
-    )
-    return rebuilt + push * pushed
+    y_others, others, margin, strength = impostors
+    error = lle_loss(y, y_neighbors, weights, mask=mask, where=where, reduction=reduction, axis_name=axis_name)
+    hinge = margin_loss(y, y_others, margin=margin, mask=others, where=where, reduction=reduction, axis_name=axis_name)
+    return error + strength * hinge
 
 
-def _squares(y: Array, others: Array, edges: Array | None, mask: object, where: object) -> Float[Array, "b k"]:
+def _squared_distances(
+    y: Array, others: Array, edges: Array | None, mask: object, where: object
+) -> Float[Array, "b k"]:
     check_neighborhoods(y, others, edges)
     check_finite(y, "y", where)
-    away = blank(blank(y[:, None] - others, mask), where)  # pyright: ignore[reportArgumentType]
-    return jnp.sum(away**2, axis=-1)
+    differences = mask_out(mask_out(y[:, None] - others, mask), where)  # pyright: ignore[reportArgumentType]
+    return jnp.sum(differences**2, axis=-1)
 
 
-def _counts(mask: object, squares: Array) -> Float[Array, "*b"]:
+def _square_root(squares: Float[Array, "b k"]) -> Float[Array, "b k"]:
+    """Return the square root, with derivative 0 at 0."""
+    positive = squares > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
+
+
+def _neighbor_counts(mask: object, squares: Array) -> Float[Array, "*b"]:
     if mask is None:
         return jnp.asarray(squares.shape[1], squares.dtype)
     return jnp.maximum(jnp.sum(jnp.asarray(mask), axis=1), 1).astype(squares.dtype)

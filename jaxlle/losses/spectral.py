@@ -1,4 +1,4 @@
-"""The bottom eigenvalues of a graph of features as a loss."""
+"""The bottom eigenvalues of the graph of trained features as a loss."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from ..alignment import Alignment
-from ..embedding import embed
+from ..embedding import EmbedOptions, embed
 from ..solvers import Solver
 
 
@@ -16,17 +16,18 @@ def spectral_loss(
 ) -> Float[Array, ""]:
     """Compute the cost of the best embedding of a graph: the sum of its bottom eigenvalues.
 
-    ``min_Y |B Y|^2 = l_1 + ... + l_dim`` over centred orthonormal Y, the eigenvalues of M = B^T B beyond the constant's 0. Its
-    gradient is ``d/dM = Y Y^T`` (the envelope theorem): no derivative of an eigenvector is needed, so it is finite at
-    any degeneracy inside the embedding. Make the alignment from trained features, through the weights
-    (`weights_alignment(neighbors, barycentric_weights(features, neighbors))`), and the features become such that they
-    embed well in `dim` dimensions. First derivatives only: the second goes through `embed`.
+    ``min_Y |B Y|^2 = l_1 + ... + l_dim`` over centered orthonormal Y: the smallest eigenvalues of M = B^T B after the zero
+    eigenvalue of the constant vector. By the envelope theorem the gradient with respect to M is ``Y Y^T``. It needs no
+    derivative of an eigenvector, and is finite for repeated eigenvalues within the embedding. With an alignment that depends
+    on trained features through the weights, `weights_alignment(neighbors, barycentric_weights(features, neighbors))`,
+    minimizing the loss makes the features embeddable in `dim` dimensions with a small cost. Only first derivatives are
+    available here; `embed` itself is differentiable as well.
 
     Args:
         alignment: the graph; its blocks may be traced.
         dim: number of eigenvalues.
-        solver: one of `jaxlle.solvers`, or "auto": any will do, inside jit a traceable one.
-        key: seeds the solver's start.
+        solver: an object of `jaxlle.solvers`, or "auto"; inside jit it must be traceable.
+        key: random key for the initial vectors of the solver.
 
     Returns:
         Scalar.
@@ -42,5 +43,6 @@ def spectral_loss(
         >>> bool(abs(jaxlle.losses.spectral_loss(b, 2) - (s**2).sum()) < 1e-6)
         True
     """
-    points = jnp.asarray(embed(lax.stop_gradient(alignment), dim, solver=solver, key=key).points)
+    out = embed(lax.stop_gradient(alignment), dim, solver=solver, options=EmbedOptions(key=key))
+    points = jnp.asarray(out.points)
     return jnp.sum(alignment.matvec(lax.stop_gradient(points)) ** 2)

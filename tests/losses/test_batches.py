@@ -1,4 +1,4 @@
-"""Batches that carry their neighbourhoods: what is in them, that they are unbiased, resumable and shardable."""
+"""Batches with neighborhoods: their content, and that they are unbiased, resumable and divisible into shards."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def data():
     return x, neighbors, jaxlle.barycentric_weights(x, neighbors)
 
 
-def test_a_batch_holds_each_point_once_and_every_neighbor(data):
+def test_a_batch_contains_each_point_once_and_every_neighbor(data):
     x, neighbors, weights = data
     batch = neighborhood_batches(*data, batch_size=12).batch(0)
     rows = np.asarray(batch.indices)[batch.anchors]
@@ -32,7 +32,7 @@ def test_a_batch_holds_each_point_once_and_every_neighbor(data):
     assert batch.mask.all()
 
 
-def test_an_epoch_visits_every_point_once_in_an_order_of_its_own(data):
+def test_every_epoch_visits_every_point_once_in_another_order(data):
     batches = neighborhood_batches(*data, batch_size=12, key=jax.random.key(3))
     assert len(batches) == 5
 
@@ -45,7 +45,7 @@ def test_an_epoch_visits_every_point_once_in_an_order_of_its_own(data):
     assert (first != second).any()
 
 
-def test_the_mean_over_an_epoch_is_the_full_cost_and_its_gradient(data):
+def test_the_mean_gradient_over_an_epoch_is_that_of_the_full_cost(data):
     x, neighbors, weights = data
     batches = neighborhood_batches(*data, batch_size=12)
     a = jnp.asarray([[1.0, 2.0], [0.5, -1.0], [0.0, 3.0]])
@@ -60,10 +60,10 @@ def test_the_mean_over_an_epoch_is_the_full_cost_and_its_gradient(data):
 
     grad = jax.jit(jax.grad(part))
     np.testing.assert_allclose(sum(grad(a, batches.batch(s)) for s in range(5)), jax.grad(full)(a), rtol=1e-4)
-    assert grad._cache_size() == 1  # the short last batch has the shape of the others
+    assert grad._cache_size() == 1  # the last batch has the same shape although it has fewer anchors
 
 
-def test_a_resumed_run_sees_the_same_batches(data):
+def test_a_resumed_run_gets_the_same_batches(data):
     whole = neighborhood_batches(*data, batch_size=12, key=jax.random.key(1)).start_at()
     expected = [next(whole) for _ in range(9)][7:]
     resumed = neighborhood_batches(*data, batch_size=12, key=jax.random.key(1)).start_at(7)
@@ -74,7 +74,7 @@ def test_a_resumed_run_sees_the_same_batches(data):
     assert (other_key.indices != expected[0][1].indices).any()
 
 
-def test_shards_divide_the_anchors(data):
+def test_the_anchors_are_divided_among_shards(data):
     def anchors(**options):
         batch = neighborhood_batches(*data, batch_size=12, **options).batch(4)
         return np.asarray(batch.indices[batch.anchors])[batch.where].tolist()
@@ -83,7 +83,7 @@ def test_shards_divide_the_anchors(data):
     assert [row for part in parts for row in part] == anchors()
 
 
-def test_a_memmap_gives_the_batches_of_an_array(data, tmp_path):
+def test_a_memmap_gives_the_same_batches_as_an_array(data, tmp_path):
     x, neighbors, weights = data
     np.save(tmp_path / "x.npy", x)
     lazy = neighborhood_batches(np.load(tmp_path / "x.npy", mmap_mode="r"), neighbors, weights, batch_size=12)
@@ -91,7 +91,7 @@ def test_a_memmap_gives_the_batches_of_an_array(data, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, lazy.batch(3), resident.batch(3))
 
 
-def test_anchors_that_do_not_fit_are_said_to(data):
+def test_where_is_false_for_anchors_that_do_not_fit(data):
     neighbors = data[1]
     batch = neighborhood_batches(*data, batch_size=12, max_points=20).batch(0)
     assert batch.points.shape == (20, 3)
@@ -101,7 +101,19 @@ def test_anchors_that_do_not_fit_are_said_to(data):
     np.testing.assert_array_equal(near, np.asarray(neighbors.indices)[rows])
 
 
-def test_masked_neighbors_are_left_out():
+def test_another_graph_has_the_batches_of_the_same_anchors(data):
+    x, _, _ = data
+    neighbors = jaxlle.knn(x, K + 2)
+    weights = jaxlle.barycentric_weights(x, neighbors)
+    options = {"batch_size": 12, "key": jax.random.key(3)}
+    other = neighborhood_batches(*data, **options).with_graph(neighbors, weights)
+    expected = neighborhood_batches(x, neighbors, weights, **options)
+    jax.tree.map(np.testing.assert_array_equal, other.batch(7), expected.batch(7))
+    with pytest.raises(ValueError, match="indices from"):
+        other.with_graph(neighbors._replace(indices=neighbors.indices + N), weights)
+
+
+def test_masked_neighbors_are_excluded():
     x = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32)
     neighbors = jaxlle.neighbors.radius_neighbors(x, 1.5, max_neighbors=40)
     weights = jaxlle.barycentric_weights(x, neighbors)
@@ -112,7 +124,7 @@ def test_masked_neighbors_are_left_out():
     np.testing.assert_allclose(cost, losses.lle_loss(y, y[neighbors.indices], weights, mask=neighbors.mask), rtol=1e-5)
 
 
-def test_bad_requests_are_refused(data, tmp_path):
+def test_bad_arguments_raise(data, tmp_path):
     x, neighbors, weights = data
     with pytest.raises(ValueError, match="batch_size = 51"):
         neighborhood_batches(*data, batch_size=51)

@@ -1,4 +1,4 @@
-"""Losses: against NumPy in float64, identities, closed forms, and collapse."""
+"""Losses: comparison with NumPy in float64, identities, closed forms, and collapse."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from jaxlle.losses.reduce import check_neighborhoods, reduce_anchors
 
 @pytest.fixture(scope="module")
 def batch():
-    """Outputs, neighbours' outputs, weights that sum to one, masks; rows that do not count are NaN where they may be."""
+    """Return outputs, neighbors' outputs, weights that sum to one, and masks."""
     rng = np.random.default_rng(0)
     y, near, w = rng.normal(size=(6, 3)), rng.normal(size=(6, 4, 3)), rng.normal(size=(6, 4))
     mask, where = rng.random((6, 4)) < 0.7, np.array([True, True, False, True, True, False])
@@ -34,14 +34,14 @@ def test_the_lle_loss_is_its_formula(batch):
     np.testing.assert_allclose(losses.lle_loss(a, b, c), errors.mean(), rtol=1e-5)
     np.testing.assert_allclose(losses.lle_loss(a, b, c, reduction="sum"), errors.sum(), rtol=1e-5)
     np.testing.assert_allclose(losses.lle_loss(a, b, c, reduction="none"), errors, rtol=1e-4)
-    spoilt = a.at[2].set(jnp.nan), jnp.where(mask[..., None], b, jnp.nan), jnp.where(mask, c, jnp.nan)
-    value, grads = jax.value_and_grad(losses.lle_loss, argnums=(0, 1))(*spoilt, mask=mask, where=where)
+    masked_with_nan = a.at[2].set(jnp.nan), jnp.where(mask[..., None], b, jnp.nan), jnp.where(mask, c, jnp.nan)
+    value, grads = jax.value_and_grad(losses.lle_loss, argnums=(0, 1))(*masked_with_nan, mask=mask, where=where)
     np.testing.assert_allclose(value, errors[where].mean(), rtol=1e-5)
     assert all(np.isfinite(g).all() for g in grads)
     assert (grads[1][~mask] == 0).all()
 
 
-def test_a_row_without_neighbors_costs_nothing(batch):
+def test_a_row_without_neighbors_has_no_cost(batch):
     y, near, w, _, _ = batch
     mask = np.ones((6, 4), bool)
     mask[3] = False
@@ -50,7 +50,7 @@ def test_a_row_without_neighbors_costs_nothing(batch):
     assert (errors[:3] > 0).all()
 
 
-def test_an_offset_of_the_outputs_costs_no_digits(batch):
+def test_an_offset_of_the_outputs_does_not_reduce_the_accuracy(batch):
     y, near, w, _, _ = f32(*batch)
     near = y[:, None] + 1e-2 * near
     np.testing.assert_allclose(
@@ -69,7 +69,7 @@ def test_the_loss_at_the_embedding_is_the_sum_of_squared_singular_values(x64):
     np.testing.assert_allclose(cost, (out.singular_values**2).sum() / 60, rtol=1e-6)
 
 
-def test_the_loss_of_any_alignment_is_its_dense_product(batch):
+def test_the_loss_of_any_alignment_equals_the_dense_product(batch):
     y, near, w, _, where = batch
     blocks = np.random.default_rng(1).normal(size=(6, 2, 4))
     blocks -= blocks.mean(axis=2, keepdims=True)
@@ -82,7 +82,7 @@ def test_the_loss_of_any_alignment_is_its_dense_product(batch):
     np.testing.assert_allclose(losses.alignment_loss(*f32(*both)), losses.lle_loss(*f32(y, near, w)), rtol=1e-5)
 
 
-def test_a_batch_loss_of_the_full_batch_is_the_loss_with_its_graph():
+def test_the_batch_loss_of_the_full_batch_is_the_loss_with_its_graph():
     x = jnp.asarray(swiss_roll(120), jnp.float32)
     y = x[:, :2]
     neighbors = jaxlle.knn(x, 8)
@@ -92,14 +92,14 @@ def test_a_batch_loss_of_the_full_batch_is_the_loss_with_its_graph():
     np.testing.assert_allclose(losses.batch_lle_loss(x, y, k=8, neighbors=neighbors), expected, rtol=1e-4)
 
 
-def test_no_gradient_passes_through_the_weights_unless_asked(x64):
+def test_the_weights_are_differentiated_only_on_request(x64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(20, 3)))
     y = x[:, :2]
     assert (jax.grad(lambda a: losses.batch_lle_loss(a, y, k=6))(x) == 0).all()
     check_grads(lambda a: losses.batch_lle_loss(jnp.asarray(a), y, k=6, reg=0.1, weight_gradient=True), (x,), order=1)
 
 
-def test_probabilities_are_compared_and_not_logits(batch):
+def test_the_probability_loss_compares_probabilities_instead_of_logits(batch):
     y, near, w, mask, where = batch
     p, q = (np.exp(a) / np.exp(a).sum(axis=-1, keepdims=True) for a in (y, near))
     expected = ((p - np.einsum("bk,bkd->bd", w, q)) ** 2).sum(axis=1)
@@ -108,29 +108,29 @@ def test_probabilities_are_compared_and_not_logits(batch):
     np.testing.assert_allclose(out, expected[where].mean(), rtol=1e-5)
 
 
-def test_inputs_are_rebuilt_from_the_outputs_of_neighbors(batch):
+def test_the_reconstruction_loss_is_its_formula(batch):
     y, near, w, _, where = batch
     x = y + 1
     expected = ((x - np.einsum("bk,bkd->bd", w, near)) ** 2).sum(axis=1)
-    np.testing.assert_allclose(losses.rebuild_loss(*f32(x, y, near, w)), expected.mean(), rtol=1e-5)
-    any_sum = 2 * w
-    expected = ((x - y - np.einsum("bk,bkd->bd", any_sum, near - y[:, None])) ** 2).sum(axis=1)
-    out = losses.rebuild_loss(*f32(x, y, near, any_sum), where=where)
+    np.testing.assert_allclose(losses.reconstruction_loss(*f32(x, y, near, w)), expected.mean(), rtol=1e-5)
+    unnormalized = 2 * w
+    expected = ((x - y - np.einsum("bk,bkd->bd", unnormalized, near - y[:, None])) ** 2).sum(axis=1)
+    out = losses.reconstruction_loss(*f32(x, y, near, unnormalized), where=where)
     np.testing.assert_allclose(out, expected[where].mean(), rtol=1e-5)
 
 
-def test_the_rebuilding_map_is_the_minimum(x64):
+def test_the_reconstruction_map_minimizes_the_reconstruction_loss(x64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(40, 3)))
     neighbors = jaxlle.knn(x, 6)
     w = jaxlle.barycentric_weights(x, neighbors)
 
     def loss(a, ridge=0.0):
-        return losses.rebuild_loss(x, x @ a, (x @ a)[neighbors.indices], w) + ridge * jnp.sum(a**2)
+        return losses.reconstruction_loss(x, x @ a, (x @ a)[neighbors.indices], w) + ridge * jnp.sum(a**2)
 
     for ridge in (0.0, 0.3):
-        best = losses.fit_rebuilding_map(x, x[neighbors.indices], w, ridge=ridge)
+        best = losses.fit_reconstruction_map(x, x[neighbors.indices], w, ridge=ridge)
         np.testing.assert_allclose(jax.grad(loss)(best, ridge), 0, atol=1e-12)
-    assert loss(losses.fit_rebuilding_map(x, x[neighbors.indices], w)) < loss(jnp.eye(3))
+    assert loss(losses.fit_reconstruction_map(x, x[neighbors.indices], w)) < loss(jnp.eye(3))
 
 
 @pytest.mark.parametrize("solver", [jaxlle.solvers.DenseQR(), jaxlle.solvers.SparseLU()])
@@ -148,14 +148,14 @@ def test_the_spectral_loss_is_the_sum_of_eigenvalues_and_its_gradient_is_exact(x
 
     values = np.linalg.svd(np.asarray(alignment(weights).to_dense()) @ (np.eye(40) - 1 / 40))[1]
     np.testing.assert_allclose(loss(jnp.asarray(weights)), (values[-3:-1] ** 2).sum(), rtol=1e-8)
-    along = jnp.asarray(rng.normal(size=weights.shape))
-    slope = (loss(weights + 1e-5 * along) - loss(weights - 1e-5 * along)) / 2e-5
-    np.testing.assert_allclose(jnp.sum(jax.grad(loss)(jnp.asarray(weights)) * along), slope, rtol=1e-5)
-    equal = jnp.full((40, 4), 0.25)  # every eigenvalue of a regular ring is double
+    direction = jnp.asarray(rng.normal(size=weights.shape))
+    slope = (loss(weights + 1e-5 * direction) - loss(weights - 1e-5 * direction)) / 2e-5
+    np.testing.assert_allclose(jnp.sum(jax.grad(loss)(jnp.asarray(weights)) * direction), slope, rtol=1e-5)
+    equal = jnp.full((40, 4), 0.25)  # every eigenvalue of a regular ring has multiplicity two
     assert np.isfinite(jax.grad(loss)(equal)).all()
 
 
-def test_pulling_and_pushing_are_their_formulas(batch):
+def test_the_laplacian_and_margin_losses_are_their_formulas(batch):
     y, near, w, mask, where = batch
     far = np.sqrt(((y[:, None] - near) ** 2).sum(-1))
     np.testing.assert_allclose(losses.laplacian_loss(*f32(y, near)), (far**2).mean(), rtol=1e-5)
@@ -167,7 +167,9 @@ def test_pulling_and_pushing_are_their_formulas(batch):
     np.testing.assert_allclose(out, masked[where].mean(), rtol=1e-5)
     both = losses.embednn_loss(*f32(y, near, near), margin=2.0)
     np.testing.assert_allclose(both, (far**2).mean() + hinge.mean(), rtol=1e-5)
-    supervised = losses.lle_margin_loss(*f32(y, near, w, near), margin=2.0, push=3.0, reduction="none")
+    supervised = losses.lle_margin_loss(
+        *f32(y, near, w), losses.Impostors(*f32(near), margin=2.0, strength=3.0), reduction="none"
+    )
     expected = ((y - np.einsum("bk,bkd->bd", w, near)) ** 2).sum(1) + 3 * hinge.mean(1)
     np.testing.assert_allclose(supervised, expected, rtol=1e-4)
 
@@ -188,7 +190,7 @@ def test_guards_are_their_formulas(batch):
         np.testing.assert_allclose(losses.participation_ratio(a, where=given), ratio, rtol=1e-5)
 
 
-def test_white_outputs_pass_every_guard():
+def test_every_guard_is_zero_for_white_outputs():
     white = jnp.asarray(np.linalg.qr(np.random.default_rng(0).normal(size=(50, 4)) @ np.eye(4))[0])
     white = (white - white.mean(0)) @ jnp.linalg.inv(jnp.linalg.cholesky(jnp.cov(white.T, bias=True))).T
     for guard in (losses.variance_hinge, losses.covariance_penalty, losses.log_det_penalty):
@@ -196,11 +198,11 @@ def test_white_outputs_pass_every_guard():
     np.testing.assert_allclose(losses.participation_ratio(white), 4, rtol=1e-5)
     lines = np.random.default_rng(3).normal(size=(200, 6, 1)) * np.random.default_rng(4).normal(size=(200, 1, 3))
     ratios = jax.vmap(losses.participation_ratio)(jnp.asarray(lines, jnp.float32))
-    assert ratios.min() >= 1  # where rounding alone would say less
+    assert ratios.min() >= 1  # rounding errors would otherwise give less
     np.testing.assert_allclose(ratios, 1, rtol=1e-5)
 
 
-def test_devices_agree_with_one_that_holds_everything(batch):
+def test_several_devices_give_the_values_of_one_device(batch):
     y, near, w, mask, where = batch
     y, near, w = f32(y, near, w)
 
@@ -230,7 +232,7 @@ def test_devices_agree_with_one_that_holds_everything(batch):
         np.testing.assert_allclose(part, jnp.stack(expected), rtol=1e-5)
 
 
-def test_a_collapse_shows_in_the_relative_cost(batch):
+def test_the_relative_cost_reveals_a_collapse(batch):
     y, near, w, _, _ = f32(*batch)
     small = losses.relative_cost(losses.lle_loss(1e-3 * y, 1e-3 * near, w), 1e-3 * y)
     np.testing.assert_allclose(small, losses.relative_cost(losses.lle_loss(y, near, w), y), rtol=1e-4)
@@ -248,9 +250,9 @@ def test_every_loss_has_the_derivative_of_finite_differences(x64, batch):
                 losses.lle_loss(y, n, w, mask=mask, where=where),
                 losses.alignment_loss(n, w[:, None] - 0.25),
                 losses.probability_lle_loss(y, n, w),
-                losses.rebuild_loss(2 * y, y, n, w),
+                losses.reconstruction_loss(2 * y, y, n, w),
                 losses.embednn_loss(y, n, n, margin=2.0),
-                losses.lle_margin_loss(y, n, w, n, margin=2.0),
+                losses.lle_margin_loss(y, n, w, losses.Impostors(n, margin=2.0)),
                 losses.variance_hinge(y, where=where),
                 losses.covariance_penalty(y),
                 losses.log_det_penalty(y),
@@ -308,7 +310,7 @@ def test_losses_are_batched_by_vmap_and_compiled_once(batch):
     assert count == 1
 
 
-def test_bad_batches_are_refused(batch):
+def test_bad_batches_raise(batch):
     y, near, w, _, _ = f32(*batch)
     with pytest.raises(ValueError, match="y contains NaN"):
         losses.lle_loss(y.at[0].set(jnp.nan), near, w)
@@ -325,7 +327,7 @@ def test_bad_batches_are_refused(batch):
     assert np.isnan(jax.jit(losses.lle_loss)(y.at[0].set(jnp.nan), near, w))
 
 
-def test_a_neighbor_out_of_range_is_refused_and_shows_inside_jit(batch):
+def test_a_neighbor_out_of_range_raises_and_gives_nan_inside_jit(batch):
     y = jnp.asarray(batch[0], jnp.float32)
     neighbors = jaxlle.knn(y, 2)
     bad = neighbors._replace(indices=neighbors.indices.at[0, 0].set(6))
@@ -336,11 +338,11 @@ def test_a_neighbor_out_of_range_is_refused_and_shows_inside_jit(batch):
     assert np.isfinite(loss(neighbors))
 
 
-def test_shapes_that_do_not_fit_are_named(batch):
+def test_the_message_contains_shapes_that_do_not_match(batch):
     y, near, w, _, _ = batch
-    with pytest.raises(ValueError, match=r"\(6, 3\).*\(5, 4, 3\) do not fit"):
+    with pytest.raises(ValueError, match=r"\(6, 3\).*\(5, 4, 3\) do not match"):
         check_neighborhoods(y, near[:5], w)
-    with pytest.raises(ValueError, match=r"\(6, 2\).*do not fit"):
+    with pytest.raises(ValueError, match=r"\(6, 2\).*do not match"):
         check_neighborhoods(y[:, :2], near, w)
     with pytest.raises(ValueError, match=r"weights must be of shape \(6, 4\)"):
         check_neighborhoods(y, near, w[:, :3])
@@ -354,8 +356,8 @@ def test_the_isometry_loss_is_its_formula_and_zero_for_rotations(batch):
     a, b, d = f32(y, near, wanted)
     np.testing.assert_allclose(losses.isometry_loss(a, b, d), errors.mean(), rtol=1e-5)
     shares = (errors * mask).sum(axis=1) / mask.sum(axis=1)
-    spoilt = a.at[2].set(jnp.nan), jnp.where(mask[..., None], b, jnp.nan), jnp.where(mask, d, jnp.nan)
-    value, grads = jax.value_and_grad(losses.isometry_loss, argnums=(0, 1))(*spoilt, mask=mask, where=where)
+    masked_with_nan = a.at[2].set(jnp.nan), jnp.where(mask[..., None], b, jnp.nan), jnp.where(mask, d, jnp.nan)
+    value, grads = jax.value_and_grad(losses.isometry_loss, argnums=(0, 1))(*masked_with_nan, mask=mask, where=where)
     np.testing.assert_allclose(value, shares[where].mean(), rtol=1e-5)
     assert all(np.isfinite(g).all() for g in grads)
     turn = jnp.linalg.qr(jnp.asarray(np.random.default_rng(2).normal(size=(3, 3)), jnp.float32))[0]
@@ -364,7 +366,7 @@ def test_the_isometry_loss_is_its_formula_and_zero_for_rotations(batch):
     np.testing.assert_allclose(many[0], errors.mean(), rtol=1e-5)
 
 
-def test_the_isometry_loss_has_a_gradient_that_is_zero_where_outputs_coincide(batch, x64):
+def test_the_gradient_of_the_isometry_loss_is_zero_where_outputs_coincide(batch, x64):
     y, near, w = (jnp.asarray(a) for a in batch[:3])
     check_grads(
         lambda y, near: losses.isometry_loss(jnp.asarray(y), jnp.asarray(near), jnp.abs(w)),
@@ -376,7 +378,7 @@ def test_the_isometry_loss_has_a_gradient_that_is_zero_where_outputs_coincide(ba
     assert (grads == 0).all()
 
 
-def test_the_isometry_loss_refuses_nan(batch):
+def test_the_isometry_loss_raises_for_nan(batch):
     y, near, w = f32(*batch[:3])
     with pytest.raises(ValueError, match="NaN"):
         losses.isometry_loss(jnp.nan * y, near, w)
