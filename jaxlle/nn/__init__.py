@@ -1,19 +1,52 @@
-"""Flax NNX: an orthonormal head, and an encoder that learns to embed.
+"""Parametric LLE with Flax NNX: an encoder that is trained on the cost of LLE, and a layer that prevents collapse.
 
-The losses need none of this: they take arrays, and a training step of one's own with them is three lines. Here are a layer
-that makes collapse impossible, and `ParametricLLE`, an encoder whose `fit` is a plain loop over `train_step` to copy
-and change, and whose last layer has an exact best (`ParametricLLE.solve_last_layer`, `ParametricLLE.match_embedding`);
-`save_model` and `load_model` keep what was learned.
+The functions of `jaxlle.losses` take arrays, so that they work with any framework and in your own training step. This package
+adds what is specific to Flax NNX:
+
+| name | purpose |
+| --- | --- |
+| `ParametricLLE` | an encoder, optionally with a decoder, whose outputs are a locally linear embedding; `fit` and `transform` |
+| `OrthonormalHead` | a layer with white outputs, which cannot collapse |
+| `train_step` | one optimization step of `ParametricLLE` on a batch |
+| `train`, `FitOptions` | the training loop for any step, with early stopping, checkpoints and a file of metrics |
+| `solve_last_layer` | set an encoder's last layer to the one of least cost, in closed form |
+| `match_embedding` | set it to the one closest to a given embedding, by least squares |
+| `save_model`, `load_model` | files of trained models, without pickles |
+
+A custom loss needs only a step of its own:
+
+    >>> import jax, jaxlle, optax
+    >>> from flax import nnx
+    >>> from jaxlle.nn import ParametricLLE, train
+    >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 60).points
+    >>> model = ParametricLLE(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), 2, k=8, optimizer=optax.adam(1e-2))
+    >>> def loss(model, batch):
+    ...     y = model(batch.points)
+    ...     return jaxlle.losses.laplacian_loss(y[batch.anchors], y[batch.gather], mask=batch.mask, where=batch.where)
+    >>> @nnx.jit
+    ... def step(model, batch):
+    ...     value, gradient = nnx.value_and_grad(loss)(model, batch)
+    ...     model.optimizer.update(model, gradient)
+    ...     return {"loss": value, "cost": value}
+    >>> batches = jaxlle.neighborhood_batches(x, *model.graph(x), batch_size=20)
+    >>> len(train(model, step, batches, epochs=3, progress=False))
+    3
 """
 
 from .head import OrthonormalHead
+from .last_layer import match_embedding, solve_last_layer
 from .parametric import ParametricLLE, train_step
 from .saving import load_model, save_model
+from .training import FitOptions, train
 
 __all__ = [
+    "FitOptions",
     "OrthonormalHead",
     "ParametricLLE",
     "load_model",
+    "match_embedding",
     "save_model",
+    "solve_last_layer",
+    "train",
     "train_step",
 ]

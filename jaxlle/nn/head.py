@@ -1,24 +1,29 @@
-"""A layer whose outputs are white, in training and after."""
+"""A layer whose outputs are white, in training and in evaluation."""
+
+from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ..losses.guards import covariance
-from ..losses.reduce import AxisName, blank, count_anchors, sum_devices, widen
+from ..losses.reduce import AxisName, at_least_float32, count_anchors, mask_out, sum_over_devices
+from .evaluation import evaluate_blocks
 
 
 class OrthonormalHead(nnx.Module):
     """Whiten features: ``z = (y - m) L^-T`` with ``L L^T = C``, so that (1/n) Z^T Z = I and the outputs cannot collapse.
 
-    The constraint of locally linear embedding as a layer (SpectralNet, Shaham et al. 2018, orthonormalises each batch by itself
-    in training and by the last batch afterwards). Mean m and covariance C are running averages that take the current
-    batch in, the same in training and evaluation, so both compute the same function. The Jacobian, though, is
-    that of whitening by the batch's own statistics, which is zero in every direction that only maps y linearly: taken of the
-    running ones it would reward features for growing faster than their averages follow, without end. C gets a ridge in
-    proportion to its trace, so the Cholesky factor exists for dead and repeated features too; all of it in float32.
+    The layer imposes the constraint of locally linear embedding. (SpectralNet, Shaham et al. 2018, orthonormalizes each batch by
+    its own statistics in training, and by those of the last batch afterwards.) The mean m and the covariance C are running
+    averages that include the current batch; they are used in training and in evaluation, so that both compute the same
+    function. The Jacobian is that of whitening by the statistics of the batch alone, which is zero in all directions that
+    only transform y linearly. The Jacobian of whitening by running averages would favor features that grow faster than the
+    averages follow, without bound. A ridge proportional to the trace of C makes its Cholesky factor exist for constant and
+    repeated features as well. All computations are in float32 or higher.
 
     Attributes:
         use_running_average: True in evaluation; set by `model.eval()` and `model.train()`.
@@ -32,14 +37,14 @@ class OrthonormalHead(nnx.Module):
     """
 
     def __init__(self, width: int, *, momentum: float = 0.9, eps: float = 1e-4, axis_name: AxisName = None):
-        """Make the head.
+        """Create the head.
 
         Args:
             width: number of features, in and out.
-            momentum: share of the past in the running averages, once there is that much of it. Averages over more steps than
-                the features take to move are of features that are gone.
-            eps: ridge on the covariance, relative to its mean diagonal.
-            axis_name: mapped axis of devices whose batches are one.
+            momentum: weight of the past in the running averages, once there are enough steps. Averages over more steps than
+                the features take to change are inaccurate.
+            eps: ridge added to the covariance, relative to its mean diagonal entry.
+            axis_name: name of a mapped axis of devices whose batches are treated as one.
         """
         self.width, self.momentum, self.eps, self.axis_name = width, momentum, eps, axis_name
         self.use_running_average = False
@@ -48,7 +53,7 @@ class OrthonormalHead(nnx.Module):
         self.count = nnx.BatchStat(jnp.zeros((), jnp.int32))
 
     def __call__(self, y: Float[Array, "b d"], where: Bool[ArrayLike, " b"] | None = None) -> Float[Array, "b d"]:
-        """Whiten features; in training, take their statistics in.
+        """Whiten features; in training, update the running averages first.
 
         Args:
             y: features, shape (b, width).
@@ -58,9 +63,9 @@ class OrthonormalHead(nnx.Module):
             White features in at least float32, shape (b, width).
 
         Raises:
-            ValueError: for features of another width, or in training for a batch smaller than it.
+            ValueError: for features of another width, or in training for a batch smaller than the width.
         """
-        (y,) = widen(y)
+        (y,) = at_least_float32(y)
         if y.ndim != 2 or y.shape[1] != self.width:
             raise ValueError(f"The head whitens {self.width} features, but got outputs of shape {y.shape}.")
         if self.use_running_average:
@@ -70,21 +75,40 @@ class OrthonormalHead(nnx.Module):
                 f"A batch of {y.shape[0]} rows cannot span {self.width} features: use a larger batch or a narrower head."
             )
         count = count_anchors(y, where, self.axis_name)
-        mean = sum_devices(blank(y, where).sum(axis=0), self.axis_name) / count
+        mean = sum_over_devices(mask_out(y, where).sum(axis=0), self.axis_name) / count
         spread = covariance(y, where, self.axis_name)
-        # Plain averages while there is little past.
+        # The first steps are averaged with equal weights: the initial values are not statistics of any features.
         share = jnp.maximum(1 / (self.count[...] + 1.0), 1 - self.momentum)
         new_mean = self.mean[...] + share * (mean - self.mean[...])
         new_spread = self.covariance[...] + share * (spread - self.covariance[...])
         self.mean[...], self.covariance[...] = lax.stop_gradient(new_mean), lax.stop_gradient(new_spread)
         self.count[...] = self.count[...] + 1
-        z, alone = _whiten(y, new_mean, new_spread, self.eps), _whiten(y, mean, spread, self.eps)
-        return lax.stop_gradient(z - alone) + alone  # the value of one with the gradient of the other
+        z, batch_z = _whiten(y, new_mean, new_spread, self.eps), _whiten(y, mean, spread, self.eps)
+        return lax.stop_gradient(z - batch_z) + batch_z  # the value of z with the derivative of batch_z
+
+
+def calibrate(head: OrthonormalHead, encoder: nnx.Module, x: Any) -> None:
+    """Replace the running averages of a head by the statistics of all points.
+
+    Running averages include features of earlier steps, of a network that has changed since.
+
+    Args:
+        head: changed in place.
+        encoder: in evaluation mode; its outputs are the features of the head.
+        x: points, shape (n, D).
+    """
+    total, square = 0.0, 0.0
+    for block in evaluate_blocks(encoder, x):
+        y = np.asarray(block, np.float64)
+        total, square = total + y.sum(axis=0), square + y.T @ y
+    mean = total / x.shape[0]
+    spread = square / x.shape[0] - np.outer(mean, mean)
+    head.mean[...], head.covariance[...] = jnp.float32(mean), jnp.float32(spread)
 
 
 def _whiten(y: Float[Array, "b d"], mean: Array, spread: Array, eps: float) -> Float[Array, "b d"]:
     d = y.shape[1]
-    # The second ridge is for features that are all constant.
+    # The second term makes the covariance positive definite if all features are constant.
     ridge = eps * jnp.trace(spread) / d + jnp.finfo(spread.dtype).tiny ** 0.5
     factor = jnp.linalg.cholesky(spread + ridge * jnp.eye(d, dtype=spread.dtype))
     return solve_triangular(factor, (y - mean).T, lower=True).T

@@ -1,4 +1,4 @@
-"""The last layer of an encoder in closed form: its features are fixed, and a linear map of them has an exact best."""
+"""The last layer of an encoder in closed form: for fixed features the best linear map of them can be computed exactly."""
 
 from typing import Any, NamedTuple
 
@@ -8,17 +8,97 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from .._core.points import as_points
 from ..alignment import Alignment
 from ..variants.linear import linear_projection
+from .evaluation import evaluate_blocks
 
 
-class Features(NamedTuple):
-    """What goes into a last layer, taken apart: ``H = 1 mean^T + left right^+``, left orthonormal and centred.
+def solve_last_layer(encoder: nnx.Module, x: Any, alignment: Alignment) -> float:
+    """Set the last layer of an encoder to the one of least cost for its features, in closed form.
+
+    With H the features that are the input of the layer, its matrix minimizes ``|B H A|^2`` over white ``H A``: neighborhood
+    preserving embedding (`linear_projection`) in feature space. No training of this layer reaches a lower cost. A wide
+    network needs little training: apply this function after a short training, or to random features.
+
+    Args:
+        encoder: an `nnx.Linear`, or an `nnx.Sequential` that ends in one, in evaluation mode; changed in place.
+        x: points, shape (n, D).
+        alignment: of these points, by any variant.
+
+    Returns:
+        The cost of the white outputs, the mean over the points.
+
+    Raises:
+        ValueError: for bad points, an alignment of other points, an encoder that does not end in an `nnx.Linear`, or features
+            that span fewer dimensions than the layer has outputs.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> from flax import nnx
+        >>> from jaxlle.nn import solve_last_layer
+        >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 300).points / 10
+        >>> network = nnx.Sequential(nnx.Linear(3, 64, rngs=nnx.Rngs(0)), jax.numpy.tanh)
+        >>> encoder = nnx.Sequential(network, nnx.Linear(64, 2, rngs=nnx.Rngs(1)))
+        >>> solve_last_layer(encoder, x, jaxlle.lle_alignment(x, k=12)) < 1e-3
+        True
+    """
+    body, layer = _split(encoder)
+    features = _decompose(body, as_points(x), layer.out_features)
+    matrix, cost = _least_cost(features, alignment, layer.out_features)
+    _assign(layer, matrix, features.mean)
+    return cost
+
+
+def match_embedding(encoder: nnx.Module, x: Any, embedding: Any) -> float:
+    """Set the last layer of an encoder to the one whose outputs are closest to a given embedding, by least squares.
+
+    A network trained on the cost of `lle` may deviate from the exact embedding where this lowers the cost elsewhere. If the
+    features can represent the exact embedding, this function reproduces it, and the encoder maps new points accordingly.
+    The outputs are white: they take the span of the embedding, not its scale.
+
+    Args:
+        encoder: an `nnx.Linear`, or an `nnx.Sequential` that ends in one, in evaluation mode; changed in place.
+        x: points, shape (n, D).
+        embedding: of these points, by any method, shape (n, dim).
+
+    Returns:
+        The share of the variance of the whitened embedding that the outputs do not explain.
+
+    Raises:
+        ValueError: for bad points, an embedding of another shape or with linearly dependent columns, and as for
+            `solve_last_layer`.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> from flax import nnx
+        >>> from jaxlle.nn import match_embedding
+        >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 300).points / 10
+        >>> network = nnx.Sequential(nnx.Linear(3, 128, rngs=nnx.Rngs(0)), jax.numpy.tanh)
+        >>> encoder = nnx.Sequential(network, nnx.Linear(128, 2, rngs=nnx.Rngs(1)))
+        >>> match_embedding(encoder, x, jaxlle.lle(x, 2, k=12, reg=0.1).points) < 0.1
+        True
+    """
+    with jax.enable_x64(True):  # the least-squares problem is solved on the host in float64
+        embedding = np.asarray(as_points(embedding, "embedding"))
+    body, layer = _split(encoder)
+    if embedding.shape != (required := (np.shape(x)[0], layer.out_features)):
+        raise ValueError(
+            f"embedding has shape {embedding.shape}, but these points with dim = {layer.out_features} require {required}."
+        )
+    features = _decompose(body, as_points(x), layer.out_features)
+    matrix, unexplained = _least_squares(features, embedding)
+    _assign(layer, matrix, features.mean)
+    return unexplained
+
+
+class _Features(NamedTuple):
+    """The input of a last layer, decomposed: ``H = 1 mean^T + left right^+``, left orthonormal and centered.
 
     Attributes:
-        left: columns that span the features on the points, shape (n, r).
-        right: the linear map of centred features that gives them, shape (width, r).
-        mean: shape (width,).
+        left: columns that span the centered features of the points, shape (n, r).
+        right: the linear map from centered features to these columns, shape (width, r).
+        mean: mean of the features, shape (width,).
     """
 
     left: Float[np.ndarray, "n r"]
@@ -26,76 +106,71 @@ class Features(NamedTuple):
     mean: Float[np.ndarray, " width"]
 
 
-def split_last(encoder: Any) -> tuple[nnx.Module, nnx.Linear]:
-    """Return what comes before an encoder's last linear layer, and that layer."""
+def _split(encoder: Any) -> tuple[nnx.Module, nnx.Linear]:
+    """Return the part of an encoder before its last linear layer, and that layer."""
     layers = [encoder]
     while layers and type(layers[-1]) is nnx.Sequential:
         layers[-1:] = list(layers[-1].layers)
-    if not layers or type(layers[-1]) is not nnx.Linear:  # a subclass may compute something else
+    if not layers or type(layers[-1]) is not nnx.Linear:  # a subclass may compute another function
         end = type(layers[-1]).__name__ if layers else "nothing"
         raise ValueError(
-            f"The encoder ends in {end}, but only an nnx.Linear has a closed form: an encoder that is one, or an nnx.Sequential "
+            f"The encoder ends in {end}, but only an nnx.Linear has a closed form: use an nnx.Linear, or an nnx.Sequential "
             f"that ends in one, such as nnx.Sequential(network, nnx.Linear(width, dim, rngs=rngs))."
         )
-    return nnx.Sequential(_same, *layers[:-1]), layers[-1]
+    return nnx.Sequential(_identity, *layers[:-1]), layers[-1]
 
 
-def decompose(body: nnx.Module, x: Any, dim: int, block: int = 4096) -> Features:
-    """Take the features of points apart, in float64 on the host."""
-    rows = [_apply(body, jnp.asarray(x[i : i + block])) for i in range(0, x.shape[0], block)]
-    eps = float(jnp.finfo(rows[0].dtype).eps)
-    features = np.concatenate([np.asarray(a, np.float64) for a in rows])
+def _decompose(body: nnx.Module, x: Any, dim: int) -> _Features:
+    """Compute the singular value decomposition of the centered features, in float64 on the host."""
+    blocks = list(evaluate_blocks(body, x))
+    eps = float(jnp.finfo(blocks[0].dtype).eps)
+    features = np.concatenate([np.asarray(block, np.float64) for block in blocks])
     if not np.isfinite(features).all():
-        raise ValueError("The encoder's features contain NaN or infinity: train again, at a lower learning rate.")
+        raise ValueError("The encoder's features contain NaN or infinity: train again with a lower learning rate.")
     mean = features.mean(axis=0)
     left, sizes, axes = np.linalg.svd(features - mean, full_matrices=False)
-    # What lies below is rounding in the precision that the network computes in.
+    # Singular values below this are rounding errors in the precision of the network.
     floor = eps * np.sqrt(len(mean)) * np.hypot(sizes[0], np.sqrt(len(left)) * np.linalg.norm(mean))
     count = int((sizes > floor).sum())
     if count < dim:
         raise ValueError(
-            f"The features that go into the last layer span {count} dimensions on these points, but dim = {dim} asks for as "
-            f"many: use more points, or a wider or less saturated network."
+            f"The features that are the input of the last layer span {count} dimensions on these points, but dim = {dim} "
+            f"requires at least as many: use more points, or a wider or less saturated network."
         )
-    return Features(left[:, :count], axes[:count].T / sizes[:count], mean)
+    return _Features(left[:, :count], axes[:count].T / sizes[:count], mean)
 
 
-def least_cost(features: Features, alignment: Alignment, dim: int) -> tuple[np.ndarray, float]:
-    """Return the matrix of white outputs of least cost, and that cost, the mean over the points."""
+def _least_cost(features: _Features, alignment: Alignment, dim: int) -> tuple[np.ndarray, float]:
+    """Return the matrix whose white outputs have the least cost, and this cost, the mean over the points."""
     with jax.enable_x64(True):
-        wide = Alignment(jnp.asarray(alignment.indices), jnp.asarray(alignment.blocks, jnp.float64))
-        made = linear_projection(wide, features.left, dim)
-        matrix, values = np.asarray(made.matrix / made.unit), np.asarray(made.values)
+        alignment = Alignment(jnp.asarray(alignment.indices), jnp.asarray(alignment.blocks, jnp.float64))
+        projection = linear_projection(alignment, features.left, dim)
+        matrix, values = np.asarray(projection.matrix / projection.unit), np.asarray(projection.values)
     return features.right @ matrix * np.sqrt(len(features.left)), float((values**2).sum())
 
 
-def least_squares(features: Features, embedding: Any) -> tuple[np.ndarray, float]:
-    """Return the matrix whose outputs are nearest to an embedding made white, and the share of it that they miss."""
+def _least_squares(features: _Features, embedding: Float[np.ndarray, "n dim"]) -> tuple[np.ndarray, float]:
+    """Return the matrix whose outputs are closest to a whitened embedding, and the share of it not explained."""
     target = np.asarray(embedding, np.float64)
     n, dim = target.shape
     target = target - target.mean(axis=0)
-    spread = np.sqrt((target**2).mean(axis=0))
-    target = target / np.where(spread > 0, spread, 1)
+    deviation = np.sqrt((target**2).mean(axis=0))
+    target = target / np.where(deviation > 0, deviation, 1)
     covariance = target.T @ target / n
     if np.linalg.matrix_rank(covariance, hermitian=True) < dim:
         raise ValueError(f"The embedding spans fewer than its {dim} dimensions: drop constant and repeated columns.")
     white = np.linalg.solve(np.linalg.cholesky(covariance), target.T).T
-    inside = features.left.T @ white
-    missed = ((white - features.left @ inside) ** 2).sum() / (white**2).sum()
-    return features.right @ inside, float(missed)
+    coefficients = features.left.T @ white
+    unexplained = ((white - features.left @ coefficients) ** 2).sum() / (white**2).sum()
+    return features.right @ coefficients, float(unexplained)
 
 
-def put(layer: nnx.Linear, matrix: np.ndarray, mean: np.ndarray) -> None:
-    """Give a layer its matrix, and a bias that centres the outputs if it has one."""
+def _assign(layer: nnx.Linear, matrix: np.ndarray, mean: np.ndarray) -> None:
+    """Set the matrix of a layer, and the bias, if there is one, such that the outputs are centered."""
     layer.kernel[...] = jnp.asarray(matrix, layer.kernel[...].dtype)
     if layer.bias is not None:
         layer.bias[...] = jnp.asarray(-mean @ matrix, layer.bias[...].dtype)
 
 
-def _same(x: Array) -> Array:
+def _identity(x: Array) -> Array:
     return x
-
-
-@nnx.jit
-def _apply(body: nnx.Module, x: Array) -> Array:
-    return body(x)  # pyright: ignore[reportCallIssue]

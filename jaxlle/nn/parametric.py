@@ -1,12 +1,10 @@
-"""A network that learns to embed: the cost of LLE as its loss."""
+"""A network that computes a locally linear embedding: the cost of LLE is its loss."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import Array, Float
@@ -16,23 +14,21 @@ from ..alignment import Alignment, weights_alignment
 from ..losses import lle_loss, participation_ratio
 from ..losses.batches import NeighborhoodBatch, NeighborhoodBatches, neighborhood_batches
 from ..losses.reduce import check_weights
-from ..neighbors import Neighbors, knn
+from ..neighbors import knn
 from ..weights import barycentric_weights
 from . import last_layer
-from .head import OrthonormalHead
-from .records import Checkpoints, MetricsLog, show
-
-Graph = tuple[Neighbors, Float[Array, "n k"]]
-Metrics = dict[str, float | int]
+from .evaluation import BLOCK_ROWS, evaluate, evaluate_blocks
+from .head import OrthonormalHead, calibrate
+from .training import DEFAULT_OPTIONS, FitOptions, Graph, Metrics, train
 
 
 class ParametricLLE(nnx.Module):
-    """An encoder trained so that its outputs are a locally linear embedding, with a decoder if one is given.
+    """An encoder whose outputs are trained to be a locally linear embedding, optionally with a decoder.
 
-    Minimises ``mean_i |z_i - sum_j w_ij z_{n_ij}|^2 + penalty(step) mean_i |x_i - decoder(z_i)|^2`` over white z
-    (`OrthonormalHead`) by mini-batches that carry their neighbourhoods. The minimum over all functions is the embedding of
-    `lle`; a network also maps new points. A module like any other: ``model(x)`` is differentiable, and `train_step` is the
-    loop's body.
+    Minimizes ``mean_i |z_i - sum_j w_ij z_{n_ij}|^2 + penalty(step) mean_i |x_i - decoder(z_i)|^2`` over white z
+    (`OrthonormalHead`), in mini-batches that contain the neighbors of their anchors. The minimum of the first term over all
+    functions is the embedding of `lle`; a network also maps new points. ``model(x)`` is differentiable, as for any other NNX
+    module, and `train_step` is the body of the training loop (`train`).
 
     Example:
         >>> import jax, optax
@@ -57,18 +53,19 @@ class ParametricLLE(nnx.Module):
         optimizer: optax.GradientTransformation | None = None,
         momentum: float = 0.9,
     ):
-        """Put the parts together.
+        """Create the model.
 
         Args:
             encoder: any NNX module from (b, D) to (b, dim), in any precision.
-            dim: dimensions of the embedding.
-            k: neighbours a point.
-            reg: strength of the weights' regularizer.
+            dim: dimension of the embedding.
+            k: number of neighbors per point.
+            reg: strength of the regularizer of the weights.
             decoder: any NNX module from (b, dim) to (b, D).
-            penalty: weight of the decoder's error, or an Optax schedule of the step.
-            optimizer: from Optax; None: adam(1e-3). On a densely sampled manifold the cost is 1e-7 and less; give Adam an eps
-                below its gradient then, such as 1e-16.
-            momentum: of the head's running statistics in training; `fit` ends by taking those of all points.
+            penalty: factor of the decoder's error, or an Optax schedule of the step.
+            optimizer: from Optax; None for adam(1e-3). On a densely sampled manifold the cost is 1e-7 or less; Adam then needs
+                an eps below the size of the gradient, such as 1e-16.
+            momentum: of the head's running averages in training; at its end, `fit` replaces these by the statistics of all
+                points.
         """
         self.encoder, self.decoder = nnx.data(encoder), nnx.data(decoder)
         self.head = OrthonormalHead(dim, momentum=momentum)
@@ -78,11 +75,11 @@ class ParametricLLE(nnx.Module):
         self.step = nnx.BatchStat(jnp.zeros((), jnp.int32))
 
     def __call__(self, x: Float[Array, "b D"], where: Any = None) -> Float[Array, "b d"]:
-        """Return the embedding of points; in training, the rows named by `where` count for the head's statistics."""
+        """Return the embedding of points; in training, the rows with `where` True count for the head's statistics."""
         return self.head(self.encoder(x), where)  # pyright: ignore[reportCallIssue]
 
     def graph(self, x: Any) -> Graph:
-        """Return neighbours and weights of the points."""
+        """Return neighbors and weights of the points."""
         neighbors = knn(x, self.k)
         return neighbors, barycentric_weights(x, neighbors, reg=self.reg)
 
@@ -93,154 +90,101 @@ class ParametricLLE(nnx.Module):
         epochs: int,
         batch_size: int = 256,
         graph: Callable[[int], Graph | None] | None = None,
-        patience: int | None = None,
         key: Array | None = None,
-        checkpoint_dir: str | Path | None = None,
-        checkpoint_every: int = 1,
-        metrics_path: str | Path | None = None,
         progress: bool = True,
+        options: FitOptions = DEFAULT_OPTIONS,
     ) -> list[Metrics]:
-        """Train: a loop over `train_step`, to copy where it is not what is wanted.
+        """Train the model: `train` with `train_step`, on batches of the points and their graph.
 
         Args:
             x: points, shape (n, D).
-            epochs: in all, those of a checkpoint included.
-            batch_size: anchors a step.
-            graph: called with each epoch's number, and with the first after a resume; what it returns replaces the graph, None
-                keeps it. A refresh on a schedule; no gradient passes through it.
-            patience: epochs without a new lowest cost after which to stop; None never does.
-            key: decides the batches.
-            checkpoint_dir: where to save, and where to resume from if something is there.
-            checkpoint_every: epochs between checkpoints.
-            metrics_path: file for one line of JSON an epoch, with TensorBoard events beside it if tensorboardX is installed.
-            progress: draw a line on the terminal.
+            epochs: total number of epochs, those of a restored checkpoint included.
+            batch_size: anchors per step.
+            graph: called with the number of each epoch, the first after resuming included; the neighbors and weights that it
+                returns replace the graph, None keeps it. It is not differentiated.
+            key: random key for the order of the batches.
+            progress: whether to print a line of progress on a terminal.
+            options: early stopping, checkpoints and a file of metrics.
 
         Returns:
-            One dictionary an epoch of this call: its number, the step, and the means of `train_step`'s metrics.
+            One dictionary per epoch of this call: the number of the epoch, the number of steps so far, and the means of the
+            metrics of `train_step`.
 
         Raises:
-            ValueError: for bad points, an encoder of the wrong output size, a batch smaller than the head's width, a damaged
-                or foreign checkpoint; FloatingPointError if the loss is no longer finite.
+            ValueError: for bad points, an encoder of the wrong output size, a batch size smaller than dim, a damaged
+                checkpoint or one of another architecture; FloatingPointError if the loss is not finite.
         """
-        batches = self._batches(x, batch_size, key)
-        history = []
-        with Checkpoints(checkpoint_dir) as saved:
-            run = saved.restore(self) or {"epoch": 0, "best": float("inf"), "waited": 0}
-            self.train()
-            with MetricsLog(metrics_path, run["epoch"]) as log:
-                for epoch in range(run["epoch"], epochs):
-                    if patience is not None and run["waited"] > patience:
-                        break
-                    batches = _refreshed(batches, None if graph is None else graph(epoch), key)
-                    metrics = self._epoch(batches, epoch)
-                    waited = 0 if metrics["cost"] < run["best"] else run["waited"] + 1
-                    run = {"epoch": epoch + 1, "best": min(run["best"], metrics["cost"]), "waited": waited}
-                    log.write(metrics)
-                    history.append(metrics)
-                    if (epoch + 1) % checkpoint_every == 0 or epoch + 1 == epochs:
-                        saved.save(epoch + 1, self, run)
-                    if progress:
-                        show(epoch, epochs, metrics)
-        self.eval()
-        self._calibrate(x)
+        x = self._check_points(x)
+        batches = self._batches(x, batch_size, key=key)
+        history = train(self, train_step, batches, epochs=epochs, graph=graph, progress=progress, options=options)
+        calibrate(self.head, self.encoder, x)
         return history
 
     def partial_fit(self, x: Any, *, graph: Graph | None = None) -> Metrics:
-        """Take one step on points that are a batch of their own, all of them anchors.
+        """Take one step on points that form a batch, all of them anchors.
 
         Args:
-            x: points, shape (b, D), with their neighbours among them.
-            graph: their neighbours and weights, if known.
+            x: points, shape (b, D), which include the neighbors of all of them.
+            graph: their neighbors and weights, if known.
 
         Returns:
             The metrics of `train_step`.
 
         Raises:
-            ValueError: as `fit`.
+            ValueError: as for `fit`.
         """
-        batches = self._batches(x, x.shape[0], None, graph)
+        x = self._check_points(x)
+        batches = self._batches(x, x.shape[0], graph=graph)
         self.train()
         metrics = train_step(self, batches.batch(0))
         self.eval()
         return {name: float(value) for name, value in metrics.items()}
 
     def solve_last_layer(self, x: Any, *, alignment: Alignment | None = None) -> float:
-        """Give the encoder the last layer of least cost for its features, in closed form.
-
-        With H the features that go into the layer, its matrix minimises ``|(I - W) H A|^2`` over white ``H A``: neighbourhood
-        preserving embedding (`linear_projection`) in feature space. No training reaches a lower cost by this layer, and
-        a wide network needs hardly any: ask for this after a short training, or of random features.
+        """Set the encoder's last layer to the one of least cost for its features: `nn.solve_last_layer`.
 
         Args:
             x: points, shape (n, D).
-            alignment: of these points, by any variant; None: of LLE with the model's k and reg.
+            alignment: of these points, by any variant; None for that of LLE with the model's k and reg.
 
         Returns:
-            The cost of the white outputs, as `train_step` reports it.
+            The cost of the white outputs, as `train_step` computes it.
 
         Raises:
-            ValueError: for bad points or alignments, an encoder that does not end in an `nnx.Linear`, or features that span
-                fewer than dim dimensions.
-
-        Example:
-            >>> import jax, jaxlle
-            >>> from flax import nnx
-            >>> from jaxlle.nn import ParametricLLE
-            >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 300).points / 10
-            >>> network = nnx.Sequential(nnx.Linear(3, 64, rngs=nnx.Rngs(0)), jax.numpy.tanh)
-            >>> model = ParametricLLE(nnx.Sequential(network, nnx.Linear(64, 2, rngs=nnx.Rngs(1))), 2, k=12)
-            >>> model.solve_last_layer(x) < 1e-3
-            True
+            ValueError: as for `nn.solve_last_layer`.
         """
-
-        def solve(features: last_layer.Features) -> tuple[np.ndarray, float]:
-            blocks = weights_alignment(*self.graph(x)) if alignment is None else alignment
-            return last_layer.least_cost(features, blocks, self.dim)
-
-        return self._put_last(x, solve)
+        x = self._check_points(x)
+        self.eval()
+        alignment = weights_alignment(*self.graph(x)) if alignment is None else alignment
+        cost = last_layer.solve_last_layer(self.encoder, x, alignment)
+        calibrate(self.head, self.encoder, x)
+        return cost
 
     def match_embedding(self, x: Any, embedding: Any) -> float:
-        """Give the encoder the last layer whose outputs are nearest to a given embedding, by least squares.
-
-        The exact embedding of `lle` follows each point's own weights, and a network may trade some of it for a lower cost
-        elsewhere; where its features can say that embedding, this says it, and new points are mapped with it. The outputs
-        stay white: of the embedding they take its span, not its scale.
+        """Set the encoder's last layer to the one whose outputs are closest to an embedding: `nn.match_embedding`.
 
         Args:
             x: points, shape (n, D).
-            embedding: theirs, by any method, shape (n, dim).
+            embedding: of these points, by any method, shape (n, dim).
 
         Returns:
-            The share of the embedding's variance that the outputs miss, its directions made white first.
+            The share of the variance of the whitened embedding that the outputs do not explain.
 
         Raises:
-            ValueError: for bad points, an embedding of another shape or of fewer dimensions than it has columns, and as
-                `solve_last_layer`.
-
-        Example:
-            >>> import jax, jaxlle
-            >>> from flax import nnx
-            >>> from jaxlle.nn import ParametricLLE
-            >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 300).points / 10
-            >>> network = nnx.Sequential(nnx.Linear(3, 128, rngs=nnx.Rngs(0)), jax.numpy.tanh)
-            >>> model = ParametricLLE(nnx.Sequential(network, nnx.Linear(128, 2, rngs=nnx.Rngs(1))), 2, k=12)
-            >>> model.match_embedding(x, jaxlle.lle(x, 2, k=12, reg=0.1).points) < 0.1
-            True
+            ValueError: as for `nn.match_embedding`.
         """
-        with jax.enable_x64(True):  # solved on the host in float64, so that an exact one keeps its digits
-            embedding = np.asarray(as_points(embedding, "embedding"))
-        if embedding.shape != (wanted := (np.shape(x)[0], self.dim)):
-            raise ValueError(
-                f"embedding has shape {embedding.shape}, but these points with dim = {self.dim} ask for {wanted}."
-            )
-        return self._put_last(x, lambda features: last_layer.least_squares(features, embedding))
+        x = self._check_points(x)
+        self.eval()
+        unexplained = last_layer.match_embedding(self.encoder, x, embedding)
+        calibrate(self.head, self.encoder, x)
+        return unexplained
 
-    def transform(self, x: Any, *, block: int = 4096) -> Float[Array, "n d"]:
-        """Embed points, a block at a time; new ones as well as those of the training.
+    def transform(self, x: Any, *, block: int = BLOCK_ROWS) -> Float[Array, "n d"]:
+        """Embed training points or new points, in blocks.
 
         Args:
             x: points, shape (n, D).
-            block: points at a time.
+            block: number of points per block.
 
         Returns:
             Embedding, shape (n, dim), with (1/n) Z^T Z = I on the training data.
@@ -250,73 +194,47 @@ class ParametricLLE(nnx.Module):
         """
         x = as_points(x)
         self.eval()
-        return jnp.concatenate([_encode(self, jnp.asarray(x[i : i + block])) for i in range(0, x.shape[0], block)])
+        return jnp.concatenate(list(evaluate_blocks(self, x, block)))
 
-    def inverse(self, z: Any) -> Float[Array, "n D"]:
-        """Decode points of the embedding.
+    def inverse_transform(self, z: Any) -> Float[Array, "n D"]:
+        """Map points of the embedding to data space by the decoder.
 
         Args:
-            z: shape (n, dim).
+            z: points of the embedding, shape (n, dim).
 
         Returns:
             Points in data space, shape (n, D).
 
         Raises:
-            ValueError: without a decoder, or for bad points.
+            ValueError: if there is no decoder, or for bad points.
         """
         if self.decoder is None:
             raise ValueError(
                 "There is no decoder: pass decoder=, or use jaxlle.inverse_transform with the training data."
             )
         self.eval()
-        return _decode(self, jnp.asarray(as_points(z, "z")))
+        return evaluate(self.decoder, jnp.asarray(as_points(z, "z")))
 
-    def _put_last(self, x: Any, solve: Callable[[last_layer.Features], tuple[np.ndarray, float]]) -> float:
-        body, layer = last_layer.split_last(self.encoder)
-        x = self._checked(x)
-        self.eval()
-        features = last_layer.decompose(body, x, self.dim)
-        matrix, found = solve(features)
-        last_layer.put(layer, matrix, features.mean)
-        self._calibrate(x)
-        return found
-
-    def _batches(self, x: Any, batch_size: int, key: Array | None, graph: Graph | None = None) -> NeighborhoodBatches:
-        x = self._checked(x)
-        if batch_size < self.dim:
-            raise ValueError(
-                f"batch_size = {batch_size} is smaller than dim = {self.dim}: a batch must span the embedding."
-            )
-        return _of_graph(x, self.graph(x) if graph is None else graph, min(batch_size, x.shape[0]), key)
-
-    def _checked(self, x: Any) -> Any:
+    def _check_points(self, x: Any) -> Any:
+        """Validate points, and that the encoder maps them to dim outputs."""
         x = as_points(x)
         found = jax.eval_shape(lambda a: self.encoder(a), jax.ShapeDtypeStruct(x[:1].shape, jnp.float32)).shape  # pyright: ignore
         if found != (1, self.dim):
             raise ValueError(
-                f"The encoder returns outputs of shape {found} for one point, but dim = {self.dim} asks for (1, {self.dim})."
+                f"The encoder returns outputs of shape {found} for one point, but dim = {self.dim} requires (1, {self.dim})."
             )
         return x
 
-    def _calibrate(self, x: Any, block: int = 4096) -> None:
-        """Give the head the statistics of all points in place of running ones, which remember a network on its way."""
-        x, total, square = as_points(x), 0.0, 0.0
-        for i in range(0, x.shape[0], block):
-            y = np.asarray(_features(self, jnp.asarray(x[i : i + block])), np.float64)
-            total, square = total + y.sum(axis=0), square + y.T @ y
-        mean = total / x.shape[0]
-        covariance = square / x.shape[0] - np.outer(mean, mean)
-        self.head.mean[...], self.head.covariance[...] = jnp.float32(mean), jnp.float32(covariance)
-
-    def _epoch(self, batches: NeighborhoodBatches, epoch: int) -> Metrics:
-        steps = range(epoch * len(batches), (epoch + 1) * len(batches))
-        found = jax.device_get([train_step(self, batches.batch(step)) for step in steps])
-        means = {name: float(np.mean([metrics[name] for metrics in found])) for name in found[0]}
-        if not np.isfinite(means["loss"]):
-            raise FloatingPointError(
-                f"The loss is {means['loss']} in epoch {epoch}: lower the learning rate, or resume earlier."
+    def _batches(
+        self, x: Any, batch_size: int, *, key: Array | None = None, graph: Graph | None = None
+    ) -> NeighborhoodBatches:
+        if batch_size < self.dim:
+            raise ValueError(
+                f"batch_size = {batch_size} is smaller than dim = {self.dim}: a batch must span the embedding."
             )
-        return {"epoch": epoch, "step": int(self.step[...]), **means}
+        neighbors, weights = self.graph(x) if graph is None else graph
+        check_weights(weights, neighbors.mask)  # here, because no check is possible in the compiled step
+        return neighborhood_batches(x, neighbors, weights, batch_size=min(batch_size, x.shape[0]), key=key)
 
 
 @nnx.jit
@@ -328,8 +246,8 @@ def train_step(model: ParametricLLE, batch: NeighborhoodBatch) -> dict[str, Arra
         batch: from `neighborhood_batches`.
 
     Returns:
-        Scalars: loss, cost (of LLE), error (of the decoder), directions (that the encoder's features use: see
-        `losses.participation_ratio`).
+        Scalars: "loss", "cost" (of LLE), "error" (of the decoder), "directions" (the effective dimension of the encoder's
+        outputs, `losses.participation_ratio`).
 
     Example:
         >>> import jax, jaxlle
@@ -349,8 +267,8 @@ def train_step(model: ParametricLLE, batch: NeighborhoodBatch) -> dict[str, Arra
         cost = lle_loss(z[batch.anchors], z[batch.gather], batch.weights, mask=batch.mask, where=batch.where)
         error = jnp.zeros(())
         if model.decoder is not None:
-            off = jnp.sum((batch.points - model.decoder(z)) ** 2, axis=1)  # pyright: ignore[reportCallIssue]
-            error = jnp.sum(jnp.where(anchors, off, 0)) / jnp.maximum(anchors.sum(), 1)
+            errors = jnp.sum((batch.points - model.decoder(z)) ** 2, axis=1)  # pyright: ignore[reportCallIssue]
+            error = jnp.sum(jnp.where(anchors, errors, 0)) / jnp.maximum(anchors.sum(), 1)
         total = cost + model.penalty(model.step[...]) * error
         directions = participation_ratio(features, where=anchors)
         return total, {"loss": total, "cost": cost, "error": error, "directions": directions}
@@ -359,28 +277,3 @@ def train_step(model: ParametricLLE, batch: NeighborhoodBatch) -> dict[str, Arra
     model.optimizer.update(model, grads)
     model.step[...] = model.step[...] + 1
     return metrics
-
-
-@nnx.jit
-def _encode(model: ParametricLLE, x: Array) -> Array:
-    return model(x)
-
-
-@nnx.jit
-def _features(model: ParametricLLE, x: Array) -> Array:
-    return model.encoder(x)  # pyright: ignore[reportCallIssue]
-
-
-@nnx.jit
-def _decode(model: ParametricLLE, z: Array) -> Array:
-    return model.decoder(z)  # pyright: ignore
-
-
-def _refreshed(batches: NeighborhoodBatches, graph: Graph | None, key: Array | None) -> NeighborhoodBatches:
-    return batches if graph is None else _of_graph(batches.x, graph, batches.batch_size, key)
-
-
-def _of_graph(x: Any, graph: Graph, batch_size: int, key: Array | None) -> NeighborhoodBatches:
-    neighbors, weights = graph
-    check_weights(weights, neighbors.mask)  # here, for inside the jitted step nobody would say so
-    return neighborhood_batches(x, neighbors, weights, batch_size=batch_size, key=key)

@@ -1,4 +1,4 @@
-"""A trained module as a file: its arrays by name, without the optimizer's, and the data that it goes with."""
+"""Files of trained modules: their arrays by name, without those of the optimizer, and the training data."""
 
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,21 @@ from .._core import archive
 _KIND = "model"
 _VERSION = 1
 _READABLE_FROM = 1
-_LEFT_OUT = nnx.Any(nnx.optimizer.OptState, nnx.RngState)  # serve training alone, and go with a checkpoint
+_TRAINING_ONLY = nnx.Any(nnx.optimizer.OptState, nnx.RngState)  # part of checkpoints instead
 
 
 def save_model(path: str | Path, model: nnx.Module, known: serving.OutOfSampleMap | None = None) -> None:
-    """Save what a trained module computes with, to a .npz file without pickles, whole or not at all.
+    """Save a trained module to a .npz file without pickles.
 
-    All variables but the optimizer's and random states: parameters, the head's running statistics, the step. Training goes
-    on from a checkpoint (`ParametricLLE.fit`); this is for what comes after.
+    All variables except the optimizer's and random states are saved: parameters, the head's running averages, the step. The file
+    is for the use of a trained model; training is resumed from a checkpoint (`FitOptions`). The file is written completely or
+    not at all.
 
     Args:
-        path: the file, with the suffix .npz.
+        path: file name with the suffix .npz.
         model: a `ParametricLLE`, or any NNX module.
-        known: the training data with their embedding, to keep beside it: for `drift`, `inverse_transform` without a decoder,
-            `explanation.explain`.
+        known: the training data with their embedding, to be saved in the same file, for `extension.drift`,
+            `inverse_transform` without a decoder, and `explanation.explain`.
 
     Raises:
         ValueError: for another suffix.
@@ -42,25 +43,26 @@ def save_model(path: str | Path, model: nnx.Module, known: serving.OutOfSampleMa
         >>> bool(jnp.array_equal(other.kernel[...], nnx.Linear(3, 2, rngs=nnx.Rngs(0)).kernel[...]))
         True
     """
-    arrays = {f"state/{name}": a for name, a in by_name(nnx.state(model, nnx.Not(_LEFT_OUT))).items()}
-    facts = {} if known is None else serving.metadata(known)
+    arrays = {f"state/{name}": a for name, a in arrays_by_name(nnx.state(model, nnx.Not(_TRAINING_ONLY))).items()}
+    metadata = {} if known is None else serving.metadata(known)
     arrays |= {} if known is None else serving.pack(known)
-    archive.write(path, _KIND, _VERSION, _READABLE_FROM, arrays, **facts)
+    archive.write(path, _KIND, _VERSION, _READABLE_FROM, arrays, **metadata)
 
 
 def load_model(path: str | Path, model: nnx.Module) -> serving.OutOfSampleMap | None:
-    """Put a saved state into a module built like the saved one, and set it to evaluation.
+    """Restore a saved state into a module of the same architecture, and set the module to evaluation mode.
 
     Args:
-        path: the file that `save_model` wrote.
-        model: of the same architecture; changed in place, or left as it is if the file does not fit.
+        path: file written by `save_model`.
+        model: of the same architecture; changed in place, or unchanged if an error is raised.
 
     Returns:
-        The training data with their embedding, if they were saved.
+        The training data with their embedding; None if they were not saved.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: for a file that is truncated, holds no model or one of another architecture, or needs a later jaxlle.
+        FileNotFoundError: if the file does not exist.
+        ValueError: for a file that is truncated, contains no model or one of another architecture, or requires a later version of
+            jaxlle.
 
     Example:
         >>> import pathlib, tempfile
@@ -72,8 +74,8 @@ def load_model(path: str | Path, model: nnx.Module) -> serving.OutOfSampleMap | 
     """
     header, arrays = archive.read(path, _KIND, _VERSION)
     found = {name.removeprefix("state/"): a for name, a in arrays.items() if name.startswith("state/")}
-    state = nnx.state(model, nnx.Not(_LEFT_OUT))
-    check_layout(layout(found), layout(by_name(state)), f"The model in {path}")
+    state = nnx.state(model, nnx.Not(_TRAINING_ONLY))
+    check_layout(array_layout(found), array_layout(arrays_by_name(state)), f"The model in {path}")
     pure = nnx.to_pure_dict(state)
     filled = jax.tree_util.tree_map_with_path(lambda at, _: jnp.asarray(found[_name(at)]), pure)
     nnx.replace_by_pure_dict(state, filled)
@@ -83,25 +85,26 @@ def load_model(path: str | Path, model: nnx.Module) -> serving.OutOfSampleMap | 
     return serving.unpack(header, known) if known else None
 
 
-def by_name(state: Any) -> dict[str, Any]:
-    """Return every array of a state by its path."""
+def arrays_by_name(state: Any) -> dict[str, Any]:
+    """Return the arrays of a state by their paths."""
     leaves = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(state))
     return {_name(path): leaf for path, leaf in leaves}
 
 
-def layout(arrays: dict[str, Any]) -> dict[str, str]:
+def array_layout(arrays: dict[str, Any]) -> dict[str, str]:
     """Return the shape and dtype of arrays by name."""
     return {name: f"{jnp.asarray(a).dtype}{list(a.shape)}" for name, a in arrays.items()}
 
 
-def check_layout(held: dict[str, str], wanted: dict[str, str], what: str) -> None:
-    """Raise for arrays that are not those of a model, with the first that differs."""
-    for name in sorted(held.keys() | wanted.keys()):
-        there, here = held.get(name, "absent"), wanted.get(name, "absent")
+def check_layout(saved: dict[str, str], required: dict[str, str], source: str) -> None:
+    """Raise if saved arrays are not those of a model; the message names the first that differs."""
+    for name in sorted(saved.keys() | required.keys()):
+        there, here = saved.get(name, "absent"), required.get(name, "absent")
         if there != here:
             raise ValueError(
-                f"{what} cannot be restored into this model: {name} is {there} there and {here} here. Build the model as it "
-                f"was, or name another place."
+                f"{source} cannot be restored into this model: {name} is {there} in the saved state and {here} in the "
+                f"model. Create the model with "
+                f"the same architecture, or use another location."
             )
 
 

@@ -1,0 +1,89 @@
+"""Orbax checkpoints of the whole state of a module, together with the state of the training loop."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flax import nnx
+
+from .saving import array_layout, arrays_by_name, check_layout
+
+_FORMAT = 2  # format 1 named the arrays differently
+
+
+@contextmanager
+def checkpoint_manager(directory: str | Path | None, keep: int = 2) -> Iterator[Any]:
+    """Open a directory that keeps the last `keep` checkpoints; for None, yield None, with which nothing is saved."""
+    if directory is None:
+        yield None
+        return
+    import orbax.checkpoint as ocp
+
+    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+    manager = ocp.CheckpointManager(Path(directory).absolute(), options=options)
+    try:
+        yield manager
+    finally:
+        manager.close()
+
+
+def save_checkpoint(manager: Any, epoch: int, module: nnx.Module, loop: dict[str, Any]) -> None:
+    """Save the state after an epoch; an interruption while saving leaves the previous checkpoint intact.
+
+    Args:
+        manager: from `checkpoint_manager`; None to save nothing.
+        epoch: number of completed epochs.
+        module: all its variables are saved, those of the optimizer and random states included.
+        loop: state of the training loop, as JSON.
+    """
+    if manager is None:
+        return
+    import orbax.checkpoint as ocp
+
+    state = nnx.state(module)
+    meta = {"format": _FORMAT, "arrays": array_layout(arrays_by_name(state)), **loop}
+    arguments = ocp.args.Composite(state=ocp.args.StandardSave(nnx.to_pure_dict(state)), meta=ocp.args.JsonSave(meta))
+    manager.save(epoch, args=arguments)
+    manager.wait_until_finished()
+
+
+def restore_checkpoint(manager: Any, module: nnx.Module) -> dict[str, Any] | None:
+    """Restore the last complete checkpoint.
+
+    Args:
+        manager: from `checkpoint_manager`, or None.
+        module: of the same architecture; changed in place.
+
+    Returns:
+        The state of the training loop; None if there is no checkpoint.
+
+    Raises:
+        ValueError: for a damaged checkpoint, one of another format, or one of another architecture.
+    """
+    if manager is None or (epoch := manager.latest_step()) is None:
+        return None
+    import orbax.checkpoint as ocp
+
+    meta = _restore(manager, epoch, "meta", ocp.args.JsonRestore())
+    if meta["format"] != _FORMAT:
+        raise ValueError(f"Checkpoint {epoch} is of format {meta['format']}; this jaxlle reads format {_FORMAT}.")
+    state = nnx.state(module)
+    check_layout(meta["arrays"], array_layout(arrays_by_name(state)), f"Checkpoint {epoch} in {manager.directory}")
+    restored = _restore(manager, epoch, "state", ocp.args.StandardRestore(nnx.to_pure_dict(state)))
+    nnx.replace_by_pure_dict(state, restored)
+    nnx.update(module, state)
+    return meta
+
+
+def _restore(manager: Any, epoch: int, name: str, arguments: Any) -> Any:
+    """Return one item of a checkpoint; whatever error Orbax raises for a damaged one becomes a ValueError."""
+    import orbax.checkpoint as ocp
+
+    try:
+        return manager.restore(epoch, args=ocp.args.Composite(**{name: arguments}))[name]
+    except Exception as error:
+        raise ValueError(
+            f"Checkpoint {epoch} in {manager.directory} cannot be restored (it is damaged): remove its folder to resume from "
+            f"the one before, or use another directory. {type(error).__name__}: {str(error)[:200]}"
+        ) from error

@@ -1,0 +1,125 @@
+"""The training loop: a plain function over a step, with checkpoints, a log of metrics and early stopping."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..losses.batches import NeighborhoodBatch, NeighborhoodBatches
+from ..losses.reduce import check_weights
+from ..neighbors import Neighbors
+from .checkpoints import checkpoint_manager, restore_checkpoint, save_checkpoint
+from .metrics_log import MetricsLog, show_progress
+
+Graph = tuple[Neighbors, Float[Array, "n k"]]
+Metrics = dict[str, float | int]
+Step = Callable[[Any, NeighborhoodBatch], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Options of `train` and `ParametricLLE.fit` that a short run does not need.
+
+    Attributes:
+        patience: number of epochs without a new lowest cost after which training stops; None for no early stopping.
+        checkpoint_dir: directory to save to, and to resume from if it contains a checkpoint; None for no checkpoints.
+        checkpoint_every: number of epochs between checkpoints.
+        metrics_path: file to which one line of JSON per epoch is written, with TensorBoard events next to it if tensorboardX is
+            installed; None for no file.
+    """
+
+    patience: int | None = None
+    checkpoint_dir: str | Path | None = None
+    checkpoint_every: int = 1
+    metrics_path: str | Path | None = None
+
+
+DEFAULT_OPTIONS = FitOptions()
+
+
+def train(
+    model: Any,
+    step: Step,
+    batches: NeighborhoodBatches,
+    *,
+    epochs: int,
+    graph: Callable[[int], Graph | None] | None = None,
+    progress: bool = True,
+    options: FitOptions = DEFAULT_OPTIONS,
+) -> list[Metrics]:
+    """Train a model by steps on batches: the loop of `ParametricLLE.fit`, for a step of your own.
+
+    Args:
+        model: a `ParametricLLE`, or any NNX module with a variable `step` that counts the steps; changed in place.
+        step: takes one optimization step, in place, and returns scalars, "loss" and "cost" among them, such as `train_step`.
+        batches: from `neighborhood_batches`.
+        epochs: total number of epochs, those of a restored checkpoint included.
+        graph: called with the number of each epoch, the first after resuming included; the neighbors and weights that it
+            returns replace those of the batches, None keeps them.
+        progress: whether to print a line of progress on a terminal.
+        options: early stopping, checkpoints and a file of metrics.
+
+    Returns:
+        One dictionary per epoch of this call: the number of the epoch, the number of steps so far, and the means of the scalars
+        that `step` returns.
+
+    Raises:
+        ValueError: for a damaged checkpoint or one of another architecture, or a bad graph; FloatingPointError if the loss is
+            not finite.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> from flax import nnx
+        >>> from jaxlle.nn import ParametricLLE, train, train_step
+        >>> x = jax.random.normal(jax.random.key(0), (64, 3))
+        >>> model = ParametricLLE(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), 2, k=8)
+        >>> batches = jaxlle.neighborhood_batches(x, *model.graph(x), batch_size=32)
+        >>> history = train(model, train_step, batches, epochs=2, progress=False)
+        >>> [metrics["step"] for metrics in history]
+        [2, 4]
+    """
+    history = []
+    with checkpoint_manager(options.checkpoint_dir) as manager:
+        loop = restore_checkpoint(manager, model) or {"epoch": 0, "best": float("inf"), "waited": 0}
+        model.train()
+        with MetricsLog(options.metrics_path, loop["epoch"]) as log:
+            for epoch in range(loop["epoch"], epochs):
+                if options.patience is not None and loop["waited"] > options.patience:
+                    break
+                batches = replace_graph(batches, None if graph is None else graph(epoch))
+                metrics = train_epoch(model, step, batches, epoch)
+                waited = 0 if metrics["cost"] < loop["best"] else loop["waited"] + 1
+                loop = {"epoch": epoch + 1, "best": min(loop["best"], metrics["cost"]), "waited": waited}
+                log.write(metrics)
+                history.append(metrics)
+                if (epoch + 1) % options.checkpoint_every == 0 or epoch + 1 == epochs:
+                    save_checkpoint(manager, epoch + 1, model, loop)
+                if progress:
+                    show_progress(epoch, epochs, metrics)
+    model.eval()
+    return history
+
+
+def train_epoch(model: Any, step: Step, batches: NeighborhoodBatches, epoch: int) -> Metrics:
+    """Take the steps of one epoch; return its number, the number of steps so far, and the means of the steps' scalars."""
+    steps = range(epoch * len(batches), (epoch + 1) * len(batches))
+    scalars = jax.device_get([step(model, batches.batch(number)) for number in steps])
+    means = {name: float(np.mean([metrics[name] for metrics in scalars])) for name in scalars[0]}
+    if not np.isfinite(means["loss"]):
+        raise FloatingPointError(
+            f"The loss is {means['loss']} in epoch {epoch}: lower the learning rate, or resume from an earlier checkpoint."
+        )
+    return {"epoch": epoch, "step": int(model.step[...]), **means}
+
+
+def replace_graph(batches: NeighborhoodBatches, graph: Graph | None) -> NeighborhoodBatches:
+    """Return the same batches with another graph, or unchanged for None."""
+    if graph is None:
+        return batches
+    neighbors, weights = graph
+    check_weights(weights, neighbors.mask)  # here, because no check is possible in a compiled step
+    return batches.with_graph(neighbors, weights)
