@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._core.linear import power_of_two
-
 __all__ = ["KernelDistance", "chebyshev", "cosine", "euclidean", "manhattan"]
 
 Metric = str | Callable[[Array, Array], Array]
@@ -139,6 +137,18 @@ def resolve(metric: Metric) -> Metric:
             f"function of two vectors."
         )
     return METRICS[metric]
+
+
+def power_of_two(m: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """Return the power of two at or below m > 0, by which division is exact.
+
+    >>> import jax.numpy as jnp
+    >>> power_of_two(jnp.array([1.0, 5.0]))
+    Array([1., 4.], dtype=float32)
+    """
+    limits = jnp.finfo(m.dtype)
+    exponent = jnp.clip(jnp.frexp(m)[1] - 1, limits.minexp + 4, limits.maxexp - 4)  # denormals may be flushed
+    return jnp.ldexp(jnp.ones_like(m), exponent)
 
 
 def _norm(v: Float[Array, " d"]) -> Float[Array, ""]:

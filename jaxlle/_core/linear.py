@@ -183,15 +183,3 @@ def reflect(vectors: Float[Array, "m p"], start: int, stop: int) -> Float[Array,
         return columns - 2 * vector[:, None] * matmul(vector, columns)[None, :]
 
     return lax.fori_loop(0, p, step, columns)
-
-
-def power_of_two(m: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """Return the power of two at or below m > 0, by which division is exact.
-
-    >>> import jax.numpy as jnp
-    >>> power_of_two(jnp.array([1.0, 5.0]))
-    Array([1., 4.], dtype=float32)
-    """
-    limits = jnp.finfo(m.dtype)
-    exponent = jnp.clip(jnp.frexp(m)[1] - 1, limits.minexp + 4, limits.maxexp - 4)  # denormals may be flushed
-    return jnp.ldexp(jnp.ones_like(m), exponent)

@@ -18,10 +18,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from .. import distances
-from ..distances import PRECOMPUTED, Metric
+from ..distances import PRECOMPUTED, Metric, power_of_two
 from ..warnings import PrecisionWarning
 from .checks import all_finite, is_traced, x64_is_on
-from .linear import power_of_two
 
 _TRANSLATION_INVARIANT = (distances.euclidean, distances.manhattan, distances.chebyshev)
 

@@ -10,7 +10,8 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._core.blocks import cache_budget, map_blocks, map_rows
 from .._core.checks import all_finite, is_traced
-from .._core.linear import matmul, power_of_two, solve_positive
+from .._core.linear import matmul, solve_positive
+from ..distances import power_of_two
 from ..neighbors import Neighbors
 from ..regularizers import Regularizer, as_regularizer, check_reg
 
