@@ -1,4 +1,4 @@
-"""The steps that all variants share: validation, duplicates, neighbors, alignment, embedding."""
+"""The steps that the variants share: validation, duplicates, neighbors, alignment, embedding."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,14 +20,14 @@ from ..solvers import Solver
 
 
 def prepare(x: Any, metric: Metric = "euclidean") -> Points:
-    """Validate, center and scale points that are to be embedded; raise if they are all equal."""
+    """Validate, center and scale the points of a variant, and raise if they are all equal."""
     points = prepare_points(x, metric=metric, drop_constant=True)
     check_spread(points)
     return points
 
 
 def find_neighbors(points: Points, k: int, neighbors: Neighbors | None, block_bytes: int) -> Neighbors:
-    """Return the given neighborhoods, or else those of the k nearest neighbors, with a warning about duplicates."""
+    """Return the given graph, or find the k nearest neighbors and warn of duplicates."""
     if neighbors is not None:
         return neighbors
     found = knn(points, k, block_bytes=block_bytes)
@@ -44,16 +44,19 @@ def run_pipeline(
     solver: Solver | Literal["auto"],
     options: EmbedOptions,
 ) -> Embedding:
-    """Embed points by any variant: validate them, drop duplicates if asked to, align, and embed.
+    """Embed points by any variant: validate them, remove duplicates if requested, align, and embed.
 
     Args:
-        align: makes the alignment of the variant from prepared points.
-        x: points, or distances with the precomputed metric.
-        dim: dimension of the embedding.
-        k: number of neighbors per point.
+        align: function that computes the alignment of the variant from prepared points.
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
+        dim: dimensions of the embedding.
+        k: neighbors per point.
         metric: as for `knn`.
         solver: as for `embed`.
         options: as for `lle`.
+
+    Returns:
+        Embedding.
     """
     points = prepare_points(x, metric=metric, drop_constant=True)
     dim = check_dim(dim, k, points.shape, points.metric)
@@ -66,17 +69,17 @@ def run_pipeline(
 def choose_k(
     k: int | str, x: Any, dim: int, reg: Any, metric: Metric, neighbors: Neighbors | None, options: Any
 ) -> int:
-    """Return k; choose it by `auto_grid` if it is "auto"."""
+    """Return k, which is chosen by `auto_grid` if it is "auto" and no graph is given."""
     if not isinstance(k, str):
         return k
     if k != "auto":
-        raise ValueError(f"k (n_neighbors) = {k!r} is not known: give a whole number, or 'auto'.")
+        raise ValueError(f"k (n_neighbors) = {k!r} is not known: use a whole number or 'auto'.")
     if neighbors is not None:
         return neighbors.indices.shape[1]
     if is_traced(x, reg):
-        raise TypeError("k = 'auto' compares embeddings on the host: choose k outside jit, by jaxlle.choose.")
+        raise TypeError("k = 'auto' compares embeddings on the host: choose k outside jit, with jaxlle.choose.")
     if metric != "euclidean":
-        raise ValueError(f"k = 'auto' compares Euclidean neighborhoods: give a number with metric = {metric!r}.")
+        raise ValueError(f"k = 'auto' requires the Euclidean metric: with metric = {metric!r}, use a whole number.")
     strength = float(getattr(as_regularizer(reg), "strength", 1e-3))
     return auto_grid(x, dim, reg=strength, key=options.key, block_bytes=options.block_bytes).best()[0]
 
@@ -87,12 +90,14 @@ def _embed(align: Callable[[Points], Alignment], points: Points, dim: int, solve
 
 
 def _distinct(points: Points) -> tuple[Points, np.ndarray]:
-    """Return the distinct points, in their order, and for every point the number of its distinct point."""
+    """Return the distinct points, in order of first occurrence, and for every point the index of its distinct point."""
     if is_traced(points.values):
-        raise TypeError("dedupe=True changes the number of points, which jit cannot: dedupe before, outside jit.")
+        raise TypeError(
+            "dedupe=True changes the number of points, so it is not available inside jit: remove duplicates before, outside jit."
+        )
     if points.metric == PRECOMPUTED:
         raise ValueError(
-            "dedupe=True needs points: with precomputed distances drop the rows and columns of the copies first."
+            "dedupe=True needs points: with precomputed distances, remove the rows and columns of the copies first."
         )
     _, first, copies = np.unique(np.asarray(points.values), axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)
@@ -101,7 +106,7 @@ def _distinct(points: Points) -> tuple[Points, np.ndarray]:
 
 
 def _restore_copies(embedding: Embedding, copies: np.ndarray) -> Embedding:
-    """Return an embedding of distinct points with every copy at the position of its point."""
+    """Return the embedding of distinct points with every copy added at the position of its distinct point."""
     position = np.full(int(copies.max()) + 1, -1)
     position[np.asarray(embedding.rows)] = np.arange(len(embedding.rows))
     rows = np.flatnonzero(position[copies] >= 0)

@@ -31,35 +31,38 @@ def hessian_alignment(
     include_self: bool | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Alignment:
-    """Compute the alignment of Hessian LLE: the second derivatives of a function, read off every neighbourhood.
+    """Compute the alignment of Hessian LLE, which estimates the second derivatives of a function in every neighborhood.
 
-    With t_1, ..., t_dim the coordinates of the members in the neighbourhood's tangent space, the columns ``1, t_a, t_a t_b``
-    (a <= b) are orthonormalised in this order, and block i is the transpose of the last dim (dim + 1) / 2 of them: zero on
-    affine functions, and a measure of the Hessian of others (Donoho and Grimes 2003, PNAS 100:5591).
+    Let t_1, ..., t_dim be the coordinates of the members of neighborhood i in its tangent space. The columns
+    ``1, t_a, t_a t_b`` (a <= b) are orthonormalized in this order, and block i is the transpose of the last dim (dim + 1) / 2
+    of them. It is zero on affine functions and measures the Hessian of other functions (Donoho and Grimes 2003, PNAS 100:5591).
 
-    scikit-learn's `method="hessian"` orthonormalises by a full QR and takes all columns behind the affine ones: with more
-    members than 1 + dim (dim + 3) / 2 that is LTSA, not Hessian LLE; `ltsa_alignment` computes it.
+    scikit-learn's `method="hessian"` orthonormalizes by a full QR decomposition and takes all columns after the affine
+    functions. With more than 1 + dim (dim + 3) / 2 members that is LTSA and not Hessian LLE; `ltsa_alignment` computes it.
 
     Args:
-        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
         dim: dimensions of the tangent spaces.
-        k: neighbours a point.
-        metric: as for `knn`; tangent spaces are those of the coordinates, or, "precomputed", of the distances.
-        neighbors: a ready graph to use in place of `knn`; a mask is honoured.
-        include_self: whether a point belongs to its own neighbourhood. None: yes if dim > 1. Without it a point in nobody's
-            neighbourhood is held by nothing; but for dim = 1 a block has one row, and with it the points near an end of a
-            curve, which share their neighbourhood, would share their only equation. scikit-learn: no.
-        block_bytes: memory that one block of points may take.
+        k: neighbors per point, at least dim (dim + 3) / 2, and one more without include_self.
+        metric: as for `knn`; it determines the neighbors. Tangent spaces are computed from the coordinates, or from the
+            distances with metric="precomputed".
+        neighbors: graph to use in place of the k nearest neighbors; its width replaces k, and a mask is respected.
+        include_self: whether a point is a member of its own neighborhood; None means dim > 1, and scikit-learn uses False. If
+            False, a point that is in no neighborhood is not constrained. For dim = 1, however, a block has a single row, and
+            points near the end of a curve, which have the same members if the point itself is included, would all have the same
+            equation.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
-        Alignment with m = k + 1 (k without the point itself) and r = dim (dim + 1) / 2. A second derivative that the members
-        cannot tell from affine functions, as on a small lattice, has a row of zeros.
+        Alignment with m = k + 1 (k without the point itself) and r = dim (dim + 1) / 2. A second derivative that depends
+        linearly on the preceding columns at the members, as on a small lattice, has a row of zeros.
 
     Raises:
-        ValueError: for bad points, or k too small: a neighbourhood needs more than dim (dim + 3) / 2 members.
+        ValueError: for invalid points, or if k is too small: a neighborhood needs more than dim (dim + 3) / 2 members.
 
     Warns:
-        RankWarning: if neighbourhoods do not determine a quadratic function.
+        RankWarning: if neighborhoods do not determine a quadratic function.
+        DuplicateWarning: if a point has at least k exact copies.
 
     Example:
         >>> import jax, jaxlle
@@ -96,28 +99,30 @@ def hessian_lle(
 ) -> Embedding:
     """Embed points by Hessian locally linear embedding.
 
-    The embedding's columns have the least squared Hessian, summed over the manifold, among orthonormal functions (Donoho and
-    Grimes 2003, PNAS 100:5591): see `hessian_alignment`. Isometric parameters are recovered, up to an affine map, also where the
-    parameter space is not convex, as a sheet with a hole. Runs under jit and vmap, then with `DenseQR`.
+    The columns of the embedding minimize the squared norm of the Hessian, summed over the manifold, among orthonormal functions
+    (Donoho and Grimes 2003, PNAS 100:5591); see `hessian_alignment`. Isometric parameters are recovered up to an affine map,
+    also if the parameter space is not convex, such as a sheet with a hole. Supports jit and vmap, where
+    solver="auto" selects `DenseQR` or `Landmark`.
 
     Args:
-        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
         dim: dimensions of the tangent spaces and of the embedding, at most d.
-        k: neighbours a point, at least dim (dim + 3) / 2. Second derivatives are estimated well with a few more only.
-        solver: one of `jaxlle.solvers`, or "auto".
+        k: neighbors per point, at least dim (dim + 3) / 2. Second derivatives are estimated well with only a few more.
+        solver: an object of `jaxlle.solvers`, or "auto".
         metric: as for `lle`.
-        neighbors: a ready graph to use in place of `knn`.
+        neighbors: graph to use in place of the k nearest neighbors; its width replaces k.
         include_self: as for `hessian_alignment`.
-        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
+        options: scaling, disconnected graphs, duplicates, random key and memory limit; see `EmbedOptions`.
 
     Returns:
         Embedding.
 
     Raises:
-        ValueError: as `lle`; also for k too small.
+        ValueError: as `lle`; also if k is too small for dim.
 
     Warns:
-        RankWarning, and as `lle`.
+        RankWarning: if neighborhoods do not determine a quadratic function.
+        JaxlleWarning: as `lle`.
 
     Example:
         >>> import jax, jaxlle
@@ -135,7 +140,7 @@ def hessian_lle(
 def _blocks(
     source: Source, ids: Int[Array, "n m"], keep: Bool[Array, "n m"], dim: int, block_bytes: int
 ) -> tuple[Float[Array, "n r m"], Int[Array, ""]]:
-    """Return the blocks, and the number of neighbourhoods that do not determine a quadratic function."""
+    """Return the blocks, and the number of neighborhoods that do not determine a quadratic function."""
     first, second = jnp.triu_indices(dim)
 
     def one(ids: Array, keep: Array) -> tuple[Array, Array]:

@@ -31,31 +31,33 @@ def ltsa_alignment(
     include_self: bool = True,
     block_bytes: int = BLOCK_BYTES,
 ) -> Alignment:
-    """Compute the alignment of local tangent spaces: what of a neighbourhood no affine map of its tangent space explains.
+    """Compute the alignment of local tangent spaces: the part of a neighborhood that no affine map of its tangent space explains.
 
-    With the m members of neighbourhood i as rows, centred, and Q_i an orthonormal basis of the first dim columns of their left
-    singular vectors, the cost of an embedding is ``sum_i |(I - 1 1^T / m - Q_i Q_i^T) Y_i|^2`` (Zhang and Zha 2004, SIAM J. Sci.
-    Comput. 26:313). Block i is an orthonormal basis of the rows of that projector, so M = B^T B is the paper's alignment matrix.
-    Of all such bases one is taken: only M is determined, and derivatives hold for what depends on M.
+    Let the rows of a matrix be the m members of neighborhood i, centered, and let Q_i hold its first dim left singular vectors.
+    The cost of an embedding is ``sum_i |(I - 1 1^T / m - Q_i Q_i^T) Y_i|^2`` (Zhang and Zha 2004, SIAM J. Sci. Comput. 26:313).
+    Block i is an orthonormal basis of the rows of this projector, so that M = B^T B is the alignment matrix of the paper. The
+    basis is not unique: only M is, and derivatives are correct for functions of M.
 
     Args:
-        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
         dim: dimensions of the tangent spaces.
-        k: neighbours a point.
-        metric: as for `knn`; tangent spaces are those of the coordinates, or, "precomputed", of the distances.
-        neighbors: a ready graph to use in place of `knn`; a mask is honoured.
-        include_self: whether a point belongs to its own neighbourhood, as in the paper. scikit-learn leaves it out, and then
-            a point in nobody's neighbourhood is held by nothing.
-        block_bytes: memory that one block of points may take.
+        k: neighbors per point, at least dim + 1, and one more without include_self.
+        metric: as for `knn`; it determines the neighbors. Tangent spaces are computed from the coordinates, or from the
+            distances with metric="precomputed".
+        neighbors: graph to use in place of the k nearest neighbors; its width replaces k, and a mask is respected.
+        include_self: whether a point is a member of its own neighborhood, as in the paper. scikit-learn excludes it; a point
+            that is in no neighborhood is then not constrained.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
         Alignment with m = k + 1 (k without the point itself) and r = m - 1 - dim.
 
     Raises:
-        ValueError: for bad points, or k too small: a neighbourhood needs more than dim + 1 members.
+        ValueError: for invalid points, or if k is too small: a neighborhood needs more than dim + 1 members.
 
     Warns:
-        RankWarning: if neighbourhoods span fewer than dim dimensions.
+        RankWarning: if neighborhoods span fewer than dim dimensions.
+        DuplicateWarning: if a point has at least k exact copies.
 
     Example:
         >>> import jax, jaxlle
@@ -66,7 +68,7 @@ def ltsa_alignment(
     k = k if neighbors is None else neighbors.indices.shape[1]
     check_count(dim, "dim (n_components)", 1, None, "dimensions of the tangent spaces")
     low = dim + 1 if include_self else dim + 2
-    why = f"LTSA compares dim + 1 = {dim + 1} affine functions with the values at more members of a neighbourhood"
+    why = f"LTSA fits dim + 1 = {dim + 1} affine functions in every neighborhood, which needs more members than that"
     check_count(k, "k (n_neighbors)", low, None, why)
     points = prepare(x, metric)
     neighbors = find_neighbors(points, k, neighbors, block_bytes)
@@ -91,27 +93,29 @@ def ltsa(
 ) -> Embedding:
     """Embed points by local tangent space alignment.
 
-    The embedding is, in every neighbourhood, as nearly as possible an affine map of the coordinates in its tangent space (Zhang
-    and Zha 2004, SIAM J. Sci. Comput. 26:313): see `ltsa_alignment`. Runs under jit and vmap, then with `DenseQR`.
+    The embedding minimizes the squared distance to affine functions of the tangent coordinates, summed over the neighborhoods
+    (Zhang and Zha 2004, SIAM J. Sci. Comput. 26:313); see `ltsa_alignment`. Supports jit and vmap, where
+    solver="auto" selects `DenseQR` or `Landmark`.
 
     Args:
-        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
         dim: dimensions of the tangent spaces and of the embedding, at most d.
-        k: neighbours a point, at least dim + 1.
-        solver: one of `jaxlle.solvers`, or "auto".
+        k: neighbors per point, at least dim + 1.
+        solver: an object of `jaxlle.solvers`, or "auto".
         metric: as for `lle`.
-        neighbors: a ready graph to use in place of `knn`.
+        neighbors: graph to use in place of the k nearest neighbors; its width replaces k.
         include_self: as for `ltsa_alignment`.
-        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
+        options: scaling, disconnected graphs, duplicates, random key and memory limit; see `EmbedOptions`.
 
     Returns:
         Embedding.
 
     Raises:
-        ValueError: as `lle`; also for k too small.
+        ValueError: as `lle`; also if k is too small for dim.
 
     Warns:
-        RankWarning, and as `lle`.
+        RankWarning: if neighborhoods span fewer than dim dimensions.
+        JaxlleWarning: as `lle`.
 
     Example:
         >>> import jax, jaxlle
@@ -129,7 +133,7 @@ def ltsa(
 def _blocks(
     source: Source, ids: Int[Array, "n m"], keep: Bool[Array, "n m"], dim: int, block_bytes: int
 ) -> tuple[Float[Array, "n r m"], Int[Array, ""]]:
-    """Return the blocks, and the number of neighbourhoods that span fewer than dim dimensions."""
+    """Return the blocks, and the number of neighborhoods that span fewer than dim dimensions."""
     m = ids.shape[1]
 
     def one(ids: Array, keep: Array) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Modified locally linear embedding (Zhang and Wang 2006): several weight vectors a point."""
+"""Modified locally linear embedding (Zhang and Wang 2006): several weight vectors per point."""
 
 from functools import partial
 from typing import Any, Literal
@@ -34,33 +34,37 @@ def modified_alignment(
 ) -> Alignment:
     """Compute the alignment of modified LLE: s_i nearly optimal weight vectors for every point instead of one.
 
-    With the columns of V_i the eigenvectors of the s_i smallest eigenvalues of the local Gram matrix, the weight vectors are
-    the columns of ``W_i = (1 - a_i) w_i 1^T + V_i H_i``, where w_i are the regularised weights of LLE,
-    ``a_i = |V_i^T 1| / sqrt(s_i)``, and the Householder matrix H_i makes every column sum to one (Zhang and Wang 2006,
-    NIPS 19). The cost of an embedding is ``sum_i |y_i 1^T - Y_i W_i|^2``. The number s_i is the largest, up to k - dim, for
-    which the variance in those s_i directions is below eta times that in the rest; eta is the median over the points of
-    this ratio at s = k - dim. (scikit-learn does not stop at k - dim: a direction of the tangent space may count as null.)
+    Let the columns of V_i be the eigenvectors of the s_i smallest eigenvalues of the local Gram matrix. The weight vectors are
+    the columns of ``W_i = (1 - a_i) w_i 1^T + V_i H_i``, where w_i are the regularized weights of LLE,
+    ``a_i = |V_i^T 1| / sqrt(s_i)``, and the Householder matrix H_i makes every column sum to one (Zhang and Wang 2006, NIPS
+    19:1593). The cost of an embedding is ``sum_i |y_i 1^T - Y_i W_i|^2``. The number s_i is the largest one, up to k - dim, for
+    which the variance along these s_i directions is less than eta times the variance along the others; eta is the median over
+    the points of this ratio at s = k - dim. (scikit-learn does not limit s_i to k - dim, so that it may count a direction of
+    the tangent space as null.)
 
-    Block i is ``[1, -W_i^T]`` turned so that one row holds all of the sum, ``sqrt(s_i) [1, -(1 - a_i) w_i - V_i V_i^T 1 /
-    (a_i s_i)]``, and the others hold an orthonormal basis of the part of V_i's span orthogonal to 1: the same M = B^T B.
+    Block i is ``[1, -W_i^T]`` after an orthogonal transformation of its rows, which leaves M = B^T B unchanged. The first row
+    holds the whole sum, ``sqrt(s_i) [1, -(1 - a_i) w_i - V_i V_i^T 1 / (a_i s_i)]``, and the others are an orthonormal basis of
+    the vectors in the span of V_i that are orthogonal to 1.
 
     Args:
-        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
         dim: dimensions of the embedding, at most k.
-        k: neighbours a point.
-        reg: strength of the regularizer of the weights w_i. scikit-learn's modified LLE has 1e-3, whatever is asked.
+        k: neighbors per point.
+        reg: strength of the ridge of the weights w_i, relative to the trace of the local Gram matrix, or an object of
+            `jaxlle.regularizers`. scikit-learn's modified LLE always uses 1e-3.
         metric: as for `knn`.
-        neighbors: a ready graph to use in place of `knn`; a mask is honoured.
-        block_bytes: memory that one block of points may take.
+        neighbors: graph to use in place of the k nearest neighbors; its width replaces k, and a mask is respected.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
-        Alignment with m = k + 1 and r = k - dim (at least 1); rows of zeros where s_i is smaller than r.
+        Alignment with m = k + 1 and r = k - dim (at least 1); if s_i is smaller than r, the remaining rows are zero.
 
     Raises:
-        ValueError: for bad points or reg, or k < dim.
+        ValueError: for invalid points or reg, or if k < dim.
 
     Warns:
-        RankWarning: if neighbourhoods span fewer than dim dimensions.
+        RankWarning: if neighborhoods span fewer than dim dimensions.
+        DuplicateWarning: if a point has at least k exact copies.
 
     Example:
         >>> import jax, jaxlle
@@ -93,27 +97,30 @@ def modified_lle(
 ) -> Embedding:
     """Embed points by modified locally linear embedding.
 
-    LLE with all weight vectors that reconstruct a point nearly as well as the best one does (Zhang and Wang 2006, NIPS 19): see
-    `modified_alignment`. Less bent than LLE's embedding, and stable in k. Runs under jit and vmap, then with `DenseQR`.
+    Modified LLE uses, for every point, all weight vectors whose reconstruction is nearly as accurate as the best one (Zhang and
+    Wang 2006, NIPS 19:1593); see `modified_alignment`. Its embedding is less distorted than that of LLE, and depends less on k.
+    Supports jit and vmap, where
+    solver="auto" selects `DenseQR` or `Landmark`.
 
     Args:
-        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
         dim: dimensions of the embedding, at most d.
-        k: neighbours a point, at least dim.
-        reg: strength of the ridge, relative to the trace of the local Gram matrix, or one of `jaxlle.regularizers`.
-        solver: one of `jaxlle.solvers`, or "auto".
+        k: neighbors per point, at least dim.
+        reg: strength of the ridge, relative to the trace of the local Gram matrix, or an object of `jaxlle.regularizers`.
+        solver: an object of `jaxlle.solvers`, or "auto".
         metric: as for `lle`.
-        neighbors: a ready graph to use in place of `knn`.
-        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
+        neighbors: graph to use in place of the k nearest neighbors; its width replaces k.
+        options: scaling, disconnected graphs, duplicates, random key and memory limit; see `EmbedOptions`.
 
     Returns:
         Embedding.
 
     Raises:
-        ValueError: as `lle`; also for k < dim.
+        ValueError: as `lle`; also if k < dim.
 
     Warns:
-        RankWarning, and as `lle`.
+        RankWarning: if neighborhoods span fewer than dim dimensions.
+        JaxlleWarning: as `lle`.
 
     Example:
         >>> import jax, jaxlle
@@ -134,10 +141,10 @@ def _blocks(
     dim: int,
     block_bytes: int,
 ) -> tuple[Float[Array, "n r m"], Int[Array, ""]]:
-    """Return the blocks, and the number of neighbourhoods that span fewer than dim dimensions."""
+    """Return the blocks, and the number of neighborhoods that span fewer than dim dimensions."""
     k = ids.shape[1] - 1
     rank = k if isinstance(source, FromDistances) else min(k, source.points.shape[1])
-    start = min(dim, k - 1)  # directions never among the s_i
+    start = min(dim, k - 1)  # number of directions that are never among the s_i
 
     def axes(ids: Array, keep: Array) -> tuple[Array, Array]:
         patch = source.patch(ids, keep, rank, "first")
@@ -145,42 +152,46 @@ def _blocks(
         return reflect(vectors, start, k), patch.variances
 
     bases, variances = map_members(axes, ids, keep, source.row_bytes, block_bytes)
-    kept = _directions_kept(variances, dim, start, keep.sum(axis=1) - 1)
-    blocks = jax.vmap(partial(_block, start=start))(bases, kept, keep[:, 1:], weights)
+    leading = _count_leading(variances, dim, start, keep.sum(axis=1) - 1)
+    blocks = jax.vmap(partial(_block, start=start))(bases, leading, keep[:, 1:], weights)
     return blocks, (variances[:, min(dim, rank) - 1] == 0).sum(dtype=jnp.int32)
 
 
-def _directions_kept(variances: Float[Array, "n q"], dim: int, start: int, count: Int[Array, " n"]) -> Int[Array, " n"]:
-    """Return how many directions of each point are too long to be among its s_i."""
+def _count_leading(variances: Float[Array, "n q"], dim: int, start: int, count: Int[Array, " n"]) -> Int[Array, " n"]:
+    """Return, for every point, the number of leading directions that are not among its s_i."""
     inside = jnp.cumsum(variances, axis=1)
-    # Summed from the small end: the difference of two sums of large terms would be rounding.
+    # Summed from the smallest variance: the difference of two large sums would be dominated by rounding.
     outside = jnp.cumsum(variances[:, ::-1], axis=1)[:, ::-1]
     outside = jnp.concatenate([outside[:, 1:], jnp.zeros_like(outside[:, :1])], axis=1)
     ratio = outside / jnp.where(inside > 0, inside, 1)
     eta = jnp.median(ratio[:, min(dim, ratio.shape[1]) - 1])
-    limit = jnp.maximum(eta, jnp.finfo(ratio.dtype).tiny)  # on flat data all ratios are 0, and 0 is small enough
-    kept = 1 + (ratio >= limit).sum(axis=1, dtype=jnp.int32)
-    return jnp.clip(kept, start, jnp.maximum(count - 1, start))
+    limit = jnp.maximum(eta, jnp.finfo(ratio.dtype).tiny)  # on flat data all ratios are 0, which must count as small
+    leading = 1 + (ratio >= limit).sum(axis=1, dtype=jnp.int32)
+    return jnp.clip(leading, start, jnp.maximum(count - 1, start))
 
 
 def _block(
-    basis: Float[Array, "k r"], kept: Int[Array, ""], keep: Bool[Array, " k"], weights: Float[Array, " k"], start: int
+    basis: Float[Array, "k r"],
+    leading: Int[Array, ""],
+    keep: Bool[Array, " k"],
+    weights: Float[Array, " k"],
+    start: int,
 ) -> Float[Array, "r m"]:
-    """Return the block of one point, from an orthonormal basis of its shortest directions, the longest first."""
+    """Return the block of one point from an orthonormal basis of its trailing directions, in order of decreasing variance."""
     r = basis.shape[1]
-    chosen = start + jnp.arange(r) >= kept
-    sums = jnp.where(chosen, matmul(keep.astype(basis.dtype), basis), 0)
-    size = keep.sum() - kept
+    null = start + jnp.arange(r) >= leading
+    sums = jnp.where(null, matmul(keep.astype(basis.dtype), basis), 0)
+    size = keep.sum() - leading
     root = jnp.sqrt(size.astype(basis.dtype))
-    # One reflection of the basis gathers the sums of its columns in the last.
+    # A Householder reflection of the basis moves the sums of all columns into the last column.
     square = jnp.sum(sums**2)
     length = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
-    mirror = sums.at[-1].add(jnp.where(sums[-1] < 0, -length, length))
-    scale = jnp.sum(mirror**2)
+    reflector = sums.at[-1].add(jnp.where(sums[-1] < 0, -length, length))
+    scale = jnp.sum(reflector**2)
     scale = jnp.where(scale > 0, scale, 1)
-    turned = basis - jnp.outer(matmul(basis, mirror), 2 * mirror / scale)
-    last = turned[:, -1] * jnp.where(sums[-1] < 0, 1, -1)  # its entries sum to `length`, not to minus it
+    reflected = basis - jnp.outer(matmul(basis, reflector), 2 * reflector / scale)
+    last = reflected[:, -1] * jnp.where(sums[-1] < 0, 1, -1)  # the sign that makes its entries sum to `length`
     first = jnp.concatenate([root[None], -last - (root - length) * weights])
-    rest = jnp.where(chosen[:-1], turned[:, :-1], 0).T
+    rest = jnp.where(null[:-1], reflected[:, :-1], 0).T
     rest = jnp.concatenate([jnp.zeros((r - 1, 1), basis.dtype), rest], axis=1)
     return jnp.concatenate([first[None], rest]) * jnp.concatenate([jnp.ones(1, bool), keep])

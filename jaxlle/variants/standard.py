@@ -1,4 +1,4 @@
-"""Locally linear embedding (Roweis and Saul 2000): one weight vector a point, so B = I - W."""
+"""Locally linear embedding (Roweis and Saul 2000): one weight vector per point, so that B = I - W."""
 
 from functools import partial
 from typing import Any, Literal
@@ -26,24 +26,29 @@ def lle_alignment(
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Alignment:
-    """Compute the alignment B = I - W of locally linear embedding: neighbours, then barycentric weights.
+    """Compute the alignment B = I - W of locally linear embedding from the neighbors and their barycentric weights.
 
-    The metric decides who is a neighbour; the weights are those of the coordinates. With "precomputed" distances there
-    are no coordinates, and the weights come from the distances (`distance_weights`).
+    The weights of point i minimize ``|x_i - sum_j w_ij x_j|^2`` subject to ``sum_j w_ij = 1``, with a ridge (Roweis and Saul
+    2000, Science 290:2323, equation 1). The metric determines the neighbors only; the weights are computed from the
+    coordinates. With metric="precomputed" there are no coordinates, and the weights are computed from the distances
+    (`distance_weights`).
 
     Args:
-        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
-        k: neighbours a point.
-        reg: strength of the regularizer of the weights.
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
+        k: neighbors per point.
+        reg: strength of the ridge, relative to the trace of the local Gram matrix, or an object of `jaxlle.regularizers`.
         metric: as for `knn`.
-        neighbors: a ready graph to use in place of `knn`; k is then its width.
-        block_bytes: memory that one block of points may take.
+        neighbors: graph to use in place of the k nearest neighbors; its width replaces k, and a mask is respected.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
         Alignment with r = 1 and m = k + 1.
 
     Raises:
-        ValueError: for bad points, k or reg (see `knn`, `barycentric_weights`), or if all points are equal.
+        ValueError: for invalid points, k or reg (see `knn` and `barycentric_weights`), or if all points are equal.
+
+    Warns:
+        DuplicateWarning: if a point has at least k exact copies.
 
     Example:
         >>> import jax, jaxlle
@@ -70,30 +75,34 @@ def lle(
 ) -> Embedding:
     """Embed points by locally linear embedding.
 
-    Each point is written as an affine combination of its k nearest neighbours, and the embedding is the
-    configuration in `dim` dimensions that the same combinations fit best (Roweis and Saul 2000, Science 290:2323).
-    Runs under jit and vmap (over data sets, reg and keys), then with `DenseQR`.
+    Every point is approximated by an affine combination of its k nearest neighbors with weights w_ij, and the embedding Y
+    minimizes ``sum_i |y_i - sum_j w_ij y_j|^2`` over centered Y with orthonormal columns (Roweis and Saul 2000, Science
+    290:2323). Supports jit, and vmap over data sets, reg and keys; there
+    solver="auto" selects `DenseQR` or `Landmark`.
 
     Args:
-        x: points, shape (n, d), or distances of shape (n, n) with metric="precomputed".
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
         dim: dimensions of the embedding, at most d.
-        k: neighbours a point, at least dim; "auto" for the one of 6 to 32 with which neighbourhoods keep their shape best
-            (`choose`, by its Procrustes statistic, at the price of eight embeddings), outside jit.
-        reg: strength of the ridge, relative to the trace of the local Gram matrix, or one of `jaxlle.regularizers`.
-        solver: one of `jaxlle.solvers`, or "auto".
-        metric: "euclidean", "cosine", "manhattan", "chebyshev", "precomputed" or a JAX function of two vectors.
-        neighbors: a ready graph to use in place of `knn`.
-        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
+        k: neighbors per point, at least dim. "auto" selects the number between 6 and 32 whose embedding has the smallest
+            Procrustes statistic of its neighborhoods (see `choose`); it computes up to eight embeddings, outside jit.
+        reg: strength of the ridge, relative to the trace of the local Gram matrix, or an object of `jaxlle.regularizers`.
+        solver: an object of `jaxlle.solvers`, or "auto", which chooses by size and device.
+        metric: "euclidean", "cosine", "manhattan", "chebyshev", "precomputed", or a JAX function of two vectors.
+        neighbors: graph to use in place of the k nearest neighbors; its width replaces k.
+        options: scaling, disconnected graphs, duplicates, random key and memory limit; see `EmbedOptions`.
 
     Returns:
         Embedding.
 
     Raises:
-        ValueError: for bad points, dim > d, k out of range, reg that cannot work, or degenerate data.
+        ValueError: for invalid points, dim > d, k out of range, an invalid reg, or if all points are equal.
+        DisconnectedGraphError: a ValueError, if the graph is disconnected and options.disconnected is "error".
+        TypeError: for sparse data; inside jit, also for k="auto" and options.dedupe.
 
     Warns:
-        DuplicateWarning, DisconnectedGraphWarning, GapWarning, ConvergenceWarning, PrecisionWarning: all of them
-        `JaxlleWarning`, outside jit; inside jit read the result's fields.
+        DuplicateWarning, DisconnectedGraphWarning, GapWarning, ConvergenceWarning, PrecisionWarning: outside jit, see
+            `jaxlle.warnings`; inside jit, read the fields of the `Embedding`.
+        JaxlleWarning: the base class of these, if k < dim.
 
     Example:
         >>> import jax, jaxlle
