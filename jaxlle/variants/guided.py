@@ -1,4 +1,4 @@
-"""Guided LLE: an embedding that shall depend on labels, or on any side information, as well as fit the data."""
+"""Guided LLE: an embedding that fits the data and depends on labels or on other side information."""
 
 import warnings
 from dataclasses import replace
@@ -25,11 +25,12 @@ from .supervised import read_classes
 
 
 class GuidedEmbedding(NamedTuple):
-    """An embedding between the data's and the labels'.
+    """An embedding guided by labels, with its dependence on them.
 
     Attributes:
-        embedding: its singular values are ``|B y|``, its residuals those of the guided problem, and so what the modes left out.
-        dependence: HSIC of each column with the labels, as a share of the largest that any column can have, shape (dim,).
+        embedding: its singular values are the norms ``|B y|``. Its residuals and its gap are those of the guided problem; the
+            residuals measure what the restriction to the modes leaves out.
+        dependence: HSIC of each column with the labels, relative to the largest value that a column can have, shape (dim,).
     """
 
     embedding: Embedding
@@ -47,37 +48,43 @@ def guided_embed(
     options: EmbedOptions = DEFAULTS,
     points: Any = None,
 ) -> GuidedEmbedding:
-    """Embed by the bottom of an alignment, less the dependence on labels.
+    """Embed the points of an alignment with a reward for dependence on labels.
 
-    Minimises ``tr(Y^T ((1 - g) M - g s^2 H K H) Y)`` over centred orthonormal Y: the cost of the alignment, M = B^T B, against
-    the Hilbert-Schmidt independence criterion between Y and the labels, ``tr(Y^T H K H Y)`` up to a factor, with K the labels'
-    kernel and H the centring. This criterion, and K of classes, are those of supervised PCA (Barshan, Ghodsi, Azimifar and
-    Jahromi 2011; read in its authors' code). How the two terms are weighed is our own: they have different units, so HKH is
-    scaled to norm 1, and s is the dim-th singular value of B, so that g = 1/2 trades one column of the plain embedding for full
-    dependence, whatever the data. g = 0 is the plain embedding. The aim is that of guided LLE (Alipanahi and Ghodsi 2011,
-    Pattern Recognition Letters 32:1029), whose text was not available.
+    Minimizes ``tr(Y^T ((1 - g) M - g s^2 H K H) Y)`` over centered orthonormal Y: the cost of the alignment, M = B^T B, minus
+    the Hilbert-Schmidt independence criterion (HSIC) of Y and the labels, which is ``tr(Y^T H K H Y)`` up to a factor. K is the
+    kernel matrix of the labels and H the centering matrix. This criterion, and K for classes, are those of supervised PCA
+    (Barshan, Ghodsi, Azimifar and Jahromi 2011; read in the authors' code). The weighting of the two terms, which have
+    different units, is a definition of this library: HKH is scaled to norm 1, and s is the dim-th singular value of B, so that
+    at g = 1/2 the cost of the last column of the unguided embedding weighs as much as full dependence, for any data. g = 0
+    gives the unguided embedding. The aim is that of guided LLE (Alipanahi and Ghodsi 2011, Pattern Recognition Letters
+    32:1029), whose text was not available.
 
-    Y is sought among the bottom singular vectors of B, the smoothest functions on the manifold, by a small dense problem: exact
-    with all n - 1 of them, and the residuals say what a few leave out. Differentiable in the blocks, guidance and features as a
-    subspace (`jaxlle.derivatives`); with fewer modes than n - 1 there must be a gap behind the last of them too.
+    Y is sought in the span of the bottom singular vectors of B (the modes), which are the smoothest functions on the manifold,
+    by a small dense eigenvalue problem. With all n - 1 modes the result is exact; with fewer, the residuals measure what is
+    left out. The result is differentiable as a subspace in the blocks, the guidance and the features (`jaxlle.derivatives`);
+    with fewer than n - 1 modes this requires a gap after the last mode too.
 
     Args:
         alignment: of the n points, by any variant.
-        labels: one class a point, of any kind that NumPy can sort, shape (n,), -1 for none: K is 1 within a class and 0 across;
-            or features of the side information, shape (n, q), for their linear kernel: targets of a regression, class
-            probabilities.
+        labels: one class label per point, of any type that NumPy can sort, shape (n,), -1 for a point without a label: K is 1
+            within a class and 0 between classes. Or features of the side information, such as regression targets or class
+            probabilities, shape (n, q): K is their linear kernel.
         dim: number of columns.
         guidance: g, in [0, 1).
-        modes: singular vectors to seek among. None: 32, or 4 for each column and class if that is more.
+        modes: number of singular vectors whose span is searched. None: 32, or 4 for each column and class if that is more.
         solver: as for `embed`.
-        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
+        options: scaling, disconnected graphs, random key and memory limit; see `EmbedOptions`. `dedupe` is not available.
         points: as for `embed`.
 
     Returns:
         GuidedEmbedding.
 
     Raises:
-        ValueError: as `embed`; also for guidance out of range, and labels that are missing, of the wrong length or all equal.
+        ValueError: as `embed`; also for guidance or modes out of range, and labels that are missing, of the wrong length or all
+            equal.
+
+    Warns:
+        JaxlleWarning: as `embed`, except GapWarning.
 
     Example:
         >>> import jax, jaxlle
@@ -88,9 +95,7 @@ def guided_embed(
         True
     """
     if not is_traced(guidance) and not 0 <= float(jnp.asarray(guidance)) < 1:
-        raise ValueError(
-            f"guidance = {guidance} is not allowed: it must be in [0, 1), 0 for an embedding without labels."
-        )
+        raise ValueError(f"guidance = {guidance} is not allowed: it must be in [0, 1), where 0 ignores the labels.")
     n = alignment.indices.shape[0]
     dim = check_count(dim, "dim (n_components)", 1, n - 1, "fewer than the points")
     features = _label_features(labels, n, alignment.blocks.dtype)
@@ -98,14 +103,20 @@ def guided_embed(
         modes = min(n - 1, max(32, 4 * (dim + features.shape[1])))
     modes = check_count(modes, "modes", dim, n - 1, "at least dim, and fewer than the points")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GapWarning)  # at the cut behind the modes, where nothing hangs on it
+        warnings.simplefilter("ignore", GapWarning)  # the modes only span the search space
         plain = embed(alignment, modes, solver=solver, options=replace(options, scaling="unit"), points=points)
-    part = _rows_of(alignment, plain)
+    restricted = _restrict(alignment, plain)
     weight = jnp.asarray(guidance, features.dtype)
-    parts = _turn(
-        part, plain.singular_values, plain.points, features[plain.rows], weight, dim, options.scaling == "covariance"
+    results = _rotate_modes(
+        restricted,
+        plain.singular_values,
+        plain.points,
+        features[plain.rows],
+        weight,
+        dim,
+        options.scaling == "covariance",
     )
-    found, dependence = parts[:-1], parts[-1]
+    found, dependence = results[:-1], results[-1]
     names = ("points", "singular_values", "residuals", "gap")
     return GuidedEmbedding(replace(plain, **dict(zip(names, found, strict=True))), dependence)
 
@@ -121,25 +132,29 @@ def guided_lle(
     solver: Solver | Literal["auto"] = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> GuidedEmbedding:
-    """Embed points by LLE guided by labels: see `guided_embed`.
+    """Embed points by LLE guided by labels.
+
+    Minimizes ``tr(Y^T ((1 - g) M - g s^2 H K H) Y)`` with M of `lle_alignment`; see `guided_embed` for the equation and its
+    origin.
 
     Args:
-        x: points, shape (n, d).
+        x: points, shape (n, d), or a `Points` value.
         labels: as for `guided_embed`.
         dim: number of columns, at most d.
-        k: neighbours a point.
+        k: neighbors per point.
         guidance: as for `guided_embed`.
-        modes: as for `guided_embed`.
-        reg: strength of the regularizer of the weights.
-        solver: one of `jaxlle.solvers`, or "auto".
-        neighbors: a ready graph to use in place of `knn`.
-        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
+        reg: strength of the ridge, relative to the trace of the local Gram matrix.
+        solver: an object of `jaxlle.solvers`, or "auto".
+        options: scaling, disconnected graphs, random key and memory limit; see `EmbedOptions`. `dedupe` is not available.
 
     Returns:
         GuidedEmbedding.
 
     Raises:
         ValueError: as `lle` and `guided_embed`.
+
+    Warns:
+        JaxlleWarning: as `lle`, except GapWarning.
 
     Example:
         >>> import jax, jaxlle
@@ -154,12 +169,12 @@ def guided_lle(
 
 
 def _label_features(labels: Any, n: int, dtype: Any) -> Float[Array, "n q"]:
-    """Return F with HKH = F F^T of norm 1: centred over the points that have a label, and 0 for the others."""
+    """Return F with HKH = F F^T of norm 1, centered over the labeled points and 0 for the others."""
     values = labels if isinstance(labels, jax.Array) else np.asarray(labels)
     if values.ndim == 2:
         side = prepare_points(values, name="labels")
         if side.shape[0] != n:
-            raise ValueError(f"labels has {side.shape[0]} rows, but there must be one for each of {n} points.")
+            raise ValueError(f"labels has {side.shape[0]} rows, but it must have one row for each of the {n} points.")
         features, known = side.coordinates.astype(dtype), jnp.ones(n, bool)
     else:
         classes = read_classes(values, n)
@@ -168,21 +183,24 @@ def _label_features(labels: Any, n: int, dtype: Any) -> Float[Array, "n q"]:
     centered = jnp.where(known[:, None], kept - kept.sum(axis=0) / jnp.maximum(known.sum(), 1), 0)
     size = jnp.linalg.svd(matmul(centered.T, centered), compute_uv=False)[0]
     if not is_traced(size) and not bool(size > 4 * n * jnp.finfo(dtype).eps ** 2):
-        raise ValueError("All labels are equal, or none is known: there is nothing to guide the embedding by.")
+        raise ValueError(
+            "All labels are equal, or none is known, so there is nothing to guide the embedding: give labels with at least two "
+            "values."
+        )
     return centered / jnp.sqrt(jnp.where(size > 0, size, 1))
 
 
-def _rows_of(alignment: Alignment, plain: Embedding) -> Alignment:
-    """Return the alignment of the rows that were embedded, if they were not all."""
+def _restrict(alignment: Alignment, plain: Embedding) -> Alignment:
+    """Return the alignment restricted to the points that were embedded."""
     n = alignment.indices.shape[0]
     if plain.points.shape[0] == n:
         return alignment
-    place = jnp.zeros(n, jnp.int32).at[plain.rows].set(jnp.arange(plain.points.shape[0], dtype=jnp.int32))
-    return Alignment(place[alignment.indices[plain.rows]], alignment.blocks[plain.rows])
+    position = jnp.zeros(n, jnp.int32).at[plain.rows].set(jnp.arange(plain.points.shape[0], dtype=jnp.int32))
+    return Alignment(position[alignment.indices[plain.rows]], alignment.blocks[plain.rows])
 
 
 @partial(jax.jit, static_argnames=("dim", "covariance"))
-def _turn(
+def _rotate_modes(
     alignment: Alignment,
     values: Float[Array, " p"],
     vectors: Float[Array, "n p"],
@@ -191,21 +209,22 @@ def _turn(
     dim: int,
     covariance: bool,
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Return the points, their costs' roots, the residuals, the gap, and the dependence."""
+    """Minimize within the modes; return the points, the roots of their costs, the residuals, the gap, and the dependence."""
     square = jnp.where(values[dim - 1] > 0, values[dim - 1] ** 2, 1)
     image, inside = alignment.matvec(vectors), matmul(vectors.T, features)
-    # Of the vectors only the span has a derivative, and with it V^T M V, whose value is known better than a product has it.
+    # V^T M V takes its value from the singular values, which are more accurate than the product, and its derivative from the
+    # product, as only the span of the vectors is differentiable.
     slope = matmul(image.T, image)
     inner = lax.stop_gradient(jnp.diag(values**2) - slope) + slope
     small = (1 - guidance) / square * inner - guidance * matmul(inside, inside.T)
     falling, turn = principal_axes(-small)
     levels, y, cost = -falling, matmul(vectors, turn[:, :dim]), matmul(image, turn[:, :dim])
-    seen = matmul(features.T, y)
-    applied = (1 - guidance) * alignment.rmatvec(cost) - guidance * square * matmul(features, seen)
+    overlap = matmul(features.T, y)
+    applied = (1 - guidance) * alignment.rmatvec(cost) - guidance * square * matmul(features, overlap)
     residuals = jnp.linalg.norm(applied - square * levels[:dim] * y, axis=0)
     left = levels[dim] - levels[dim - 1] if len(levels) > dim else jnp.array(jnp.inf, levels.dtype)
     gap = left / jnp.maximum(jnp.abs(levels).max(), jnp.finfo(levels.dtype).tiny)
     top = jnp.take_along_axis(y, jnp.argmax(jnp.abs(y), axis=0)[None], axis=0)
     size = jnp.sqrt(jnp.asarray(y.shape[0], y.dtype)) if covariance else 1
     roots = jnp.linalg.norm(cost, axis=0)
-    return y * jnp.where(top < 0, -1, 1) * size, roots, residuals, gap, jnp.sum(seen**2, axis=0)
+    return y * jnp.where(top < 0, -1, 1) * size, roots, residuals, gap, jnp.sum(overlap**2, axis=0)

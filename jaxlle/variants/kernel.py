@@ -1,4 +1,4 @@
-"""Kernel LLE: neighbours and weights in the feature space of a kernel."""
+"""Kernel LLE: neighbors and weights in the feature space of a kernel."""
 
 from typing import Any, Literal
 
@@ -29,21 +29,30 @@ def kernel_alignment(
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Alignment:
-    """Compute the alignment B = I - W with neighbours and weights in the feature space of a kernel.
+    """Compute the alignment B = I - W from neighbors and weights in the feature space of a kernel K.
+
+    Neighbors are nearest in the distance ``sqrt(K(x,x) - 2 K(x,y) + K(y,y))`` (`KernelDistance`), and the weights are those of
+    the local Gram matrix ``G_jl = K(x,x) - K(x,x_j) - K(x,x_l) + K(x_j,x_l)`` (`kernel_weights`; DeCoste 2001; Zhao and Zhang
+    2012).
 
     Args:
-        x: points, shape (n, d), given to the kernel as they are.
+        x: points, shape (n, d), or a `Points` value with the metric KernelDistance(kernel). The kernel is evaluated at the
+            points as given, without centering or scaling.
         kernel: positive semi-definite JAX function of two vectors.
-        k: neighbours a point, nearest in `KernelDistance`.
-        reg: strength of the regularizer.
-        neighbors: a ready graph to use in place of the nearest in feature space.
-        block_bytes: memory that one block of points may take.
+        k: neighbors per point.
+        reg: strength of the ridge, relative to the trace of the local Gram matrix, or an object of `jaxlle.regularizers`.
+        neighbors: graph to use in place of the k nearest neighbors in feature space; its width replaces k.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
-        Alignment with r = 1 and m = k + 1; differentiable in what the kernel closes over, given the neighbours.
+        Alignment with r = 1 and m = k + 1. For fixed neighbors it is differentiable in the variables that the kernel closes
+        over.
 
     Raises:
-        ValueError: as `knn` and `kernel_weights`.
+        ValueError: as `knn` and `kernel_weights`; also if K(x, x) is negative for a point.
+
+    Warns:
+        DuplicateWarning: if a point has at least k exact copies.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
@@ -71,23 +80,28 @@ def kernel_lle(
 ) -> Embedding:
     """Embed points by LLE in the feature space of a kernel (DeCoste 2001; Zhao and Zhang 2012).
 
-    With the linear kernel this is `lle`.
+    The embedding minimizes ``sum_i |y_i - sum_j w_ij y_j|^2`` with the neighbors and weights of `kernel_alignment`. With the
+    linear kernel it is that of `lle`.
 
     Args:
-        x: points, shape (n, d), given to the kernel as they are.
-        dim: dimensions of the embedding. The feature space sets no limit but n - 1.
+        x: points, shape (n, d), or a `Points` value with the metric KernelDistance(kernel). The kernel is evaluated at the
+            points as given, without centering or scaling.
+        dim: dimensions of the embedding, at most n - 1; the number of features is no limit in feature space.
         kernel: positive semi-definite JAX function of two vectors.
-        k: neighbours a point.
-        reg: strength of the regularizer of the weights.
-        solver: one of `jaxlle.solvers`, or "auto".
-        neighbors: a ready graph to use in place of the nearest in feature space.
-        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
+        k: neighbors per point.
+        reg: strength of the ridge, relative to the trace of the local Gram matrix, or an object of `jaxlle.regularizers`.
+        solver: an object of `jaxlle.solvers`, or "auto".
+        neighbors: graph to use in place of the k nearest neighbors in feature space; its width replaces k.
+        options: scaling, disconnected graphs, random key and memory limit; see `EmbedOptions`. `dedupe` is not available.
 
     Returns:
         Embedding.
 
     Raises:
         ValueError: as `kernel_alignment` and `embed`.
+
+    Warns:
+        JaxlleWarning: as `lle`.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
@@ -101,12 +115,12 @@ def kernel_lle(
 
 
 def _check_kernel(kernel: Kernel, points: Points) -> None:
-    """Raise, outside jit, if K(x, x) is negative for some x; other kernels that are not positive show in the weights."""
+    """Raise, outside jit, if K(x, x) < 0 at a point; other indefinite kernels are detected when the weights are computed."""
     if is_traced(points.values):
         return
     square = jax.vmap(lambda a: kernel(a, a))(jnp.asarray(points.values, points.dtype))
     if not is_traced(square) and bool((square < 0).any()):
         raise ValueError(
-            f"The kernel is not positive definite: K(x, x) = {float(square.min()):.3g} at some x. Check its sign; for "
-            f"a metric use metric_weights."
+            f"The kernel is not positive definite: K(x, x) = {float(square.min()):.3g} for some x. Check its sign; for "
+            f"a metric, use metric_weights."
         )
