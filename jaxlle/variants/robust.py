@@ -1,4 +1,4 @@
-"""Outliers: reliability scores, weighted costs, and weights that are not negative."""
+"""LLE in the presence of outliers: reliability scores and a weighted cost."""
 
 from functools import partial
 from typing import Any, Literal
@@ -25,27 +25,27 @@ from .standard import lle_alignment
 def reliability(
     x: Any, dim: int, neighbors: Neighbors, *, iterations: int = 30, block_bytes: int = BLOCK_BYTES
 ) -> Float[Array, " n"]:
-    """Score how far every point agrees with the tangent spaces of the neighbourhoods that it is in.
+    """Score how well every point agrees with the tangent spaces of the neighborhoods that contain it.
 
-    In every neighbourhood, the point included, a weighted PCA of dim components is fitted by iteratively reweighted least
-    squares: members at distance e from the fitted plane get Huber's weight, 1 up to c and c / e beyond, with c half the mean
-    distance in the unweighted fit. A point's score is the sum over its neighbourhoods of its weight, normalised to sum to one in
-    each (Chang and Yeung 2006, Pattern Recognition 39:1053), divided here by their number, and by the largest score. Public code
-    after that paper also takes half the mean as c, but renews it in every step and measures squared distances; held fixed, it
-    gives the weights of one convex Huber cost.
+    In every neighborhood, the point included, a weighted PCA with dim components is fitted by iteratively reweighted least
+    squares. A member at distance e from the fitted plane has Huber's weight: 1 for e <= c and c / e beyond, where c is half the
+    mean distance in the unweighted fit. The score of a point is the sum of its weights over its neighborhoods, with weights
+    normalized to sum to one in each (Chang and Yeung 2006, Pattern Recognition 39:1053), divided here by the number of these
+    neighborhoods and by the largest score. Public code after that paper also takes half the mean distance as c, but updates it
+    in every step and measures squared distances; with c fixed, the weights are those of one convex Huber cost.
 
     Args:
-        x: points, shape (n, d).
-        dim: dimensions of the manifold, less than k.
-        neighbors: neighbourhoods of all points.
-        iterations: of reweighting.
-        block_bytes: memory that one block of points may take.
+        x: points, shape (n, d), or a `Points` value.
+        dim: dimensions of the manifold, less than k and at most d.
+        neighbors: neighborhoods of all points; a mask is respected.
+        iterations: number of reweighting steps.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
         Scores in [0, 1], shape (n,); low for outliers.
 
     Raises:
-        ValueError: for bad points or neighbourhoods, or dim out of range.
+        ValueError: for invalid points or neighborhoods, or dim out of range.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -62,21 +62,21 @@ def reliability(
 
 
 def weighted_alignment(alignment: Alignment, scores: Any) -> Alignment:
-    """Weigh the points' parts of an alignment's cost: ``sum_i s_i |block_i y_i|^2``.
+    """Weight the terms of the cost of an alignment: ``sum_i s_i |block_i y_i|^2``.
 
-    With `reliability` scores it is the cost of robust LLE (Chang and Yeung 2006); with a density, or a probability that a point
-    occurs, every point counts as often as it is met. The paper on weighted LLE by probability of occurrence (Mekuz, Bauckhage
-    and Tsotsos 2005) was not available.
+    With the scores of `reliability` this is the cost of robust LLE (Chang and Yeung 2006). With a density, or the probability
+    that a point occurs, every point contributes in proportion to its frequency; the paper on LLE weighted by the probability of
+    occurrence (Mekuz, Bauckhage and Tsotsos 2005) was not available.
 
     Args:
         alignment: of any variant.
         scores: s_i >= 0, shape (n,).
 
     Returns:
-        Alignment with every block times the root of its score.
+        Alignment with every block multiplied by the square root of its score.
 
     Raises:
-        ValueError: for scores that are negative, not finite or not one a point.
+        ValueError: for scores that are negative, not finite, or not one per point.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
@@ -87,10 +87,10 @@ def weighted_alignment(alignment: Alignment, scores: Any) -> Alignment:
     scores = jnp.asarray(scores, alignment.blocks.dtype)
     if scores.shape != alignment.indices.shape[:1]:
         raise ValueError(
-            f"scores has shape {scores.shape}, but there are {alignment.indices.shape[0]} points: one each."
+            f"scores has shape {scores.shape}, but there are {alignment.indices.shape[0]} points: give one score per point."
         )
     if not is_traced(scores) and not bool(((scores >= 0) & jnp.isfinite(scores)).all()):
-        raise ValueError("scores must be finite and not negative: they weigh squares.")
+        raise ValueError("scores must be finite and nonnegative, as they are weights of squared errors.")
     positive = scores > 0
     root = jnp.where(positive, jnp.sqrt(jnp.where(positive, scores, 1)), 0)
     return Alignment(alignment.indices, alignment.blocks * root[:, None, None])
@@ -106,29 +106,32 @@ def robust_lle(
     solver: Solver | Literal["auto"] = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
-    """Embed points by robust LLE: outliers are nobody's neighbours, and count less in the cost.
+    """Embed points by robust LLE, in which outliers are excluded as neighbors and have less weight in the cost.
 
-    Reliability scores s_i come from robust local PCA; every point takes its neighbours among those with s_i above the
-    threshold, and the embedding minimises ``sum_i s_i |y_i - sum_j w_ij y_j|^2`` (Chang and Yeung 2006, Pattern
-    Recognition 39:1053). Public code after that paper has two forms: a share of the least reliable points is left out,
-    and placed afterwards; or the k most reliable of the k + r nearest points are the neighbours, and costs are weighed. Here
-    a threshold takes the place of r.
+    The reliability scores s_i come from robust local PCA (`reliability`). Every point takes its neighbors among the points with
+    s_i above the threshold, and the embedding minimizes ``sum_i s_i |y_i - sum_j w_ij y_j|^2`` (Chang and Yeung 2006, Pattern
+    Recognition 39:1053). Public code after that paper has two forms: a fraction of the least reliable points is omitted and
+    embedded afterwards; or the k most reliable of the k + r nearest points are the neighbors, and the cost is weighted. Here a
+    threshold replaces r.
 
     Args:
-        x: points, shape (n, d).
-        dim: dimensions of the manifold and of the embedding.
-        k: neighbours a point, more than dim.
-        threshold: a point is reliable above this share of the median score.
-        reg: strength of the regularizer of the weights.
-        solver: one of `jaxlle.solvers`, or "auto".
-        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
+        x: points, shape (n, d), or a `Points` value.
+        dim: dimensions of the manifold and of the embedding, at most d.
+        k: neighbors per point, more than dim.
+        threshold: a point is reliable if its score exceeds this fraction of the median score.
+        reg: strength of the ridge, relative to the trace of the local Gram matrix.
+        solver: an object of `jaxlle.solvers`, or "auto".
+        options: scaling, disconnected graphs, random key and memory limit; see `EmbedOptions`. `dedupe` is not available.
 
     Returns:
-        Embedding of all points, outliers included. Outside jit only: the reliable points are picked by number.
+        Embedding of all points, including the outliers.
 
     Raises:
         ValueError: as `lle`; also if fewer than k + 1 points are reliable.
-        TypeError: inside jit.
+        TypeError: inside jit, where the number of reliable points is not known.
+
+    Warns:
+        JaxlleWarning: as `embed`.
 
     Example:
         >>> import jax, jaxlle
@@ -137,29 +140,30 @@ def robust_lle(
         (300, 2)
     """
     if is_traced(without_derivative(x)):
-        raise TypeError("robust_lle picks points by number, which jit cannot: call it outside jit.")
+        raise TypeError("robust_lle selects a number of points that depends on the data: call it outside jit.")
     points = prepare_points(x)
     dim = check_dim(dim, k, points.shape, points.metric)
     check_spread(points)
     near = knn(points, k, block_bytes=options.block_bytes)
     scores = reliability(points, dim, near, block_bytes=options.block_bytes)
     fixed = lax.stop_gradient(scores)
-    kept = jnp.flatnonzero(fixed > threshold * jnp.median(fixed))
-    if len(kept) <= k:
+    reliable = jnp.flatnonzero(fixed > threshold * jnp.median(fixed))
+    if len(reliable) <= k:
         raise ValueError(
-            f"Only {len(kept)} points are reliable at threshold = {threshold}, but k = {k} neighbours are needed: lower one."
+            f"Only {len(reliable)} points are reliable at threshold = {threshold}, but k = {k} neighbors are needed: "
+            f"lower threshold or k."
         )
-    neighbors = _nearest_among(points.values, kept, k, options.block_bytes)
+    neighbors = _nearest_among(points.values, reliable, k, options.block_bytes)
     alignment = lle_alignment(points, k=k, reg=reg, neighbors=neighbors, block_bytes=options.block_bytes)
     return embed(weighted_alignment(alignment, scores), dim, solver=solver, options=options, points=points)
 
 
-def _nearest_among(x: Any, kept: Array, k: int, block_bytes: int) -> Neighbors:
-    """Return the k nearest kept points of every point, excluding the point itself by its index."""
-    found = knn(x[kept], k + 1, query=x, block_bytes=block_bytes)
-    ids, n = kept[found.indices].astype(jnp.int32), x.shape[0]
+def _nearest_among(x: Any, reliable: Array, k: int, block_bytes: int) -> Neighbors:
+    """Return the k nearest reliable points of every point, excluding the point itself by its index."""
+    found = knn(x[reliable], k + 1, query=x, block_bytes=block_bytes)
+    ids, n = reliable[found.indices].astype(jnp.int32), x.shape[0]
     other = ids != jnp.arange(n, dtype=ids.dtype)[:, None]
-    order = jnp.argsort(~other, axis=1, stable=True)[:, :k]  # the point itself, if it is there, goes last
+    order = jnp.argsort(~other, axis=1, stable=True)[:, :k]  # the point itself, if it was found, is moved to the end
     return Neighbors(
         jnp.take_along_axis(ids, order, axis=1), jnp.take_along_axis(require_distances(found), order, axis=1)
     )
@@ -189,7 +193,7 @@ def _scores(
 def _huber_weights(
     around: Float[Array, "m d"], keep: Float[Array, " m"], dim: int, iterations: int
 ) -> Float[Array, " m"]:
-    """Return the normalised weights of the members of one neighbourhood."""
+    """Return the normalized weights of the members of one neighborhood."""
 
     def distances_from_plane(weights: Array) -> Array:
         share = weights / weights.sum()
@@ -206,9 +210,9 @@ def _huber_weights(
 
     limit = jnp.sum(distances_from_plane(keep) * keep) / keep.sum() / 2
 
-    def reweigh(_: Any, weights: Array) -> Array:
+    def reweight(_: Any, weights: Array) -> Array:
         far = distances_from_plane(weights)
         return keep * jnp.where(far > limit, limit / jnp.where(far > limit, far, 1), 1)
 
-    weights = lax.fori_loop(0, iterations, reweigh, keep)
+    weights = lax.fori_loop(0, iterations, reweight, keep)
     return weights / weights.sum()

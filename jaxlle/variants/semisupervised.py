@@ -1,4 +1,4 @@
-"""Semi-supervised LLE: the places of some points are known, and those of all others follow."""
+"""Semi-supervised LLE: the coordinates of some points are known, and those of all other points are computed from them."""
 
 import warnings
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from ..solvers import Solver, choose
 from ..warnings import ConvergenceWarning, JaxlleWarning
 from .standard import lle_alignment
 
-_ENOUGH = 1e-3  # error, as a share of the places' spread, beyond which it is warned of
+_MAX_ERROR = 1e-3  # relative error above which the result does not count as converged
 
 
 @partial(
@@ -34,19 +34,20 @@ _ENOUGH = 1e-3  # error, as a share of the places' spread, beyond which it is wa
 )
 @dataclass(frozen=True)
 class SemisupervisedEmbedding:
-    """Places of all points, in the coordinates in which some were given.
+    """Coordinates of all points, in the units in which some were given.
 
     Attributes:
-        points: shape (n, dim); exact places are returned to the last bit.
-        costs: ``|B y|^2`` of each column, in its units squared, shape (dim,).
-        misfit: how far each known point ends from the place given for it, shape (m,): 0 for exact places.
-        pull: how hard each known place strains the manifold, ``|(B^T B Y)_i|``, shape (m,): trust times misfit, and for exact
-            places the force that holds the point. A wrong place stands out.
-        gap: smallest singular value of the equations, relative to (a bound of) the norm of B. Rounding moves the points by about
-            eps / gap of their spread. 0 if the known places do not determine the others to rounding.
-        error: estimate of what is left of it, relative to the points' spread, from how much the last refinements moved them.
-        converged: whether gap and error allow to rely on the points.
-        solver: name of the linear solver that was used.
+        points: shape (n, dim); exact coordinates are returned unchanged, bit for bit.
+        costs: ``|B y|^2`` of each column y, in its squared units, shape (dim,).
+        misfit: distance of each known point from its given coordinates, shape (m,); 0 for exact coordinates.
+        pull: ``|(B^T B Y)_i|`` of each known point, the force that its given coordinates exert on the embedding, shape (m,). It
+            equals trust times misfit; for exact coordinates it is the force that holds the point. Points with wrong coordinates
+            have outlying values.
+        gap: smallest singular value of the equations, relative to (a bound of) the norm of B. Rounding moves the points by
+            about eps / gap of their spread. 0 if the known coordinates do not determine the other points within rounding.
+        error: estimated error of the solution, relative to the spread of the points, from the size of the last refinements.
+        converged: whether gap and error are good enough for the points to be reliable.
+        solver: name of the linear solver.
     """
 
     points: Float[Array, "... n dim"]
@@ -67,41 +68,44 @@ def semisupervised_embed(
     trust: Real[ArrayLike, ""] | Real[ArrayLike, " m"] | None = None,
     solver: Solver | LinearSolver | Literal["auto"] = "auto",
 ) -> SemisupervisedEmbedding:
-    """Place all points of an alignment where the places of some are known.
+    """Embed all points of an alignment, given the coordinates of some of them.
 
-    Exact places P are kept, and all others minimise ``|B Y|^2``: with M = B^T B split into known (k) and unknown (u) points,
-    ``M_uu Y_u = -M_uk P``. Inexact ones are trusted only so far: Y minimises ``|B Y|^2 + sum_i trust_i |Y_i - P_i|^2``, so that
-    ``(M + T) Y = T P``. No scaling constraint and no eigenvector is left: Y is in the units of P, linear in P, and unique. After
-    Yang, Fu, Zha and Barlow (2006, Semi-supervised nonlinear dimensionality reduction, ICML, 1065), who apply it to LLE, Isomap
-    and LTSA; the paper's text was not available, and the equations, plain least squares, are derived here and were found the
-    same (its equations 12 and 21) in public code after it.
+    Exact coordinates P are kept, and the others minimize ``|B Y|^2``: with M = B^T B partitioned into known (k) and unknown (u)
+    points, ``M_uu Y_u = -M_uk P``. Inexact coordinates are weighted by their trust: Y minimizes
+    ``|B Y|^2 + sum_i trust_i |Y_i - P_i|^2``, so that ``(M + T) Y = T P``. Neither problem has a scaling constraint or needs
+    eigenvectors: Y is unique, linear in P, and in the units of P. The method is that of Yang, Fu, Zha and Barlow (2006,
+    Semi-supervised nonlinear dimensionality reduction, ICML, p. 1065), who apply it to LLE, Isomap and LTSA. The text of the
+    paper was not available; the equations, which are plain least squares, are derived here and agree with public code after the
+    paper (its equations 12 and 21).
 
-    The places may be coordinates, targets of a regression, or classes as rows of an identity matrix. Differentiable, to any
-    order, in the blocks, the places and the trust.
+    The known values may be coordinates, targets of a regression, or classes as rows of an identity matrix. The result is
+    differentiable, to any order, in the blocks, the places and the trust.
 
     Args:
         alignment: of the n points, by any variant. `ltsa_alignment` and `hessian_alignment` continue an affine map of a flat
-            sheet exactly, LLE up to its regularizer.
-        known: numbers of the points whose places are known, each once, shape (m,).
-        places: where they are, shape (m, dim).
-        trust: None for exact places; or how far they are trusted, one number for all or one each, shape (m,), positive. It
-            weighs against M, whose norm is of order 1 to 10 and whose smooth vectors cost far less: at 1 places hardly move.
-        solver: one of `jaxlle.derivatives`, or one of `jaxlle.solvers`, which stands for the one that `tangent_solver` names, or
-            "auto". `DenseInverse` (QR of the dense B; jit, vmap, float32) for small n; `SparseInverse` (sparse LU of M in
-            float64, refined by products with B; host) for low intrinsic dimension; `ConjugateGradient` (matrix-free, any n,
-            jit, any device) for real data, in a few hundred to a few thousand products with B.
+            sheet exactly, LLE up to the effect of its regularizer.
+        known: indices of the points whose coordinates are known, without repetition, shape (m,).
+        places: the known coordinates, shape (m, dim).
+        trust: None for exact coordinates, or a positive weight for all known points or for each, shape (m,). It is compared
+            with M, whose norm is of order 1 to 10 and whose smooth vectors have far smaller eigenvalues: with trust 1 known
+            points hardly move.
+        solver: a linear solver of `jaxlle.derivatives`, or a solver of `jaxlle.solvers`, which selects the one that
+            `tangent_solver` returns for it, or "auto". `DenseInverse` (QR of the dense B; jit, vmap, float32) for small n;
+            `SparseInverse` (sparse LU of M in float64, refined by products with B; host) for low intrinsic dimension;
+            `ConjugateGradient` (matrix-free, any n, jit, any device) for real data, with a few hundred to a few thousand
+            products with B.
 
     Returns:
         SemisupervisedEmbedding. Inside jit it carries gap, error and converged as data, and indices are not checked.
 
     Raises:
-        ValueError: for a malformed alignment; known points out of range, repeated or not as many as places; places that are not
-            finite; trust that is not positive; or places that do not determine the rest.
-        DisconnectedGraphError: a ValueError, for parts of the graph without a known place.
+        ValueError: for a malformed alignment; known indices that are out of range, repeated, or not as many as places; places
+            that are not finite; trust that is not positive; or places that do not determine the other points.
+        DisconnectedGraphError: a ValueError, if a component or closed class of the graph contains no known point.
 
     Warns:
-        JaxlleWarning: for parts of the graph with no more than dim known places.
-        ConvergenceWarning: if rounding, or too few iterations, leaves an error of more than a thousandth.
+        JaxlleWarning: for components of the graph with at most dim known points.
+        ConvergenceWarning: if rounding, or too few iterations, leaves a relative error above 1e-3.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
@@ -115,21 +119,21 @@ def semisupervised_embed(
     n, dtype = alignment.indices.shape[0], alignment.blocks.dtype
     fixed = lax.stop_gradient(alignment)
     places = as_points(places, "places")
-    known, trust = _read_known(known, len(places), n), _read_trust(trust, len(places))
+    known, trust = _check_known(known, len(places), n), _check_trust(trust, len(places))
     if trust is None:
-        check_count(len(places), "the number of exact places", 1, n - 1, "some point must be free to move")
+        check_count(len(places), "the number of exactly known points", 1, n - 1, "at least one point must be unknown")
     traced = is_traced(fixed, known, without_derivative(places), without_derivative(trust))
     if not traced:
         check_alignment(fixed)
-        _tell_loose(connected_components(fixed), np.asarray(known), places.shape[1])
+        _check_components(connected_components(fixed), np.asarray(known), places.shape[1])
     standard = prepare_points(places)
-    system = _prescribed(alignment, known, standard.coordinates.astype(dtype), trust)
+    system = _build_system(alignment, known, standard.coordinates.astype(dtype), trust)
     linear = _linear_solver(solver, fixed, traced)
-    settled = solve_prescribed(system, linear)
-    _tell_settled(settled, linear)
-    y = with_derivative(system, settled.points, linear)
+    solution = solve_prescribed(system, linear)
+    _check_solution(solution, linear)
+    y = with_derivative(system, solution.points, linear)
     units = (jnp.asarray(a, dtype) for a in (places, standard.center, standard.unit))
-    return _finish(system, settled, y, *units, type(linear).__name__)
+    return _in_given_units(system, solution, y, *units, type(linear).__name__)
 
 
 def semisupervised_lle(
@@ -143,26 +147,32 @@ def semisupervised_lle(
     solver: Solver | LinearSolver | Literal["auto"] = "auto",
     neighbors: Neighbors | None = None,
 ) -> SemisupervisedEmbedding:
-    """Place all points by LLE where the places of some are known: see `semisupervised_embed`.
+    """Embed all points by LLE, given the coordinates of some of them.
 
-    20 known of 1,000 points of a Swiss roll give its parameters with an affine residual of 0.002, where that of plain LLE is 0.19
-    (tests/test_semisupervised.py).
+    Minimizes ``|B Y|^2`` with B of `lle_alignment` and the known rows of Y fixed or weighted; see `semisupervised_embed` for
+    the equations and their origin (Yang, Fu, Zha and Barlow 2006).
+
+    With 20 known of 1,000 points of a Swiss roll, the affine residual of its parameters is 0.002, compared with 0.19 for LLE
+    (tests/variants/test_semisupervised.py).
 
     Args:
-        x: points, shape (n, d).
+        x: points, shape (n, d), or a `Points` value.
         known: as for `semisupervised_embed`.
         places: as for `semisupervised_embed`.
-        k: neighbours a point.
-        reg: strength of the regularizer of the weights.
+        k: neighbors per point.
+        reg: strength of the ridge, relative to the trace of the local Gram matrix.
         trust: as for `semisupervised_embed`.
         solver: as for `semisupervised_embed`.
-        neighbors: a ready graph to use in place of `knn`.
+        neighbors: graph to use in place of the k nearest neighbors; its width replaces k.
 
     Returns:
         SemisupervisedEmbedding.
 
     Raises:
         ValueError: as `lle_alignment` and `semisupervised_embed`.
+
+    Warns:
+        JaxlleWarning: as `lle_alignment` and `semisupervised_embed`.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -175,64 +185,69 @@ def semisupervised_lle(
     return semisupervised_embed(alignment, known, places, trust=trust, solver=solver)
 
 
-def _read_known(known: Any, count: int, n: int) -> Int[Array, " m"]:
-    """Return the numbers of the known points, or say what is wrong with them."""
+def _check_known(known: Any, count: int, n: int) -> Int[Array, " m"]:
+    """Return the validated indices of the known points."""
     ids = known if isinstance(known, jax.Array) else np.asarray(known)
     if ids.ndim != 1 or not jnp.issubdtype(ids.dtype, jnp.integer):
         raise ValueError(
-            f"known must be whole row numbers of shape (m,), got shape {ids.shape} and dtype {ids.dtype}: of a mask take "
+            f"known must be integer row numbers of shape (m,), got shape {ids.shape} and dtype {ids.dtype}: convert a mask by "
             f"numpy.flatnonzero."
         )
     if ids.shape[0] != count:
-        raise ValueError(f"known names {ids.shape[0]} points, but places has {count} rows: one for each is needed.")
+        raise ValueError(
+            f"known lists {ids.shape[0]} points, but places has {count} rows: give one row per known point."
+        )
     if isinstance(ids, jax.Array) and is_traced(ids):
         return ids
     host = np.asarray(ids)
     if host.min() < 0 or host.max() >= n:
-        raise ValueError(f"known runs from {host.min()} to {host.max()}, but there are {n} points (0 to {n - 1}).")
+        raise ValueError(f"known ranges from {host.min()} to {host.max()}, but there are {n} points (0 to {n - 1}).")
     numbers, times = np.unique(host, return_counts=True)
     if (times > 1).any():
-        raise ValueError(f"known names point {numbers[times > 1][0]} {times.max()} times: give each point one place.")
+        raise ValueError(f"known lists point {numbers[times > 1][0]} {times.max()} times: list every point once.")
     return jnp.asarray(host, jnp.int32)
 
 
-def _read_trust(trust: Any, count: int) -> Any:
+def _check_trust(trust: Any, count: int) -> Any:
     if trust is None:
         return None
     values = trust if isinstance(trust, jax.Array) else np.asarray(trust)
     if values.shape not in ((), (count,)):
-        raise ValueError(f"trust has shape {values.shape}, but must be one number, or one for each of {count} places.")
+        raise ValueError(
+            f"trust has shape {values.shape}, but it must be one number, or one for each of the {count} known points."
+        )
     host = without_derivative(values)
     if not is_traced(host) and not (np.isfinite(host) & (np.asarray(host) > 0)).all():
         raise ValueError(
-            f"trust = {np.asarray(host).min()} is not allowed: it must be positive and finite, or None for exact places."
+            f"trust = {np.asarray(host).min()} is not allowed: it must be positive and finite, or None for exact coordinates."
         )
     return values
 
 
-def _tell_loose(components: Components, known: np.ndarray, dim: int) -> None:
-    """Raise for parts of the graph without a known place, and warn of parts with too few to span dim dimensions."""
+def _check_components(components: Components, known: np.ndarray, dim: int) -> None:
+    """Raise for components without a known point; warn of components with too few of them to span dim dimensions."""
     counts = np.bincount(components.labels[known], minlength=len(components.sizes))
-    empty = np.flatnonzero(counts == 0)
-    loose = [members for members in components.closed if not np.isin(members, known).any()]
-    if len(empty):
-        first = int((components.labels == empty[0]).argmax())
+    unknown = np.flatnonzero(counts == 0)
+    free_classes = [members for members in components.closed if not np.isin(members, known).any()]
+    if len(unknown):
+        first = int((components.labels == unknown[0]).argmax())
         raise DisconnectedGraphError(
-            f"{len(empty)} of {len(counts)} components of the neighbourhood graph have no known place, such as that of point "
-            f"{first} ({components.sizes[empty[0]]} points): nothing says where they lie. Give each a known place, or raise k."
+            f"{len(unknown)} of {len(counts)} components of the neighborhood graph have no known point, such as that of point "
+            f"{first} ({components.sizes[unknown[0]]} points), so their coordinates are not determined. Give the coordinates of "
+            f"points in every component, or raise k."
         )
-    if loose:
+    if free_classes:
         raise DisconnectedGraphError(
-            f"{len(loose)} closed classes of the neighbourhood graph have no known place, such as that of point {loose[0][0]} "
-            f"({len(loose[0])} points that no member's neighbourhood leaves): nothing says where they lie. Give each a known "
-            f"place, or raise k."
+            f"{len(free_classes)} closed classes of the neighborhood graph have no known point, such as that of point "
+            f"{free_classes[0][0]} ({len(free_classes[0])} points whose neighborhoods contain no other points), so their "
+            f"coordinates are not determined. Give the coordinates of points in every class, or raise k."
         )
-    thin = np.flatnonzero(counts <= dim)
-    if len(thin):
+    sparse = np.flatnonzero(counts <= dim)
+    if len(sparse):
         warnings.warn(
-            f"{len(thin)} of {len(counts)} components of the neighbourhood graph have no more than dim = {dim} known places, "
-            f"such as one of {components.sizes[thin[0]]} points with {counts[thin[0]]}: its places span fewer than dim "
-            f"dimensions. Give at least {dim + 1}.",
+            f"{len(sparse)} of {len(counts)} components of the neighborhood graph have no more than dim = {dim} known points, "
+            f"such as one of {components.sizes[sparse[0]]} points with {counts[sparse[0]]}. The embedding of such a component "
+            f"spans fewer than dim dimensions: give the coordinates of at least {dim + 1} of its points.",
             JaxlleWarning,
             stacklevel=3,
         )
@@ -245,58 +260,65 @@ def _linear_solver(solver: Any, alignment: Alignment, traced: bool) -> LinearSol
         return tangent_solver(choose(alignment, traced))
     if not callable(solver):
         raise ValueError(
-            f"solver = {solver!r} is not known: use 'auto' or an object of jaxlle.derivatives, such as DenseInverse()."
+            f"solver = {solver!r} is not known: use 'auto' or a linear solver of jaxlle.derivatives, such as DenseInverse()."
         )
     return tangent_solver(solver)
 
 
 @jax.jit
-def _prescribed(alignment: Alignment, known: Array, places: Array, trust: Any) -> PrescribedSystem:
+def _build_system(alignment: Alignment, known: Array, coordinates: Array, trust: Any) -> PrescribedSystem:
     n, dtype = alignment.indices.shape[0], alignment.blocks.dtype
-    marked, none = jnp.zeros((n, 1), dtype).at[known].set(1), jnp.zeros((n, 1), dtype)
-    target = jnp.zeros((n, places.shape[1]), dtype).at[known].set(places)
+    is_known, zeros = jnp.zeros((n, 1), dtype).at[known].set(1), jnp.zeros((n, 1), dtype)
+    target = jnp.zeros((n, coordinates.shape[1]), dtype).at[known].set(coordinates)
     if trust is None:
-        return PrescribedSystem(alignment, known, 1 - marked, none, target)
+        return PrescribedSystem(alignment, known, 1 - is_known, zeros, target)
     weight = jnp.broadcast_to(jnp.asarray(trust, dtype), known.shape)[:, None]
-    return PrescribedSystem(alignment, known, 1 + none, none.at[known].set(weight), target)
+    return PrescribedSystem(alignment, known, 1 + zeros, zeros.at[known].set(weight), target)
 
 
-def _tell_settled(settled: PrescribedSolution, linear: LinearSolver) -> None:
-    """Raise for places that determine nothing, and warn of those that were not reached, outside jit."""
-    if is_traced(settled):
+def _check_solution(solution: PrescribedSolution, linear: LinearSolver) -> None:
+    """Raise, outside jit, if the known coordinates do not determine the others; warn if the solver did not converge."""
+    if is_traced(solution):
         return
-    if not float(settled.gap) > 0:
+    if not float(solution.gap) > 0:
         raise ValueError(
-            "The known places do not determine the others to rounding: what the alignment leaves free, such as the affine "
-            "functions of flat neighbourhoods, needs dim + 1 known points, not all on a line or a plane, in every part. Give "
-            "more, or raise reg."
+            "The known points do not determine the others within rounding. The functions of zero cost, such as the affine "
+            "functions on flat neighborhoods, require dim + 1 known points, not all on a line or a plane, in every component: "
+            "give the coordinates of more points, or raise reg."
         )
-    if not float(settled.error) <= _ENOUGH:
+    if not float(solution.error) <= _MAX_ERROR:
         warnings.warn(
-            f"{type(linear).__name__} left an error of {float(settled.error):.2g} of the places' spread, at a gap of "
-            f"{float(settled.gap):.2g}: raise its iteration limit, know more places, raise reg, or compute in float64.",
+            f"{type(linear).__name__} left a relative error of {float(solution.error):.2g} at a gap of "
+            f"{float(solution.gap):.2g}: raise its iteration limit, give the coordinates of more points, raise reg, or compute "
+            f"in float64.",
             ConvergenceWarning,
             stacklevel=3,
         )
 
 
 @partial(jax.jit, static_argnames="solver")
-def _finish(
-    system: PrescribedSystem, settled: PrescribedSolution, y: Array, places: Array, center: Array, unit: Array, solver: str
+def _in_given_units(
+    system: PrescribedSystem,
+    solution: PrescribedSolution,
+    y: Array,
+    coordinates: Array,
+    center: Array,
+    unit: Array,
+    solver: str,
 ) -> SemisupervisedEmbedding:
-    """Return to the units of the places, with what is known about the solution."""
+    """Return the solution in the units of the known coordinates, with its diagnostics."""
     image, known = system.alignment.matvec(y), system.known
-    held = (system.free[known] == 0) & jnp.isfinite(y[known])
-    points = (y * unit + center).at[known].set(jnp.where(held, places, (y * unit + center)[known]))
+    exact = (system.free[known] == 0) & jnp.isfinite(y[known])
+    points = (y * unit + center).at[known].set(jnp.where(exact, coordinates, (y * unit + center)[known]))
     length = jax.vmap(distances.euclidean)
     pull = system.alignment.rmatvec(image)[known]
     return SemisupervisedEmbedding(
         points=points,
         costs=unit**2 * jnp.sum(image**2, axis=0),
-        misfit=jnp.where(held.all(axis=1), 0, unit * length(y[known], system.target[known])),
+        misfit=jnp.where(exact.all(axis=1), 0, unit * length(y[known], system.target[known])),
         pull=unit * length(pull, jnp.zeros_like(pull)),
-        gap=settled.gap,
-        error=settled.error,
-        converged=(settled.gap > 0) & (settled.error <= _ENOUGH) & jnp.isfinite(points).all(),
+        gap=solution.gap,
+        error=solution.error,
+        converged=(solution.gap > 0) & (solution.error <= _MAX_ERROR) & jnp.isfinite(points).all(),
         solver=solver,
     )

@@ -82,9 +82,9 @@ def test_convex_weights_honour_a_mask_and_are_differentiable(x64):
 def test_bad_requests_are_refused(cloud):
     neighbors = jaxlle.knn(cloud, 8)
     alignment = jaxlle.lle_alignment(cloud, k=8)
-    with pytest.raises(ValueError, match="one each"):
+    with pytest.raises(ValueError, match="one score per point"):
         jaxlle.variants.weighted_alignment(alignment, jnp.ones(119))
-    with pytest.raises(ValueError, match="not negative"):
+    with pytest.raises(ValueError, match="nonnegative"):
         jaxlle.variants.weighted_alignment(alignment, -jnp.ones(120))
     with pytest.raises(ValueError, match=r"dim \(n_components\) = 6"):
         jaxlle.variants.reliability(cloud, 6, neighbors)

@@ -117,7 +117,7 @@ def test_an_affine_map_of_a_flat_sheet_is_continued_exactly_from_three_points(x6
     np.testing.assert_allclose(out.points, truth, atol=1e-8)
     for linear in (DenseInverse(), SparseInverse()):
         with (
-            pytest.warns(JaxlleWarning, match=r"1 of 1 components .* no more than dim = 2 known places"),
+            pytest.warns(JaxlleWarning, match=r"1 of 1 components .* no more than dim = 2 known points"),
             pytest.raises(ValueError, match="do not determine the others"),
         ):
             jaxlle.variants.semisupervised_embed(align(x, 2, k=9), known[:2], truth[known[:2]], solver=linear)
@@ -214,7 +214,7 @@ def test_it_runs_under_jit_and_vmap_and_traces_once(cloud):
 
 def test_too_few_iterations_are_told(cloud):
     alignment = jaxlle.lle_alignment(cloud.astype(np.float32), k=8)
-    with pytest.warns(jaxlle.warnings.ConvergenceWarning, match="ConjugateGradient left an error"):
+    with pytest.warns(jaxlle.warnings.ConvergenceWarning, match="ConjugateGradient left a relative error"):
         out = jaxlle.variants.semisupervised_embed(
             alignment, KNOWN, PLACES.astype(np.float32), solver=ConjugateGradient(5)
         )
@@ -226,7 +226,7 @@ def test_parts_of_the_graph_without_a_known_place_are_named(cloud):
     x[50:] += 100
     places = PLACES[:4].astype(np.float32)
     with pytest.raises(
-        DisconnectedGraphError, match=r"1 of 2 components .* no known place, such as that of point 50 \(30"
+        DisconnectedGraphError, match=r"1 of 2 components .* no known point, such as that of point 50 \(30"
     ):
         jaxlle.variants.semisupervised_lle(x, [1, 2, 3, 4], places, k=6)
     with pytest.warns(JaxlleWarning, match=r"1 of 2 components .* one of 30 points with 1"):
@@ -236,7 +236,7 @@ def test_parts_of_the_graph_without_a_known_place_are_named(cloud):
     between = np.concatenate([x, [[0.45, 50, 50]]]).astype(np.float32)
     graph = jaxlle.knn(between, 6)
     graph = graph._replace(indices=graph.indices.at[80].set(jnp.array([0, 1, 2, 50, 51, 52])), distances=None)
-    with pytest.raises(DisconnectedGraphError, match=r"1 closed classes .* no known place"):
+    with pytest.raises(DisconnectedGraphError, match=r"1 closed classes .* no known point"):
         jaxlle.variants.semisupervised_lle(between, [1, 2, 3, 80], places, k=6, neighbors=graph)
 
 
@@ -248,15 +248,15 @@ def test_bad_requests_are_refused(cloud):
         with pytest.raises(ValueError, match=message):
             jaxlle.variants.semisupervised_embed(alignment, known, places, **options)
 
-    refused("known names 8 points, but places has 9 rows", known=KNOWN[1:])
-    refused(r"known runs from 0 to 80, but there are 80 points", known=np.arange(0, 81, 10))
-    refused("known runs from -1", known=np.arange(-1, 8))
-    refused("known names point 3 2 times", known=[0, 1, 2, 3, 3, 5, 6, 7, 8])
-    refused(r"whole row numbers .* numpy.flatnonzero", known=np.isin(np.arange(N), KNOWN))
-    refused("whole row numbers", known=KNOWN.astype(float))
+    refused("known lists 8 points, but places has 9 rows", known=KNOWN[1:])
+    refused(r"known ranges from 0 to 80, but there are 80 points", known=np.arange(0, 81, 10))
+    refused("known ranges from -1", known=np.arange(-1, 8))
+    refused("known lists point 3 2 times", known=[0, 1, 2, 3, 3, 5, 6, 7, 8])
+    refused(r"integer row numbers .* numpy.flatnonzero", known=np.isin(np.arange(N), KNOWN))
+    refused("integer row numbers", known=KNOWN.astype(float))
     refused("places contains NaN", places=np.where(p > 0, np.nan, p))
     refused("Expected 2D array", places=p[:, 0])
-    refused("number of exact places = 80", known=np.arange(N), places=np.ones((N, 1), np.float32))
+    refused("number of exactly known points = 80", known=np.arange(N), places=np.ones((N, 1), np.float32))
     for trust in (0.0, -1.0, np.inf, np.where(np.arange(M) == 3, 0.0, 1.0)):
         refused("trust = .* must be positive and finite", trust=trust)
     refused(r"trust has shape \(3,\)", trust=np.ones(3))
