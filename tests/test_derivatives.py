@@ -1,4 +1,4 @@
-"""Derivatives of an embedding: against finite differences where the spectrum is degenerate, and each other."""
+"""Derivatives of an embedding: against finite differences where the spectrum is degenerate, and against each other."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from conftest import swiss_roll
 import jaxlle
 from jaxlle import Alignment, losses
 from jaxlle._core.host import on_host
-from jaxlle.derivatives import ConjugateGradient, DenseInverse, SparseInverse, matching, subspace
+from jaxlle.derivatives import ConjugateGradient, DenseInverse, SparseInverse, subspace, tangent_solver
 from jaxlle.metrics import procrustes
 from jaxlle.solvers import DenseQR, SparseLU
 
@@ -41,7 +41,7 @@ MIX = np.random.default_rng(1).normal(size=(2, N, N))
 
 
 def invariant(y):
-    """A function of the Gram matrix, which no rotation of the rows changes."""
+    """A function of the Gram matrix, which is invariant to rotations of the rows."""
     gram = y @ y.T
     return jnp.sum(MIX[0] * gram) + jnp.sum(MIX[1] * gram**2)
 
@@ -51,7 +51,7 @@ def slope(f, x, along, h=1e-5):
 
 
 @pytest.mark.parametrize(("name", "solver"), [("sphere", DenseQR())] + [(name, SparseLU()) for name in DATA])
-def test_the_gradient_of_an_embedding_is_that_of_finite_differences(x64, name, solver):
+def test_the_gradient_of_an_embedding_agrees_with_finite_differences(x64, name, solver):
     make, dim = DATA[name]
     x = jnp.asarray(make())
     neighbors = jaxlle.knn(x, K)
@@ -70,7 +70,7 @@ def test_the_gradient_of_an_embedding_is_that_of_finite_differences(x64, name, s
 
 
 @pytest.mark.slow
-def test_no_neighbors_need_be_given_and_nothing_is_nan_on_the_way():
+def test_gradients_need_no_given_neighbors_and_have_no_nan_in_intermediate_results():
     x = jnp.asarray(repeated(), jnp.float32)
     with jax.debug_nans(True):
         grad = jax.grad(lambda a: jnp.sum(jaxlle.lle(a, 2, k=K, reg=1e-2).points[:5] ** 4))(x)
@@ -80,7 +80,7 @@ def test_no_neighbors_need_be_given_and_nothing_is_nan_on_the_way():
 
 @pytest.fixture(scope="module")
 def tall():
-    """A ring of small maps with two rows each: a generic alignment whose bottom pair is well apart from the rest."""
+    """A ring of local maps with two rows each: a generic alignment whose bottom pair is well separated from the rest."""
     rng = np.random.default_rng(0)
     indices = (np.arange(N)[:, None] + np.arange(-2, 3)) % N
     pattern = np.array([[-1.0, 16, -30, 16, -1], [1, -8, 0, 8, -1]]) / 24
@@ -99,14 +99,14 @@ def test_every_linear_solver_gives_the_same_derivative(x64, tall):
     grads = [jax.grad(f)(b.blocks, linear) for linear in (DenseInverse(), SparseInverse(), ConjugateGradient())]
     for grad in grads[1:]:
         np.testing.assert_allclose(grad, grads[0], rtol=1e-6, atol=1e-8 * abs(grads[0]).max())
-    # A change of a block is a change of the graph only if its rows still sum to zero.
+    # Only changes whose rows sum to zero keep the constant a null vector.
     along = np.random.default_rng(2).normal(size=b.blocks.shape)
     along = jnp.asarray(along - along.mean(axis=2, keepdims=True))
     exact = slope(lambda a: invariant(jaxlle.embed(b._replace(blocks=a), 2).points), b.blocks, along)
     np.testing.assert_allclose(jnp.sum(grads[0] * along), exact, rtol=1e-6)
 
 
-def test_the_second_derivative_is_right_too(x64, tall):
+def test_the_second_derivative_agrees_with_finite_differences(x64, tall):
     b = Alignment(*map(jnp.asarray, tall))
     along = np.random.default_rng(2).normal(size=b.blocks.shape)
     along = jnp.asarray(along - along.mean(axis=2, keepdims=True))
@@ -120,10 +120,10 @@ def test_the_second_derivative_is_right_too(x64, tall):
     np.testing.assert_allclose(second, slope(grad, b.blocks, along), rtol=1e-5)
 
 
-def test_each_solver_is_differentiated_the_way_it_solves():
-    assert matching(DenseQR()) == DenseInverse()
-    assert matching(SparseLU(tol=1e-8)) == SparseInverse()
-    assert matching(lambda alignment, count, key: None) == ConjugateGradient()
+def test_each_solver_names_its_tangent_solver():
+    assert tangent_solver(DenseQR()) == DenseInverse()
+    assert tangent_solver(SparseLU(tol=1e-8)) == SparseInverse()
+    assert tangent_solver(lambda alignment, count, key: None) == ConjugateGradient()
 
 
 def test_a_fixed_gauge_makes_rotation_dependent_functions_differentiable(x64):
@@ -138,11 +138,16 @@ def test_a_fixed_gauge_makes_rotation_dependent_functions_differentiable(x64):
     np.testing.assert_allclose(jnp.sum(jax.grad(f)(x) * along), slope(f, x, along), rtol=1e-5)
 
 
-def test_the_cost_s_derivative_is_that_of_the_spectral_loss(x64):
+def test_the_derivative_of_the_cost_is_that_of_the_spectral_loss(x64):
     b = jaxlle.lle_alignment(jnp.asarray(repeated()), k=K, reg=1e-2)
 
     def cost(blocks):
-        return jnp.sum(jaxlle.embed(b._replace(blocks=blocks), 2, scaling="covariance").singular_values ** 2)
+        return jnp.sum(
+            jaxlle.embed(
+                b._replace(blocks=blocks), 2, options=jaxlle.EmbedOptions(scaling="covariance")
+            ).singular_values
+            ** 2
+        )
 
     expected = jax.grad(lambda a: losses.spectral_loss(b._replace(blocks=a), 2))(b.blocks)
     np.testing.assert_allclose(jax.grad(cost)(b.blocks), expected, atol=1e-10)
@@ -163,7 +168,7 @@ def test_float32_gradients_under_jit_and_vmap_agree_with_float64():
             assert np.linalg.norm(single - double) < 0.01 * np.linalg.norm(double)
 
 
-def test_where_no_derivative_exists_it_is_nan_and_not_wrong(x64):
+def test_the_gradient_is_nan_where_no_derivative_exists(x64):
     x = jnp.asarray(circle())
     neighbors = jaxlle.knn(x, K)
 
@@ -171,13 +176,13 @@ def test_where_no_derivative_exists_it_is_nan_and_not_wrong(x64):
         return invariant(jaxlle.lle(x, dim, k=K, reg=1e-2, neighbors=neighbors, solver=SparseLU()).points)
 
     with pytest.warns(jaxlle.warnings.GapWarning):
-        grad = jax.grad(f)(x, 1)  # cuts the first pair in two
+        grad = jax.grad(f)(x, 1)  # the cut separates a pair of equal singular values
     assert np.isnan(grad).any()
     with pytest.raises(TypeError, match="SparseLU runs on the host"):
         jax.jit(jax.grad(f), static_argnums=1)(x, 2)
 
 
-def test_a_graph_in_two_parts_has_a_derivative_where_the_cut_has_a_gap(x64):
+def test_a_disconnected_graph_has_a_derivative_where_the_cut_has_a_gap(x64):
     x = np.random.default_rng(0).normal(size=(N, 3))
     x[: N // 2] += 100
     b = jaxlle.lle_alignment(x, k=6, reg=1e-2)
@@ -192,9 +197,9 @@ def test_a_graph_in_two_parts_has_a_derivative_where_the_cut_has_a_gap(x64):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_host_sees_all_digits_even_from_a_thread_of_jax_s_own(dtype, x64):
+def test_host_functions_receive_all_digits_on_any_thread_of_jax(dtype, x64):
     slow = jnp.full((800, 800), 1 / 800, dtype)
-    # Not there yet when the call is made, so that JAX calls back from another thread.
+    # Not computed yet when the call is made, so that JAX calls back from another thread.
     pending = (slow @ slow @ slow)[:3, 0] * 800 / 3
     seen = []
 

@@ -1,4 +1,4 @@
-"""Which solver `solver="auto"` stands for."""
+"""The solver that `solver="auto"` selects."""
 
 from collections.abc import Callable
 
@@ -13,27 +13,27 @@ from .sparse import SparseLU
 from .spectrum import Hints, Spectrum
 
 Solver = Callable[[Alignment, int, jax.Array, Hints], Spectrum]
-_DENSE_MAX = 2_000  # points up to which a dense QR is the fastest that runs under jit
+_DENSE_MAX = 2_000  # points up to which a dense QR is the fastest solver that runs under jit
 _DEVICE_MAX = 8_192  # the same on an accelerator
-_HOST_MIN = 64  # below, a Krylov space has no room and the dense solve costs nothing
-# On two cores the LU of graphs of width w took 3e-11 (digits) to 1e-10 (cube of six dimensions) times w^3 seconds in METIS's
-# order and two to four times that in minimum degree's, the landmark solver 5e-5 (digits) to 5e-4 (cube) times n.
+_HOST_MIN = 64  # for fewer points a Krylov space is too small, and the cost of the dense solver is negligible
+# On two cores the LU of graphs of width w took 3e-11 (digits) to 1e-10 (six-dimensional cube) times w^3 seconds in the order of
+# METIS and two to four times that in the minimum degree order; the landmark solver took 5e-5 (digits) to 5e-4 (cube) times n.
 _WIDTH, _WIDTH_WITHOUT_METIS = 172.0, 141.0
 
 
 def choose(alignment: Alignment, traced: bool = False) -> Solver:
-    """Return the solver for an alignment: by its size, its device, whether it is traced, and the width of its graph.
+    """Select the solver for an alignment by its size, its device, the width of its graph, and whether it is traced.
 
-    Inside jit: `DenseQR` up to 2,000 points, `Landmark` beyond. Outside, on a CPU: `SparseLU` from 64 points on if its
-    factors will be small, `Landmark` else. What decides is the largest number of points at one distance, counted in
-    edges, from a point at the rim of the graph: it bounds the separators that fill grows from, and with them the
-    intrinsic dimension counts. SparseLU is taken up to a width of 172 n^(1/3) (141 where pymetis is not installed): a
-    Swiss roll of any size, 20,000 points of a cube of six dimensions, 5,000 digits, but not 10,000. On an accelerator:
-    DenseQR up to 8,192 points, then the same rule, SparseLU running on the host.
+    Inside jit, `DenseQR` is selected up to 2,000 points and `Landmark` for more. Outside jit on a CPU, `DenseQR` is selected
+    below 64 points, and `SparseLU` for more points if its factors will be small, else `Landmark`. The criterion is the width
+    of the graph (`jaxlle.alignment.graph_width`), which bounds the separators that determine the fill, and so reflects the
+    intrinsic dimension. `SparseLU` is selected up to a width of 172 n^(1/3) (141 n^(1/3) without pymetis): for a Swiss roll of
+    any size, 20,000 points of a six-dimensional cube, and 5,000 digits, but not for 10,000 digits. On an accelerator,
+    `DenseQR` is selected up to 8,192 points, and the same criterion applies to more points, with `SparseLU` on the host.
 
     Args:
-        alignment: the operator to be solved.
-        traced: whether something else, such as the key, is traced.
+        alignment: the operator.
+        traced: whether another argument of the solver, such as the key, is traced.
 
     Returns:
         A solver with its default options.

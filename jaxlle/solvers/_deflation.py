@@ -1,14 +1,15 @@
-"""Deflation: nearly the bottom of the spectrum, smoothed once and then solved exactly in every step."""
+"""Deflation: an approximate bottom of the spectrum, computed once and solved exactly in every step."""
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._core.linear import matmul
 from ._smoothing import Smoother
-from .rows import Operator, Rows, product
+from .rows import Operator, Rows
 
-_DAMPING = 1.5  # of the smoother's degree, over half its ratio: what is rough shrinks thirtyfold
+_DAMPING = 1.5  # times the degree of the smoother, over half of its ratio: the rough part shrinks thirtyfold
 
 
 class Deflation(NamedTuple):
@@ -16,8 +17,8 @@ class Deflation(NamedTuple):
 
     Attributes:
         vectors: an orthonormal basis in which M is diagonal, by ascending eigenvalue.
-        inverse: one over the eigenvalues.
-        rows: which points are here.
+        inverse: reciprocals of the eigenvalues.
+        rows: the points of this device.
     """
 
     vectors: Float[Array, "n c"]
@@ -25,18 +26,18 @@ class Deflation(NamedTuple):
     rows: Rows
 
     def correct(self, r: Float[Array, "n c"]) -> Float[Array, "n c"]:
-        """Return V (V^T M V)^-1 V^T r, the solution of M z = r that the space can represent."""
-        return product(self.vectors, self.inverse[:, None] * self.rows.inner(self.vectors, r))
+        """Return V (V^T M V)^-1 V^T r, the Galerkin solution of M z = r in the space."""
+        return matmul(self.vectors, self.inverse[:, None] * self.rows.inner(self.vectors, r))
 
 
-def deflation(operator: Operator, smooth: Smoother, start: Float[Array, "n c"]) -> Deflation:
-    """Return the space of some smooth vectors with what is rough in them damped, once.
+def make_deflation(operator: Operator, smoother: Smoother, start: Float[Array, "n c"]) -> Deflation:
+    """Return the space of some smooth vectors whose rough part is damped once.
 
-    What landmarks interpolate has kinks, and M, which on a surface is of fourth order, sees little else: the bottom of the
-    coarse space then lies far above that of M, and a correction by the landmarks moves the smoothest vectors hardly at all.
-    (A second level of more landmarks, smoothed on its own, has kinks too, and took twice the steps on a Swiss roll.)
+    Vectors interpolated from landmarks have kinks, which dominate the cost, because M is of fourth order on a surface. The
+    bottom of the coarse space therefore lies far above that of M, and a coarse correction hardly moves the smoothest vectors.
+    (A second level with more landmarks, smoothed on its own, has kinks too, and took twice the steps on a Swiss roll.)
     """
-    basis = operator.rows.orthonormal(smooth.damped(start, _DAMPING))
+    basis = operator.rows.orthonormal(smoother.damp(start, _DAMPING))
     _, values, mix = operator.ritz(basis)
     floor = jnp.finfo(start.dtype).eps * operator.norm_bound()
-    return Deflation(product(basis, mix), 1 / jnp.maximum(values, floor) ** 2, operator.rows)
+    return Deflation(matmul(basis, mix), 1 / jnp.maximum(values, floor) ** 2, operator.rows)

@@ -1,4 +1,4 @@
-"""The order of elimination, which decides how many entries the factors of a sparse matrix get."""
+"""The order of elimination, which determines the number of entries of the factors of a sparse matrix."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -8,26 +8,27 @@ from jaxtyping import Int
 
 from ..alignment import graph_width
 
-WIDE = 14.0  # times n^(1/3): below, as for Swiss rolls of less than a million points, minimum degree does as well
+# Times n^(1/3). For narrower graphs, such as Swiss rolls of less than a million points, minimum degree is as good.
+_MIN_WIDTH = 14.0
 
 
 def has_metis() -> bool:
-    """Tell whether pymetis is installed: the extra `metis`."""
+    """Return whether pymetis (the extra `metis`) is installed."""
     return find_spec("pymetis") is not None
 
 
 def elimination_order(matrix: Any, alignment: Any) -> Int[np.ndarray, " n"] | None:
-    """Return the order in which to eliminate, or None where SuperLU's own minimum degree will do.
+    """Return the order of elimination, or None if the minimum degree order of SuperLU is as good.
 
-    Nested dissection (George 1973), by METIS if it is installed. On the wide graphs of real data it roughly halves the
-    factors that minimum degree gives.
+    The order is the nested dissection (George 1973) of METIS, if pymetis is installed. On the wide graphs of real data its
+    factors have about half the entries of those of minimum degree.
 
     Args:
-        matrix: square SciPy sparse matrix, to be factored with its pivots on the diagonal.
-        alignment: that it was made of, whose `graph_width` tells whether the order matters.
+        matrix: square SciPy sparse matrix, to be factored with pivots on the diagonal.
+        alignment: the alignment of the matrix, whose `graph_width` determines whether the order matters.
     """
     n = matrix.shape[0]
-    if not has_metis() or graph_width(alignment) < WIDE * n ** (1 / 3):
+    if not has_metis() or graph_width(alignment) < _MIN_WIDTH * n ** (1 / 3):
         return None
     import pymetis
 

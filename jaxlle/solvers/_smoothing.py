@@ -1,4 +1,4 @@
-"""Chebyshev smoothing: the rough part of a vector, solved for by products with M alone."""
+"""Chebyshev smoothing: an approximate inverse of M on the rough part of a vector, from products with M alone."""
 
 from typing import Any, NamedTuple
 
@@ -6,12 +6,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from .coarse import Coarse
+from .coarse import CoarseSpace
 from .rows import Operator
 
-_MOST_RATIO = 1500.0
-_EDGE_STEPS = 6  # of the power iterations that find the ends of the spectrum's rough part
-_EDGE_MARGIN = 3  # by which so few steps may stay above the lower end
+_MAX_RATIO = 1500.0
+_EDGE_STEPS = 6  # iterations that estimate the lower end of the smoothed part of the spectrum
+_EDGE_MARGIN = 3  # factor by which so few iterations may overestimate it
 
 
 class Smoother(NamedTuple):
@@ -20,56 +20,61 @@ class Smoother(NamedTuple):
     Attributes:
         operator: B.
         top: the largest eigenvalue of M.
-        ratio: largest over smallest eigenvalue that is smoothed.
-        degree: of the polynomial.
-        short: the factor that it may fall short by on what the landmarks miss.
+        ratio: largest over smallest smoothed eigenvalue.
+        degree: degree of the polynomial.
+        shortfall: how much larger the ratio would be that includes everything that the coarse space misses; 1 if it is included.
     """
 
     operator: Operator
     top: Float[Array, ""]
     ratio: Float[Array, ""]
     degree: Int[Array, ""]
-    short: Float[Array, ""]
+    shortfall: Float[Array, ""]
 
     def __call__(self, r: Float[Array, "n c"]) -> Float[Array, "n c"]:
-        """Return nearly M^-1 r where r is rough."""
+        """Return an approximation of M^-1 r for rough r."""
         return _chebyshev(self.operator, self.top / self.ratio, self.top, self.degree, r)
 
-    def damped(self, y: Float[Array, "n c"], more: float) -> Float[Array, "n c"]:
-        """Return vectors with their rough part damped, by a degree higher by a factor, over half the ratio."""
-        degree = jnp.ceil(more * self.degree).astype(jnp.int32)
-        low = 2 * self.top / (1 + self.ratio)  # below the top, however small the ratio
+    def damp(self, y: Float[Array, "n c"], factor: float) -> Float[Array, "n c"]:
+        """Return vectors with their rough part damped, by a polynomial of `factor` times the degree over half the ratio."""
+        degree = jnp.ceil(factor * self.degree).astype(jnp.int32)
+        low = 2 * self.top / (1 + self.ratio)  # less than the top for every ratio
         return y - _chebyshev(self.operator, low, self.top, degree, self.operator.gram(y))
 
 
-def smoother(
-    operator: Operator, coarse: Coarse, top: Array, probe: Float[Array, "n c"], ratio: float | None, degree: int | None
+def make_smoother(
+    operator: Operator,
+    coarse: CoarseSpace,
+    top: Array,
+    probe: Float[Array, "n c"],
+    ratio: float | None,
+    degree: int | None,
 ) -> Smoother:
-    """Return the smoother of what the landmarks miss; ratio and degree are estimated where they are None."""
+    """Return the smoother for the vectors that the coarse space misses; ratio and degree are estimated where they are None."""
     missed = top / _missed_eigenvalue(operator, coarse, top, probe)
-    used = jnp.minimum(missed, _MOST_RATIO) if ratio is None else jnp.asarray(ratio, top.dtype)
+    used = jnp.minimum(missed, _MAX_RATIO) if ratio is None else jnp.asarray(ratio, top.dtype)
     steps = jnp.ceil(jnp.sqrt(used)) if degree is None else jnp.asarray(degree)
     return Smoother(operator, top, used, jnp.maximum(steps, 2).astype(jnp.int32), jnp.maximum(missed / used, 1))
 
 
 def top_eigenvalue(operator: Operator, start: Float[Array, "n c"]) -> Float[Array, ""]:
-    """Return an upper bound, as a rule, of the largest eigenvalue of M: block power iteration and a margin."""
+    """Return what is usually an upper bound of the largest eigenvalue of M, by block power iteration and a margin."""
     rows = operator.rows
     basis = lax.fori_loop(0, 8, lambda _, v: rows.orthonormal(operator.gram(v)), start)
-    found = jnp.linalg.svd(rows.triangle(operator.matvec(basis)), compute_uv=False)[0] ** 2
+    found = jnp.linalg.svd(rows.r_factor(operator.matvec(basis)), compute_uv=False)[0] ** 2
     return jnp.minimum(1.2 * found, operator.norm_bound() ** 2)
 
 
-def _missed_eigenvalue(operator: Operator, coarse: Coarse, top: Array, probe: Array) -> Float[Array, ""]:
-    """Estimate the smallest eigenvalue of M on what the landmarks cannot represent: the smoother's lower end."""
+def _missed_eigenvalue(operator: Operator, coarse: CoarseSpace, top: Array, probe: Array) -> Float[Array, ""]:
+    """Estimate the smallest eigenvalue of M on the vectors that the coarse space cannot represent."""
     rows = operator.rows
 
     def squares(v: Float[Array, "n c"]) -> Float[Array, " c"]:
-        return rows.total(jnp.sum(v**2, axis=0))
+        return rows.all_sum(jnp.sum(v**2, axis=0))
 
     def rough(_: Array, v: Float[Array, "n c"]) -> Float[Array, "n c"]:
         v = v - coarse.correct(operator.gram(v))
-        # One smoothing on a wide interval damps all but the smoothest of what is left.
+        # A smoothing over a wide interval damps all of the remainder but its smoothest part.
         v = v - _chebyshev(operator, top / 30, top, jnp.asarray(6), operator.gram(v))
         return v / jnp.sqrt(squares(v))
 
@@ -82,7 +87,7 @@ def _missed_eigenvalue(operator: Operator, coarse: Coarse, top: Array, probe: Ar
 def _chebyshev(
     operator: Operator, low: Array, high: Array, degree: Array, r: Float[Array, "n c"]
 ) -> Float[Array, "n c"]:
-    """Return p(M) r with 1 - t p(t) the Chebyshev polynomial that is smallest on [low, high] (Saad 2003, 12.3)."""
+    """Return p(M) r, where 1 - t p(t) is the Chebyshev polynomial that is smallest on [low, high] (Saad 2003, 12.3)."""
     middle, half = (high + low) / 2, (high - low) / 2
     sigma = middle / half
 

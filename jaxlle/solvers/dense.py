@@ -1,4 +1,4 @@
-"""The dense solver: deflated QR of B and block inverse iteration, right in float32, on every backend."""
+"""The dense solver: deflated QR of B and block inverse iteration, accurate in float32, on every backend."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +11,10 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Int
 
 from .._core.blocks import memory_advice
-from .._core.linear import matmul
+from .._core.linear import matmul, project_out
 from ..alignment import Alignment
 from ..alignment.connectivity import num_closed_classes
+from .linear import DenseInverse
 from .spectrum import NO_HINTS, Hints, Spectrum
 
 
@@ -21,14 +22,15 @@ from .spectrum import NO_HINTS, Hints, Spectrum
 class DenseQR:
     """Solve by QR of the dense B with the constant vector deflated, and inverse iteration with R.
 
-    Works on B and not on M = B^T B, so float32 is enough wherever `Embedding.gap` says so. Made of QR, triangular
-    solves and the SVD of tiny matrices only: runs under jit and vmap on CPU, GPU and TPU. Time n^3, memory n^2.
+    The solver works on B and not on M = B^T B, so that float32 is sufficient wherever `Embedding.gap` is large enough. It
+    consists of QR, triangular solves and SVDs of small matrices, and runs under jit and vmap on CPU, GPU and TPU. Its time is
+    of order n^3 and its memory of order n^2.
 
     Attributes:
-        oversample: vectors iterated beyond those asked for; more converge faster.
-        max_iterations: iterations after which the best so far is returned with `converged` False.
-        tol: largest change of the wanted subspace (sine of an angle) in the last step. None: 50 eps. Never
-            below what rounding lets settle.
+        oversample: number of iterated vectors beyond those requested; with more, fewer iterations are needed.
+        max_iterations: iterations after which the best result so far is returned with `converged` False.
+        tol: largest accepted change of the requested subspace (sine of an angle) in the last step. None: 50 eps. It is raised
+            to the change that rounding allows.
     """
 
     oversample: int = 6
@@ -40,6 +42,11 @@ class DenseQR:
         n = alignment.indices.shape[0]
         with memory_advice(f"DenseQR holds a dense matrix with {n} columns; try solver=jaxlle.solvers.SparseLU()"):
             return _solve(alignment, count, key, self)
+
+    @property
+    def tangent_solver(self) -> DenseInverse:
+        """Return the linear solver for the derivative of an embedding, which is dense too."""
+        return DenseInverse()
 
 
 class _State(NamedTuple):
@@ -53,12 +60,12 @@ class _State(NamedTuple):
 def _solve(alignment: Alignment, count: int, key: Array, options: DenseQR) -> Spectrum:
     n, dtype = alignment.shape[1], alignment.blocks.dtype
     rounding = jnp.finfo(dtype).eps * alignment.norm_bound()
-    found = bottom(alignment.to_dense(), jnp.full(n, n**-0.5, dtype), rounding, count, key, options)
-    # Not by values below rounding, where those of a finely sampled surface lie too.
+    found = bottom_vectors(alignment.to_dense(), jnp.full(n, n**-0.5, dtype), rounding, count, key, options)
+    # Singular values below rounding are not counted instead: those of a densely sampled surface are as small.
     return found._replace(num_components=num_closed_classes(alignment))
 
 
-def bottom(
+def bottom_vectors(
     dense: Float[Array, "m n"],
     null: Float[Array, " n"],
     rounding: Float[Array, ""],
@@ -69,18 +76,21 @@ def bottom(
     """Return the bottom singular vectors of a dense matrix beyond a unit null vector, by inverse iteration.
 
     Args:
-        dense: with m >= n.
-        null: the vector to leave out, of norm 1.
-        rounding: size of the matrix's rounding errors; singular values of a few times this count as zero.
-        count: how many vectors.
-        key: seeds the start.
-        options: iteration limits.
+        dense: the matrix, m >= n.
+        null: the null vector to leave out, of norm 1.
+        rounding: size of the rounding errors of the matrix; singular values of at most four times this size count as zero.
+        count: number of vectors.
+        key: random key of the start vectors.
+        options: tolerance and limits of the iteration.
+
+    Returns:
+        Spectrum.
     """
     n, dtype = dense.shape[1], dense.dtype
-    mirror = _mirror(null)
+    mirror = _householder_vector(null)
     reduced = _reflect(dense.T, mirror)[1:].T
     triangle = _lift_null_pivots(jnp.linalg.qr(reduced, mode="r"))
-    wanted = max(1, count - 1)  # the last vector only tells the gap; it need not have settled
+    wanted = max(1, count - 1)  # the last vector is computed for the gap only and need not converge
 
     def step(state: _State) -> _State:
         inverse = solve_triangular(triangle, solve_triangular(triangle, state.basis, trans="T"))
@@ -88,14 +98,16 @@ def bottom(
         left, values, _ = jnp.linalg.svd(small)  # of the inverse of B^T B: smallest of B first
         basis = matmul(basis, left)
         old, new = state.basis[:, :wanted], basis[:, :wanted]
-        change = jnp.linalg.norm(new - matmul(old, matmul(old.T, new)))
+        change = jnp.linalg.norm(project_out(old, new))
         sigma = 1 / jnp.sqrt(values)
-        floor = rounding / (sigma[min(wanted, len(sigma) - 1)] - sigma[wanted - 1])  # no step can settle below it
+        floor = rounding / (
+            sigma[min(wanted, len(sigma) - 1)] - sigma[wanted - 1]
+        )  # smallest change that rounding allows
         tol = 50 * jnp.finfo(dtype).eps if options.tol is None else options.tol
         return _State(basis, change, jnp.clip(floor, tol, 0.1).astype(dtype), state.step + 1)
 
     size = min(count + options.oversample, n - 1)
-    # After the other QR, not beside it: two LAPACK calls at once can exhaust a small CPU's threads.
+    # The barrier runs the two QRs one after the other: simultaneous LAPACK calls can exhaust the threads of a small CPU.
     start, triangle = lax.optimization_barrier((jax.random.normal(key, (n - 1, size), dtype), triangle))
     start = jnp.linalg.qr(start)[0]
     one = jnp.ones((), dtype)
@@ -108,7 +120,7 @@ def bottom(
     return Spectrum(values[:count], _reflect(lifted, mirror), num_components, state.change <= state.limit)
 
 
-def _mirror(null: Float[Array, " n"]) -> Float[Array, " n"]:
+def _householder_vector(null: Float[Array, " n"]) -> Float[Array, " n"]:
     """Return the unit v whose reflection I - 2 v v^T maps a unit vector onto the first axis."""
     v = null.at[0].add(jnp.where(null[0] < 0, -1, 1))
     return v / jnp.linalg.norm(v)
@@ -119,7 +131,7 @@ def _reflect(y: Float[Array, "n c"], v: Float[Array, " n"]) -> Float[Array, "n c
 
 
 def _lift_null_pivots(triangle: Float[Array, "m m"]) -> Float[Array, "m m"]:
-    """Give zero pivots, one for each null vector, the size of rounding: inverse iteration then finds those first."""
+    """Replace zero pivots, one for each null vector, by the size of rounding: inverse iteration finds these vectors first."""
     pivots = jnp.diagonal(triangle)
     size = jnp.abs(pivots)
     tiny = 4 * jnp.finfo(triangle.dtype).eps * jnp.max(size)
@@ -129,6 +141,6 @@ def _lift_null_pivots(triangle: Float[Array, "m m"]) -> Float[Array, "m m"]:
 
 
 def _bottom_right(tall: Float[Array, "nr b"]) -> tuple[Float[Array, " b"], Float[Array, "b b"]]:
-    """Return the singular values and their right vectors, ascending, through a QR: only b x b in the SVD."""
+    """Return the singular values and their right vectors, ascending, by a QR and the SVD of its b x b triangle."""
     _, values, right = jnp.linalg.svd(jnp.linalg.qr(tall, mode="r"))
     return values[::-1], right[::-1].T

@@ -1,4 +1,4 @@
-"""The iterative solver: LOBPCG on B^T B, preconditioned by landmarks, deflation and Chebyshev smoothing, all of it jitted."""
+"""The iterative solver: LOBPCG on B^T B, preconditioned by landmarks, deflation and Chebyshev smoothing, all under jit."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -11,43 +11,46 @@ from jaxtyping import Array, Float, Int
 
 from .._core.blocks import memory_advice
 from .._core.checks import check_count
-from .._core.points import standardize
+from .._core.linear import matmul
 from ..alignment import Alignment
 from ..alignment.operator import prepare_rows
-from ._deflation import deflation
-from ._smoothing import smoother, top_eigenvalue
+from ._deflation import make_deflation
+from ._smoothing import make_smoother, top_eigenvalue
 from .coarse import Choice, coarse_space, random_landmarks
-from .rows import Operator, Rows, product
+from .linear import ConjugateGradient
+from .rows import Operator, Rows
 from .spectrum import NO_HINTS, TYPICAL_ROUNDING, Hints, Spectrum
 
-_DEFLATED = 4  # vectors solved for exactly in every step, for each one iterated
-_LANES = 8  # products with eight columns cost no more than with five
-_FIRST_RATE, _FORGETTING = 0.9, 0.8  # at which steps shrink before two have been seen; how fast slow ones are forgotten
-_SETTLED = 0.01  # values that fall by less in a step have settled
+_DEFLATED = 4  # deflated vectors per iterated vector
+_COLUMNS = 8  # products with eight columns cost no more than products with five
+_INITIAL_RATE = 0.9  # assumed ratio of the sizes of consecutive steps, before two steps are known
+_RATE_DECAY = 0.8  # how fast the estimated ratio may improve from step to step
+_STATIONARY = 0.01  # relative decrease of a squared singular value in a step, below which it counts as converged
 
 
 @dataclass(frozen=True)
 class Landmark:
     """Solve by LOBPCG (Knyazev 2001), preconditioned by a landmark coarse space; matrix-free, on any device.
 
-    Every point is written by its nearest landmarks, so that a vector on the landmarks stands for a smooth vector on all
-    points. The coarse operator's bottom is the Locally Linear Landmarks embedding (Vladymyrov and Carreira-Perpinan 2013),
-    which a Chebyshev polynomial then smooths: the space to deflate by. Between two smoothings the inverses on both
-    precondition an iteration whose limit is exact. Time grows nearly linearly in n where the intrinsic dimension is high,
-    as in images; where it is low and n is large, `SparseLU` is faster. Works on B and not on M = B^T B, so that float32 is
-    enough wherever `Embedding.gap` says so. Runs under jit.
+    Every point is interpolated from its nearest landmarks, so that a vector on the landmarks represents a smooth vector on
+    all points. The bottom vectors of the coarse operator are the Locally Linear Landmarks embedding (Vladymyrov and
+    Carreira-Perpinan 2013); a Chebyshev polynomial smooths them, and the result is the deflation space. The preconditioner
+    applies the inverses on the coarse space and on the deflation space between two smoothings; the limit of the iteration is
+    exact. The time is nearly linear in n where the intrinsic dimension is high, as for images; where it is low and n is
+    large, `SparseLU` is faster. The solver works on B and not on M = B^T B, so that float32 is sufficient wherever
+    `Embedding.gap` is large enough. Runs under jit.
 
     Attributes:
-        landmarks: how many. None: a thirtieth of the points, between 200 and 1,000.
-        choice: how they are chosen: `random_landmarks`, `farthest_landmarks`, `kmeans_landmarks` or your own.
-        landmark_neighbors: landmarks that a point is written by.
-        degree: of the smoothing polynomials. None: by the interval, the square root of its ratio.
-        ratio: largest over smallest eigenvalue that is smoothed. None: estimated from what the landmarks miss, at
-            most 1,500.
-        oversample: vectors iterated, at least, beyond those asked for; the block is filled up to a multiple of eight.
-        tol: largest angle, in radians, by which the wanted subspace may still be off. None: 1e-6 in float64, 3e-4 in
-            float32. Never below what rounding lets settle.
-        max_iterations: after which the best so far is returned with `converged` False.
+        landmarks: number of landmarks. None: a thirtieth of the points, between 200 and 1,000.
+        choice: function that chooses them: `random_landmarks`, `farthest_landmarks`, `kmeans_landmarks` or your own.
+        landmark_neighbors: number of landmarks from which a point is interpolated.
+        degree: degree of the smoothing polynomials. None: the square root of the ratio.
+        ratio: largest over smallest smoothed eigenvalue. None: estimated from the vectors that the landmarks miss, at most
+            1,500.
+        oversample: smallest number of iterated vectors beyond those requested; the block is rounded up to a multiple of eight.
+        tol: largest accepted angle, in radians, between the computed and the exact subspace. None: 1e-6 in float64, 3e-4 in
+            float32. It is raised to the angle that rounding allows.
+        max_iterations: iterations after which the best result so far is returned with `converged` False.
     """
 
     landmarks: int | None = None
@@ -61,17 +64,20 @@ class Landmark:
 
     def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = NO_HINTS) -> Spectrum:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
-        _check(self, alignment.blocks.dtype, count)
-        if hints.points is not None:
-            hints = hints._replace(points=standardize(hints.points).points)
+        _check_options(self, alignment.blocks.dtype, count)
         with memory_advice(
-            "the landmark solver holds some hundred vectors of all points; try fewer landmarks, or SparseLU"
+            "the landmark solver stores about a hundred vectors of all points; try fewer landmarks, or SparseLU"
         ):
             return _solve(alignment, count, key, hints, self)
 
+    @property
+    def tangent_solver(self) -> ConjugateGradient:
+        """Return the linear solver for the derivative of an embedding, which is matrix-free too."""
+        return ConjugateGradient()
 
-def _check(options: Landmark, dtype: Any, count: int) -> None:
-    """Raise for options that cannot work; they are static, so inside jit too."""
+
+def _check_options(options: Landmark, dtype: Any, count: int) -> None:
+    """Raise if options are out of range, inside jit too, as they are static."""
     whole = {"landmark_neighbors": (options.landmark_neighbors, 2), "degree": (options.degree, 1)}
     whole |= {"landmarks": (options.landmarks, count + 2), "oversample": (options.oversample, 0)}
     for name, (value, low) in (whole | {"max_iterations": (options.max_iterations, 0)}).items():
@@ -84,7 +90,7 @@ def _check(options: Landmark, dtype: Any, count: int) -> None:
     floor = 10 * float(jnp.finfo(dtype).eps)
     if options.tol is not None and not options.tol >= floor:
         raise ValueError(
-            f"tol = {options.tol} is below what {dtype} can settle, {floor:.2g}: raise it, or compute in float64."
+            f"tol = {options.tol} is below what {dtype} can reach, {floor:.2g}: raise it, or compute in float64."
         )
 
 
@@ -93,9 +99,9 @@ class _State(NamedTuple):
     direction: Float[Array, "n b"]
     values: Float[Array, " b"]
     residual: Float[Array, "n b"]
-    moved: Float[Array, ""]  # by how much the wanted vectors left the old block in the last step
-    rate: Float[Array, ""]  # at which such steps shrink
-    error: Float[Array, ""]
+    change: Float[Array, ""]  # sine of the angle between the wanted vectors and the previous block
+    rate: Float[Array, ""]  # estimated ratio of consecutive changes
+    error: Float[Array, ""]  # estimated angle between the computed and the exact subspace
     limit: Float[Array, ""]
     step: Int[Array, ""]
 
@@ -106,37 +112,39 @@ def _solve(alignment: Alignment, count: int, key: Array, hints: Hints, options: 
 
 
 def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, options: Landmark, rows: Rows) -> Spectrum:
-    """Solve with the rows that are here, of the alignment, the points and the vectors alike."""
+    """Solve with the rows of this device, of the alignment, the points and the vectors alike."""
     like = alignment.blocks[:, 0, 0]
-    operator = Operator(prepare_rows(alignment, rows.here(len(like))[1]), rows)
+    operator = Operator(prepare_rows(alignment, rows.offset_and_total(len(like))[1]), rows)
     keys = jax.random.split(key, 5)
-    top = top_eigenvalue(operator, rows.normal(keys[0], like, _LANES))
+    top = top_eigenvalue(operator, rows.random_normal(keys[0], like, _COLUMNS))
     coarse = coarse_space(
         operator, hints.points, top, keys[1], options.landmarks, options.landmark_neighbors, options.choice
     )
-    smooth = smoother(operator, coarse, top, rows.normal(keys[2], like, _LANES), options.ratio, options.degree)
-    size = min(-(-(count + options.oversample) // _LANES) * _LANES, rows.num_points - 1)
+    smoother = make_smoother(
+        operator, coarse, top, rows.random_normal(keys[2], like, _COLUMNS), options.ratio, options.degree
+    )
+    size = min(-(-(count + options.oversample) // _COLUMNS) * _COLUMNS, rows.num_points - 1)
     num_deflated = min(_DEFLATED * size, rows.num_points - 1)
     rounding = jnp.finfo(like.dtype).eps * operator.norm_bound()
-    wanted = max(1, count - 1)  # the last vector only tells the gap
-    smoothest = _filled(keys[4], coarse.bottom(keys[3], num_deflated), num_deflated, rows)
-    bottom = deflation(operator, smooth, smoothest)
+    wanted = max(1, count - 1)  # the last vector is computed for the gap only
+    smoothest = _pad_with_random(keys[4], coarse.bottom_vectors(keys[3], num_deflated), num_deflated, rows)
+    deflation = make_deflation(operator, smoother, smoothest)
 
     def precondition(r: Float[Array, "n c"]) -> Float[Array, "n c"]:
-        z = smooth(r)
-        for solve in (bottom.correct, coarse.correct, bottom.correct, smooth):
+        z = smoother(r)
+        for solve in (deflation.correct, coarse.correct, deflation.correct, smoother):
             z = z + solve(r - operator.gram(z))
         return z
 
     def improve(state: _State) -> _State:
         step = rows.centered(precondition(state.residual))
-        step = step - product(state.basis, rows.inner(state.basis, step))
+        step = step - matmul(state.basis, rows.inner(state.basis, step))
         space = rows.orthonormal(jnp.concatenate([state.basis, step, state.direction], axis=1))
         new = _rayleigh_ritz(operator, space, size, wanted, rounding, options)
-        return _progress(state, new, wanted, 4 * rounding, smooth.short)
+        return _with_error_estimate(state, new, wanted, 4 * rounding, smoother.shortfall)
 
-    start = bottom.vectors[:, :size] if hints.start is None else _filled(keys[4], hints.start, size, rows)
-    state = _rayleigh_ritz(operator, rows.orthonormal(start), size, wanted, rounding, options)
+    start = deflation.vectors if hints.start is None else _pad_with_random(keys[4], hints.start, size, rows)
+    state = _rayleigh_ritz(operator, rows.orthonormal(start[:, :size]), size, wanted, rounding, options)
     state = lax.while_loop(lambda s: (s.error > s.limit) & (s.step < options.max_iterations), improve, state)
     num_components = 1 + jnp.sum(state.values <= 4 * rounding, dtype=jnp.int32)
     return Spectrum(state.values[:count], state.basis[:, :count], num_components, state.error <= state.limit)
@@ -150,47 +158,50 @@ def _rayleigh_ritz(
     rounding: Float[Array, ""],
     options: Landmark,
 ) -> _State:
-    """Return the bottom of B within a space with orthonormal columns, the first of which are the old basis."""
+    """Return the bottom vectors of B within a space with an orthonormal basis, which begins with the previous block."""
     image, values, mix = operator.ritz(space)
     values, mix = values[:size], mix[:, :size]
-    basis = product(space, mix)
+    basis = matmul(space, mix)
     gap = values[min(wanted, size - 1)] - values[wanted - 1]
     angle = TYPICAL_ROUNDING * rounding / jnp.maximum(gap, jnp.finfo(values.dtype).tiny)
     tol = (3e-4 if values.dtype == jnp.float32 else 1e-6) if options.tol is None else options.tol
     return _State(
         basis=basis,
-        direction=product(space[:, size:], mix[size:]),
+        direction=matmul(space[:, size:], mix[size:]),
         values=values,
-        residual=operator.rmatvec(product(image, mix)) - basis * values**2,
-        moved=jnp.linalg.norm(mix[size:, :wanted]),
-        rate=jnp.full((), _FIRST_RATE, values.dtype),
+        residual=operator.rmatvec(matmul(image, mix)) - basis * values**2,
+        change=jnp.linalg.norm(mix[size:, :wanted]),
+        rate=jnp.full((), _INITIAL_RATE, values.dtype),
         error=jnp.full((), jnp.inf, values.dtype),
         limit=jnp.clip(angle, tol, 0.1).astype(values.dtype),
         step=jnp.zeros((), jnp.int32),
     )
 
 
-def _progress(old: _State, new: _State, wanted: int, floor: Float[Array, ""], short: Float[Array, ""]) -> _State:
-    """Return the new state with the angle by which the wanted subspace is still off.
+def _with_error_estimate(
+    old: _State, new: _State, wanted: int, floor: Float[Array, ""], shortfall: Float[Array, ""]
+) -> _State:
+    """Return the new state with an estimate of the angle between the computed and the exact subspace.
 
-    Steps that shrink by a rate leave the sum of those to come. What the steps moved tells more than the residual, whose
-    rounding in the rough end of the spectrum turns nothing, and more than the preconditioned residual, which falls short
-    where the smoothing covers only a part of what the landmarks miss. But rough errors, however short, hide smooth ones as
-    long as the values still fall. And in float32 steps that fall short may drown in rounding before they have arrived.
+    The changes of the subspace shrink geometrically, so that their sum to infinity estimates the error. They are a better
+    measure than the residual, which contains rounding errors in rough vectors that do not rotate the subspace, and better than
+    the preconditioned residual, which is too small where the smoother covers only a part of what the coarse space misses.
+    As long as the values still decrease, small changes can hide smooth errors, so the decrease is a lower bound. In float32,
+    where changes may reach rounding before convergence, the sum is multiplied by the shortfall of the smoother.
     """
-    tiny = jnp.finfo(new.moved.dtype).tiny
-    seen = jnp.where(old.step > 0, jnp.clip(new.moved / jnp.maximum(old.moved, tiny), 0.05, 0.99), _FIRST_RATE)
-    rate = jnp.maximum(seen, _FORGETTING * old.rate)  # where progress is slow, a single short step says little
-    ends, before = new.values[:wanted] ** 2, old.values[:wanted] ** 2
-    fall = jnp.max((before - ends) / jnp.maximum(ends + floor**2, tiny))
-    hidden = jnp.where(fall > _SETTLED, jnp.sqrt(fall), 0)
-    to_come = new.moved * rate / (1 - rate) * (short if new.moved.dtype == jnp.float32 else 1)
-    return new._replace(rate=rate, error=jnp.maximum(to_come, hidden), step=old.step + 1)
+    tiny = jnp.finfo(new.change.dtype).tiny
+    ratio = jnp.where(old.step > 0, jnp.clip(new.change / jnp.maximum(old.change, tiny), 0.05, 0.99), _INITIAL_RATE)
+    rate = jnp.maximum(ratio, _RATE_DECAY * old.rate)  # where convergence is slow, a single small change is no evidence
+    after, before = new.values[:wanted] ** 2, old.values[:wanted] ** 2
+    decrease = jnp.max((before - after) / jnp.maximum(after + floor**2, tiny))
+    hidden = jnp.where(decrease > _STATIONARY, jnp.sqrt(decrease), 0)
+    remaining = new.change * rate / (1 - rate) * (shortfall if new.change.dtype == jnp.float32 else 1)
+    return new._replace(rate=rate, error=jnp.maximum(remaining, hidden), step=old.step + 1)
 
 
-def _filled(key: Array, start: Float[Array, "n c"], size: int, rows: Rows) -> Float[Array, "n b"]:
-    """Return so many vectors, those given first, filled up with random ones."""
+def _pad_with_random(key: Array, start: Float[Array, "n c"], size: int, rows: Rows) -> Float[Array, "n b"]:
+    """Return `size` vectors: the given vectors, followed by random vectors if there are fewer."""
     columns = min(start.shape[1], size)
     if columns == size:
         return start[:, :size]
-    return rows.normal(key, start[:, 0], size).at[:, :columns].set(start[:, :columns])
+    return rows.random_normal(key, start[:, 0], size).at[:, :columns].set(start[:, :columns])

@@ -1,20 +1,20 @@
-"""What every solver is given and returns."""
+"""The arguments and the result that all solvers share."""
 
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, Bool, Float, Int
 
-# eps / gap bounds the angle of the worst perturbation; rounding points nowhere in particular, and turned Swiss rolls,
-# S-curves and digits by 1/44 of it at most (tests/benchmarks/core.py precision).
+# eps / gap bounds the angle for the worst perturbation. Rounding errors have no particular direction: they rotated Swiss rolls,
+# S-curves and digits by at most 1/44 of the bound (tests/benchmarks/core.py precision).
 TYPICAL_ROUNDING = 1 / 32
 
 
 class Hints(NamedTuple):
-    """What a solver may use beside the operator; the answer does not depend on it, the time may.
+    """Optional arguments of a solver, which may change its time but not its result.
 
     Attributes:
-        points: coordinates of the data, in which the landmarks are near or far, shape (n, d).
-        start: vectors nearly those sought, such as an embedding of nearly the same data, shape (n, c).
+        points: coordinates of the data, in which landmarks are chosen, shape (n, d).
+        start: start vectors, such as an embedding of nearly the same data, shape (n, c).
     """
 
     points: Float[Any, "n d"] | None = None
@@ -25,7 +25,7 @@ NO_HINTS = Hints()
 
 
 class Spectrum(NamedTuple):
-    """The bottom of the spectrum of an alignment B, without the constant vector.
+    """The smallest singular values of an alignment B and their vectors, without the constant vector.
 
     Attributes:
         singular_values: ascending, shape (count,).

@@ -1,4 +1,4 @@
-"""The landmark solver and the embeddings that landmarks carry: against dense solvers, dense algebra and limits."""
+"""The landmark solver and landmark embeddings: against dense solvers, dense algebra and limits."""
 
 import subprocess
 import sys
@@ -40,14 +40,14 @@ def test_float32_finds_the_subspace_of_a_dense_solve_in_float64(digits, exact):
     np.testing.assert_allclose(out.singular_values, exact.singular_values, rtol=1e-4)
 
 
-def test_float64_finds_it_to_the_tolerance(x64, digits, exact):
+def test_float64_finds_the_subspace_to_the_tolerance(x64, digits, exact):
     out = jaxlle.lle(digits.astype(np.float64), 2, k=10, solver=Landmark(tol=1e-8))
     assert out.points.dtype == np.float64
     assert subspace_angle(out.points, exact.points) < 1e-7
     np.testing.assert_allclose(out.singular_values, exact.singular_values, rtol=1e-9)
 
 
-def test_without_points_it_makes_smooth_coordinates_of_its_own(digits, exact):
+def test_without_points_the_solver_computes_smooth_coordinates(digits, exact):
     alignment = jaxlle.lle_alignment(digits, k=10)
     out = jaxlle.embed(alignment, 2, solver=Landmark())
     assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
@@ -68,18 +68,18 @@ print(bool(out.converged), float(jaxlle.metrics.subspace_angle(out.points, exact
 
 
 @pytest.mark.slow
-def test_a_two_dimensional_sheet_in_float32_is_not_called_solved_too_early():
-    # In a process of its own, compiled as users do: without optimisation its thousands of products take five times as long.
+def test_a_two_dimensional_sheet_in_float32_is_not_reported_as_converged_too_early():
+    # In its own process, compiled with optimization as by users: without it the thousands of products take five times as long.
     command = [sys.executable, "-W", "error", "-c", SHEET]
-    told = subprocess.run(
+    converged, angle = subprocess.run(
         command, capture_output=True, text=True, env=compiled_as_users_do(), check=True
     ).stdout.split()
-    assert told[0] == "True"
-    assert float(told[1]) < np.deg2rad(0.1)
+    assert converged == "True"
+    assert float(angle) < np.deg2rad(0.1)
 
 
-def test_deflation_solves_a_sheet_in_few_steps():
-    # Landmarks interpolate with kinks, which M of a surface sees before all else: they alone take 25 steps here.
+def test_deflation_solves_a_sheet_in_few_iterations():
+    # Interpolation from landmarks has kinks, which dominate the cost on a surface: without deflation it takes 25 iterations.
     x = jaxlle.datasets.swiss_roll(jax.random.key(0), 1_500).points
     alignment = jaxlle.lle_alignment(x, k=12)
     out = jaxlle.embed(alignment, 2, solver=Landmark(max_iterations=8), points=x)
@@ -89,15 +89,15 @@ def test_deflation_solves_a_sheet_in_few_steps():
 
 
 @pytest.mark.slow
-def test_few_steps_on_a_sheet_are_not_called_converged():
+def test_few_iterations_on_a_sheet_are_not_reported_as_converged():
     x = jaxlle.datasets.swiss_roll(jax.random.key(0), 20_000).points
-    hurried = Landmark(max_iterations=5)
+    few_iterations = Landmark(max_iterations=5)
     with pytest.warns(ConvergenceWarning, match="Landmark did not converge"):
-        jaxlle.embed(jaxlle.lle_alignment(x, k=12), 2, solver=hurried, points=x)
+        jaxlle.embed(jaxlle.lle_alignment(x, k=12), 2, solver=few_iterations, points=x)
 
 
 @pytest.mark.slow
-def test_it_solves_tall_alignments_too():
+def test_tall_alignments_are_solved_too():
     rng = np.random.default_rng(0)
     near = jaxlle.knn(rng.normal(size=(300, 3)).astype(np.float32), 8).indices
     indices = jnp.concatenate([jnp.arange(300)[:, None], near], axis=1)
@@ -115,14 +115,14 @@ def test_landmarks_are_distinct_points(choice, digits):
     assert 0 <= chosen.min() <= chosen.max() < 250
 
 
-def test_farthest_landmarks_leave_no_point_farther_than_they_are_from_each_other():
+def test_no_point_is_farther_from_farthest_landmarks_than_they_are_from_each_other():
     x = jax.random.uniform(jax.random.key(0), (400, 2))
     chosen = x[farthest_landmarks(x, 20, jax.random.key(1))]
     apart = np.linalg.norm(chosen[:, None] - chosen[None], axis=-1)[np.triu_indices(20, 1)].min()
     assert np.linalg.norm(x[:, None] - chosen[None], axis=-1).min(axis=1).max() <= apart + 1e-6
 
 
-def test_kmeans_landmarks_are_nearer_to_all_points_than_random_ones():
+def test_kmeans_landmarks_are_nearer_to_the_points_than_random_landmarks():
     x = jax.random.normal(jax.random.key(0), (400, 2))
 
     def cost(choice):
@@ -133,30 +133,30 @@ def test_kmeans_landmarks_are_nearer_to_all_points_than_random_ones():
 
 
 @pytest.mark.slow
-def test_the_choice_of_landmarks_changes_the_time_and_not_the_answer(digits, exact):
+def test_the_choice_of_landmarks_does_not_change_the_result(digits, exact):
     for choice in (farthest_landmarks, kmeans_landmarks):
         out = jaxlle.lle(digits, 2, k=10, solver=Landmark(choice=choice, landmarks=60))
         assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
 
 
-def test_fewer_points_than_landmarks_and_copies_do_no_harm(digits):
+def test_fewer_points_than_landmarks_and_duplicates_are_solved(digits):
     x = np.concatenate([digits[:60], digits[:30]])
     a, b = (jaxlle.lle(x, 2, k=10, solver=s) for s in (Landmark(landmarks=1000), DenseQR()))
     assert subspace_angle(a.points, b.points) < np.deg2rad(0.1)
 
 
-def test_fewer_landmarks_than_vectors_iterated_give_the_same_answer(digits, exact):
+def test_fewer_landmarks_than_iterated_vectors_give_the_same_result(digits, exact):
     out = jaxlle.lle(digits, 2, k=10, solver=Landmark(landmarks=5))
     assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
 
 
-def test_a_smoother_of_next_to_no_interval_is_finite_and_only_slow(digits, exact):
+def test_a_smoother_of_a_very_short_interval_is_finite_and_only_slow(digits, exact):
     with pytest.warns(ConvergenceWarning, match="Landmark did not converge"):
         out = jaxlle.lle(digits, 2, k=10, solver=Landmark(ratio=2.0, max_iterations=80))
     assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
 
 
-def test_a_graph_in_two_parts_is_told_and_its_indicator_found(digits):
+def test_a_disconnected_graph_is_reported_and_its_indicator_found(digits):
     x = np.concatenate([digits[:120], digits[120:250] + 10])
     with pytest.warns(jaxlle.warnings.DisconnectedGraphWarning, match="2 components of 130, 120"):
         out = jaxlle.lle(x, 2, k=10, solver=Landmark(landmarks=100))
@@ -165,7 +165,7 @@ def test_a_graph_in_two_parts_is_told_and_its_indicator_found(digits):
     assert int(out.num_components) == 2
 
 
-def test_it_runs_under_jit_and_vmap_and_does_not_retrace(digits, exact):
+def test_the_solver_runs_under_jit_and_vmap_and_does_not_retrace(digits, exact):
     from jaxlle.solvers import landmark
 
     solver = Landmark(landmarks=100)
@@ -177,12 +177,12 @@ def test_it_runs_under_jit_and_vmap_and_does_not_retrace(digits, exact):
     assert landmark._solve._cache_size() == before
 
 
-def test_auto_takes_it_under_jit_beyond_what_is_small():
+def test_auto_selects_the_landmark_solver_under_jit_for_many_points():
     like = Alignment(jax.ShapeDtypeStruct((3_000, 4), np.int32), jax.ShapeDtypeStruct((3_000, 1, 4), np.float32))
     assert jaxlle.solvers.choose(like, traced=True) == Landmark()  # pyright: ignore[reportArgumentType]
 
 
-def test_auto_goes_by_the_width_of_the_graph():
+def test_auto_depends_on_the_width_of_the_graph():
     rng = np.random.default_rng(0)
     strip = jaxlle.knn((rng.random((6000, 2)) * [10, 1]).astype(np.float32), 8)
     cloud = jaxlle.Neighbors(jnp.asarray((np.arange(6000)[:, None] + rng.integers(1, 6000, (6000, 8))) % 6000), None)
@@ -192,21 +192,21 @@ def test_auto_goes_by_the_width_of_the_graph():
 
 
 @pytest.mark.slow
-def test_a_warm_start_saves_steps(digits, exact):
+def test_a_warm_start_saves_iterations(digits, exact):
     alignment = jaxlle.lle_alignment(digits, k=10)
-    hurried = Landmark(max_iterations=2)
+    few_iterations = Landmark(max_iterations=2)
     with pytest.warns(ConvergenceWarning, match="Landmark did not converge"):
-        cold = jaxlle.embed(alignment, 2, solver=hurried, points=digits)
+        cold = jaxlle.embed(alignment, 2, solver=few_iterations, points=digits)
     assert np.isfinite(cold.points).all()
     with jax.enable_x64(True):
         wide = jaxlle.lle_alignment(digits.astype(np.float64), k=10)
         start = jaxlle.embed(wide, 5, solver=DenseQR()).points
-    warm = jaxlle.embed(alignment, 2, solver=hurried, points=digits, start=jnp.asarray(start, np.float32))
+    warm = jaxlle.embed(alignment, 2, solver=few_iterations, points=digits, start=jnp.asarray(start, np.float32))
     assert bool(warm.converged)
     assert subspace_angle(warm.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
 
 
-def test_bad_options_are_named(digits):
+def test_bad_options_raise_with_their_name(digits):
     for solver, text in (
         (Landmark(tol=1e-9), "tol = 1e-09 is below what float32"),
         (Landmark(landmarks=3), "landmarks = 3"),
@@ -218,7 +218,7 @@ def test_bad_options_are_named(digits):
             jaxlle.lle(digits, 2, k=10, solver=solver)
 
 
-def test_landmark_embedding_is_the_generalised_eigenproblem_of_its_paper(x64):
+def test_landmark_embedding_solves_the_generalized_eigenproblem_of_its_paper(x64):
     from scipy.linalg import eigh
     from sklearn.manifold._locally_linear import barycenter_weights
     from sklearn.neighbors import NearestNeighbors
@@ -248,7 +248,7 @@ def test_with_all_points_as_landmarks_both_approximations_are_exact(digits):
         assert subspace_angle(out.embedding.points, wanted) < np.deg2rad(0.1)
 
 
-def test_new_points_are_embedded_by_the_landmarks_alone(digits):
+def test_new_points_are_embedded_by_the_landmarks(digits):
     for approximate, k in ((jaxlle.variants.landmark_lle, 8), (jaxlle.variants.nystrom_lle, 10)):
         out = approximate(digits, 2, k=10, num_landmarks=100)
         y = out.embedding.points
@@ -256,7 +256,7 @@ def test_new_points_are_embedded_by_the_landmarks_alone(digits):
         np.testing.assert_allclose(again, y, atol=1e-5)
 
 
-def test_too_few_points_or_landmarks_are_named(digits):
+def test_too_few_points_or_landmarks_raise_with_their_number(digits):
     with pytest.raises(ValueError, match=r"num_landmarks = 501 .*at most the 500 points"):
         jaxlle.variants.landmark_lle(digits, 2, k=10, num_landmarks=501)
     with pytest.raises(ValueError, match=r"num_landmarks = 10 "):
@@ -266,7 +266,7 @@ def test_too_few_points_or_landmarks_are_named(digits):
 
 
 @pytest.mark.slow
-def test_the_gradient_through_it_is_that_through_a_dense_solve(x64, digits):
+def test_the_gradient_agrees_with_that_of_a_dense_solver(x64, digits):
     x = jnp.asarray(digits[:150], jnp.float64)
     neighbors = jaxlle.knn(x, 10)
 
