@@ -1,29 +1,29 @@
-"""What jaxlle warns about: one category a cause, so that each can be silenced or made an error."""
+"""The warnings of jaxlle: one category per cause, so that each can be silenced or turned into an error."""
 
 
 class JaxlleWarning(UserWarning):
-    """Base class of every warning that jaxlle issues."""
+    """Base class of all warnings of jaxlle."""
 
 
 class DisconnectedGraphWarning(JaxlleWarning):
-    """The neighbourhood graph falls apart, so the bottom vectors tell its parts from each other."""
+    """The neighborhood graph is disconnected, so that the bottom vectors only separate its components."""
 
 
 class GapWarning(JaxlleWarning):
-    """The spectrum's gap at the cut is too small for the dtype to fix the embedding."""
+    """The gap of the spectrum behind the embedding is too small for the precision of the dtype."""
 
 
 class ConvergenceWarning(JaxlleWarning):
-    """A solver stopped before its tolerance; the best result so far is returned."""
+    """A solver stopped before it reached its tolerance; the best result so far is returned."""
 
 
 class PrecisionWarning(JaxlleWarning):
-    """The input carries more precision or range than the computation keeps."""
+    """The input has more precision or range than the dtype of the computation."""
 
 
 class DuplicateWarning(JaxlleWarning):
-    """A point has at least k exact copies, so its neighbourhood holds nothing but itself."""
+    """A point has at least k exact copies, so that its neighborhood contains no other point."""
 
 
 class RankWarning(JaxlleWarning):
-    """A neighbourhood spans fewer dimensions than the method needs, so part of its local map is arbitrary."""
+    """A neighborhood spans fewer dimensions than the method needs, so that a part of its local map is arbitrary."""

@@ -16,33 +16,33 @@ if TYPE_CHECKING:
 
 
 class Components(NamedTuple):
-    """The parts of a neighbour graph, on the host.
+    """The connected components of a neighborhood graph, on the host.
 
     Attributes:
-        labels: the part of each point, shape (n,): 0 for the largest part, then by falling size.
-        sizes: number of points in each part.
-        closed: one array of point numbers for each closed class: a smallest set of points that no member's
-            neighbourhood leaves. Each gives B one null vector, so there are as many zero singular values; a
-            connected graph may have several, where points between two clusters look into both. The blocks of an
-            alignment with r > 1 tie all members of a neighbourhood to each other: its closed classes are its parts.
+        labels: the component of each point, by descending size: 0 for the largest component, shape (n,).
+        sizes: number of points of each component, shape (components,).
+        closed: the indices of the points of each closed class, a minimal set of points whose neighborhoods lie within the set.
+            Each closed class gives B one null vector and so one zero singular value. A connected graph has several if points
+            between two clusters have neighbors in both. In an alignment with r > 1 a block connects all points of a
+            neighborhood with each other, so that the closed classes are the components.
     """
 
     labels: Int[np.ndarray, " n"]
-    sizes: Int[np.ndarray, " parts"]
+    sizes: Int[np.ndarray, " components"]
     closed: tuple[np.ndarray, ...]
 
 
 def connected_components(graph: "Neighbors | Alignment") -> Components:
-    """Find the parts of a neighbour graph (edges taken both ways) and its closed classes (edges as they point).
+    """Find the connected components of a neighborhood graph, without edge directions, and its closed classes, with directions.
 
     Args:
-        graph: neighbourhoods (a mask is honoured), or an alignment (zero entries are no edges).
+        graph: neighborhoods (masked neighbors are no edges), or an alignment (zero entries are no edges).
 
     Returns:
         Components.
 
     Raises:
-        TypeError: inside jit; there the result of `embed` counts the null vectors in `num_components`.
+        TypeError: inside jit, where `Embedding.num_components` counts the null vectors.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -60,7 +60,7 @@ def connected_components(graph: "Neighbors | Alignment") -> Components:
     own, other = np.repeat(classes, np.diff(edges.indptr)), classes[edges.indices]
     across = own != other
     leaving = np.bincount(own[across], minlength=count) > 0
-    # What ties the strong classes to each other decides the parts: few edges, where all have been looked at once.
+    # The components follow from the few edges between strong classes, without a second pass over all edges.
     between = csr_array((np.ones(across.sum(), np.int8), (own[across], other[across])), shape=(count, count))
     labels = components_of(between, directed=False)[1][classes]
     by_size = np.argsort(-np.bincount(labels), kind="stable")
@@ -70,7 +70,7 @@ def connected_components(graph: "Neighbors | Alignment") -> Components:
 
 
 def num_closed_classes(alignment: "Alignment") -> Int[Array, ""]:
-    """Count the closed classes of an alignment's graph, as `connected_components` does, in a form that runs under jit.
+    """Count the closed classes of the graph of an alignment, as `connected_components` does, in a form that runs under jit.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -83,27 +83,27 @@ def num_closed_classes(alignment: "Alignment") -> Int[Array, ""]:
 
     if alignment.blocks.shape[1] > 1:
 
-        def tie(labels: Array) -> Array:
+        def connect(labels: Array) -> Array:
             most = jnp.where(present, labels[indices], -1).max(axis=1)
             labels = labels.at[indices].max(jnp.where(present, most[:, None], -1))
             return labels[labels]
 
-        return (_until_stable(tie, own) == own).sum(dtype=jnp.int32)
+        return (_fixed_point(connect, own) == own).sum(dtype=jnp.int32)
 
     def highest(labels: Array) -> Array:
         labels = jnp.maximum(labels, jnp.where(present, labels[indices], -1).max(axis=1))
-        return labels[labels]  # what the highest point within reach reaches is within reach
+        return labels[labels]  # what is reachable from the highest reachable point is reachable
 
     def lowest(labels: Array) -> Array:
         return jnp.minimum(labels, jnp.where(present, labels[indices], len(own)).min(axis=1))
 
-    # A closed class is named by its highest point: it reaches no higher one, and nothing that it reaches does not reach it.
-    reached = _until_stable(highest, own)
-    return ((reached == own) & (_until_stable(lowest, reached) == own)).sum(dtype=jnp.int32)
+    # A closed class is represented by its highest point, which reaches no higher point and is reached from all that it reaches.
+    reached = _fixed_point(highest, own)
+    return ((reached == own) & (_fixed_point(lowest, reached) == own)).sum(dtype=jnp.int32)
 
 
-def _until_stable(step: Callable[[Array], Array], labels: Int[Array, " n"]) -> Int[Array, " n"]:
-    """Apply a step until it changes nothing."""
+def _fixed_point(step: Callable[[Array], Array], labels: Int[Array, " n"]) -> Int[Array, " n"]:
+    """Iterate a step until the labels do not change."""
 
     def body(state: tuple[Array, Array]) -> tuple[Array, Array]:
         new = step(state[0])
@@ -113,13 +113,14 @@ def _until_stable(step: Callable[[Array], Array], labels: Int[Array, " n"]) -> I
 
 
 def graph_width(graph: "Neighbors | Alignment") -> int:
-    """Return the largest number of points at one distance, in edges taken both ways, from a point at the rim.
+    """Return the width of a graph: the largest number of points at the same distance from a peripheral point.
 
-    It grows as n^(1 - 1/d) for data of intrinsic dimension d, and bounds the separators of the graph, from which the
-    fill of a sparse factorisation grows.
+    Distances are numbers of edges, without directions. The width grows as n^(1 - 1/d) for data of intrinsic dimension d. It
+    bounds the separators of the graph, which determine the fill of a sparse factorization.
 
     Args:
-        graph: neighbourhoods (a mask is honoured), or an alignment; of several parts, the one with the most looked-at point.
+        graph: neighborhoods (masked neighbors are no edges), or an alignment. Of a disconnected graph, the component of the
+            point with the highest in-degree is measured.
 
     Returns:
         The width, on the host.
@@ -133,15 +134,15 @@ def graph_width(graph: "Neighbors | Alignment") -> int:
     from scipy.sparse.csgraph import breadth_first_order
 
     edges = _edges(graph)
-    reverse = edges.T.tocsr()  # which sorts, and so does the way back: cheaper than to sort
+    reverse = edges.T.tocsr()  # two transpositions sort the indices faster than sorting does
     start = int(np.diff(reverse.indptr).argmax())
     both = reverse.T.tocsr() + reverse
-    for _ in range(2):  # the point reached last lies at the rim
+    for _ in range(2):  # the point reached last is peripheral
         order, before = breadth_first_order(both, start)
         start = int(order[-1])
     place = np.empty(edges.shape[0], np.int64)
     place[order] = np.arange(len(order))
-    parents = place[before[order[1:]]]  # ascending, so that a level's children are a stretch of the order
+    parents = place[before[order[1:]]]  # ascending, so that the children of a level are consecutive
     bounds = [0, 1]
     while bounds[-1] < len(order):
         bounds.append(1 + int(np.searchsorted(parents, bounds[-1])))
@@ -158,7 +159,7 @@ def _edges(graph: Any) -> Any:
     n = len(graph.indices)
     columns = np.asarray(graph.indices).ravel()[present.ravel()]
     if hasattr(graph, "blocks") and graph.blocks.shape[1] > 1:
-        # Several equations hold all members of a neighbourhood to each other: the edges of a star, both ways.
+        # Several equations connect all points of a neighborhood with each other: the edges of a star, in both directions.
         first = np.asarray(graph.indices)[np.arange(n), present.argmax(axis=1)]
         rows = np.repeat(first, present.sum(axis=1))
         rows, columns = np.concatenate([rows, columns]), np.concatenate([columns, rows])

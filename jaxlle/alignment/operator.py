@@ -1,8 +1,9 @@
-"""The one operator that carries the whole family: a small local map for every point.
+"""The operator of all variants: a small local map for every point.
 
-Every variant of LLE is a set of blocks: point i acts on the m points of its neighbourhood by an r x m matrix, and the
-embedding is spanned by the bottom right singular vectors of the stacked maps B, ``(B y)_i = block_i @ y[indices_i]``. For LLE
-r = 1 and the block is ``[1, -w]``, so B = I - W. ``M = B^T B`` is never formed: squaring costs half the digits.
+Every variant of LLE is a set of blocks. The block of point i is an r x m matrix that acts on the m points of its neighborhood,
+and the embedding consists of the bottom right singular vectors of the stacked maps B, ``(B y)_i = block_i @ y[indices_i]``. In
+LLE r = 1 and the block is ``[1, -w]``, so that B = I - W. ``M = B^T B`` is never formed, because squaring loses half of the
+digits.
 """
 
 from functools import partial
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Alignment(NamedTuple):
-    """Local maps of n points: `blocks[i]` acts on the rows `indices[i]`. The rows of every block sum to zero.
+    """The local maps of n points: `blocks[i]` acts on the rows `indices[i]`. The rows of every block sum to zero.
 
     Attributes:
-        indices: the m points of each neighbourhood, shape (n, m). A repeated index adds up.
+        indices: the m points of each neighborhood, shape (n, m). The entries of a repeated index are added.
         blocks: the local maps, shape (n, r, m).
 
     Example:
@@ -52,25 +53,25 @@ class Alignment(NamedTuple):
         return _matvec(self, y)
 
     def rmatvec(self, z: Float[Array, "nr *c"]) -> Float[Array, "n *c"]:
-        """Return B^T z, shape (n,) or (n, c). For many products with one alignment, `prepare` it once."""
-        return _scatter(self, z, self.indices.shape[0])
+        """Return B^T z, shape (n,) or (n, c). For many products with the same alignment, call `prepare` once."""
+        return _rmatvec(self, z, self.indices.shape[0])
 
     def prepare(self) -> "PreparedAlignment":
-        """Sort the entries by column, once, so that repeated products with B^T are fast on a CPU too."""
+        """Return the alignment with its entries sorted by column, for fast repeated products with B^T on a CPU."""
         return prepare_rows(self, self.indices.shape[0])
 
     def row_sums(self) -> Float[Array, "n r"]:
-        """Return B 1: zero up to rounding."""
+        """Return B 1, which is zero up to rounding."""
         return self.blocks.sum(axis=2)
 
     def norm_bound(self) -> Float[Array, ""]:
-        """Return sqrt(|B|_1 |B|_inf), an upper bound of the largest singular value, within a small factor of it."""
+        """Return sqrt(|B|_1 |B|_inf), an upper bound of the largest singular value that is tight up to a small factor."""
         size = jnp.abs(self.blocks)
         columns = jnp.zeros(self.indices.shape[0], size.dtype).at[self.indices].add(size.sum(axis=1))
         return jnp.sqrt(columns.max() * size.sum(axis=2).max())
 
     def to_dense(self) -> Float[Array, "nr n"]:
-        """Return B as a dense matrix: n r x n entries, for small n."""
+        """Return B as a dense matrix of n r x n entries, for small n."""
         n, r, _ = self.blocks.shape
         rows = jnp.arange(n)[:, None, None] * r + jnp.arange(r)[None, :, None]
         dense = jnp.zeros(self.shape, self.blocks.dtype)
@@ -82,7 +83,7 @@ class Alignment(NamedTuple):
 
         n, r, m = self.blocks.shape
         columns = np.repeat(np.asarray(self.indices), r, axis=0).ravel()
-        data = np.array(self.blocks).ravel()  # a copy: JAX's buffers are read-only, and sorting is in place
+        data = np.array(self.blocks).ravel()  # a copy, because the buffers of JAX are read-only and sorting is in place
         matrix = csr_array((data, columns, np.arange(n * r + 1) * m), shape=self.shape)
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
@@ -96,7 +97,7 @@ class Alignment(NamedTuple):
 
 
 class PreparedAlignment(NamedTuple):
-    """An alignment, or some of its rows, with the entries also sorted by column; see `Alignment.prepare`."""
+    """An alignment, or some of its rows, with the entries also sorted by column: see `Alignment.prepare`."""
 
     alignment: Alignment
     columns: Columns
@@ -107,20 +108,20 @@ class PreparedAlignment(NamedTuple):
 
     def rmatvec(self, z: Float[Array, "nr *c"]) -> Float[Array, "n *c"]:
         """Return B^T z."""
-        return lax.platform_dependent(self, z, cpu=_gather, default=_scatter_prepared)
+        return lax.platform_dependent(self, z, cpu=_rmatvec_by_columns, default=_rmatvec_by_scatter)
 
     def gram(self, y: Float[Array, "n *c"]) -> Float[Array, "n *c"]:
-        """Return B^T (B y), the product with M that never forms M."""
+        """Return B^T (B y), the product with M, without forming M."""
         return self.rmatvec(self.matvec(y))
 
 
 def prepare_rows(rows: Alignment, num_points: int) -> PreparedAlignment:
-    """Prepare some rows of an alignment, whose indices run over `num_points` points."""
+    """Prepare some rows of an alignment of `num_points` points."""
     return PreparedAlignment(rows, by_columns(rows.indices, rows.blocks, num_points))
 
 
 def check_alignment(alignment: Any) -> None:
-    """Raise at the eager door for an alignment that is not one."""
+    """Raise if an alignment is malformed, outside jit."""
     indices, blocks = alignment.indices, alignment.blocks
     if indices.ndim != 2 or blocks.ndim != 3 or blocks.shape[::2] != indices.shape:
         raise ValueError(
@@ -132,16 +133,17 @@ def check_alignment(alignment: Any) -> None:
         raise ValueError(f"The alignment's indices run from {low} to {high}, but it has {n} points (0 to {n - 1}).")
     if not all_finite(blocks):
         raise ValueError("The alignment's blocks contain NaN or infinity: check the weights that they were made from.")
-    off, size = map(float, _row_size(alignment))
-    if off > 1e-3 * size:
+    row_sum, size = map(float, _row_sum_and_size(alignment))
+    if row_sum > 1e-3 * size:
         raise ValueError(
             f"The rows of the alignment's blocks must sum to zero (each point minus an affine combination), but one sums "
-            f"to {off:.3g}: normalise the weights to sum to one."
+            f"to {row_sum:.3g}: normalize the weights to sum to one."
         )
 
 
 @jax.jit
-def _row_size(alignment: Alignment) -> tuple[Array, Array]:
+def _row_sum_and_size(alignment: Alignment) -> tuple[Array, Array]:
+    """Return the largest row sum and the largest absolute row sum."""
     return jnp.abs(alignment.row_sums()).max(), jnp.abs(alignment.blocks).sum(axis=2).max()
 
 
@@ -151,7 +153,7 @@ def _matvec(alignment: Alignment, y: Array) -> Array:
     n, r, m = blocks.shape
     flat = y.reshape(y.shape[0], -1)
     if m <= UNROLL:
-        # Halved and doubled, which is exact: XLA's CPU compiler makes this pass three times slower where it ends in the sum.
+        # Halving and doubling is exact, and makes this pass three times faster than XLA on a CPU compiles the plain sum.
         halves = blocks / 2
         out = 2 * sum(halves[:, :, j, None] * flat[indices[:, j], None, :] for j in range(m))
     else:
@@ -160,7 +162,7 @@ def _matvec(alignment: Alignment, y: Array) -> Array:
 
 
 @partial(jax.jit, static_argnames="size")
-def _scatter(alignment: Alignment, z: Array, size: int) -> Array:
+def _rmatvec(alignment: Alignment, z: Array, size: int) -> Array:
     indices, blocks = alignment
     n, r, _ = blocks.shape
     flat = z.reshape(n, r, -1)
@@ -169,11 +171,11 @@ def _scatter(alignment: Alignment, z: Array, size: int) -> Array:
     return out.reshape(size, *z.shape[1:])
 
 
-def _scatter_prepared(prepared: PreparedAlignment, z: Array) -> Array:
-    return _scatter(prepared.alignment, z, len(prepared.columns.points))
+def _rmatvec_by_scatter(prepared: PreparedAlignment, z: Array) -> Array:
+    return _rmatvec(prepared.alignment, z, len(prepared.columns.points))
 
 
-def _gather(prepared: PreparedAlignment, z: Array) -> Array:
+def _rmatvec_by_columns(prepared: PreparedAlignment, z: Array) -> Array:
     n, r, _ = prepared.alignment.blocks.shape
     out = prepared.columns.product(z.reshape(n, r, -1))
     return jnp.reshape(out, (len(out), *z.shape[1:]))
@@ -181,14 +183,14 @@ def _gather(prepared: PreparedAlignment, z: Array) -> Array:
 
 @jax.jit
 def weights_alignment(neighbors: Neighbors, weights: Float[Array, "n k"]) -> Alignment:
-    """Turn neighbourhoods and their weights into the alignment B = I - W.
+    """Return the alignment B = I - W of neighborhoods and their weights.
 
     Args:
-        neighbors: neighbourhoods of all points.
-        weights: whose rows sum to 1 (or to 0 for a point without neighbours), shape (n, k); 0 where masked.
+        neighbors: the neighborhoods of all points.
+        weights: weights whose rows sum to 1 (or to 0 for a point without neighbors), 0 where masked, shape (n, k).
 
     Returns:
-        Alignment with blocks ``[1, -w]`` on the points ``[i, neighbours of i]``.
+        Alignment with blocks ``[1, -w]`` on the points ``[i, neighbors of i]``.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -201,6 +203,6 @@ def weights_alignment(neighbors: Neighbors, weights: Float[Array, "n k"]) -> Ali
     """
     n = neighbors.indices.shape[0]
     own = jnp.arange(n, dtype=neighbors.indices.dtype)[:, None]
-    # The sum, 1 up to rounding, stands where the 1 does, so that B 1 = 0 as nearly as the dtype allows.
+    # The sum of the weights, 1 up to rounding, replaces the 1, so that B 1 = 0 as accurately as the dtype allows.
     blocks = jnp.concatenate([weights.sum(axis=1, keepdims=True), -weights], axis=1)
     return Alignment(jnp.concatenate([own, neighbors.indices], axis=1), blocks[:, None, :])

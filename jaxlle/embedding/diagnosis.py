@@ -1,4 +1,4 @@
-"""What an embedding rests on, in one report: its graph, its local problems, its spectrum, and where it tears."""
+"""A report on an embedding: its graph, its local problems, its spectrum, and the distribution of its cost."""
 
 from typing import Any, NamedTuple
 
@@ -15,28 +15,28 @@ from .embed import Embedding
 
 
 class Diagnosis(NamedTuple):
-    """Facts on an alignment and its embedding, on the host; `str` of it is the report, `jaxlle.plot.diagnosis` its picture.
+    """Properties of an alignment and its embedding, on the host; `str` gives the report, `jaxlle.plot.diagnosis` a figure.
 
     Attributes:
-        sizes: of the parts of the graph, the largest first, shape (parts,).
-        closed_classes: null vectors that the graph gives B; more than the embedding's one is a warning.
-        in_degree: how many other points' neighbourhoods each point is in, shape (n,). Points with none are held by
-            their own equations alone; hubs pull on many.
-        condition: of the regularised local Gram matrices, shape (n,); None without the data. Weights are off by about this
-            times the dtype's rounding.
-        singular_values: of the embedding, shape (dim,).
+        sizes: sizes of the connected components of the graph, the largest first, shape (components,).
+        closed_classes: number of null vectors of B that the graph causes, 1 for a reliable embedding.
+        in_degree: number of neighborhoods of other points that contain each point, shape (n,). Points of in-degree 0 are
+            determined by their own equations only; hubs influence many others.
+        condition: condition numbers of the regularized local Gram matrices, shape (n,); None without the data. The relative
+            error of the weights is about the condition number times the rounding of the dtype.
+        singular_values: singular values of the embedding, shape (dim,).
         gap: see `Embedding`.
-        rounding_angle: degrees by which rounding is expected to have turned the embedding.
-        residuals: of the singular vectors, shape (dim,).
-        participation: on how many points each column lives, ``1 / sum_i y_i^4`` of unit columns, shape (dim,): n for equal
-            magnitudes, n / 1.8 for a uniform coordinate, 1 for a column that is one point.
-        error: every point's share of the cost, ``|block_i y|^2`` summed over unit columns, shape (n,). Where it is large the
-            map tears or folds.
-        converged: whether the solver did.
-        solver: its name.
+        rounding_angle: angle in degrees by which rounding is expected to have rotated the embedding.
+        residuals: residuals of the singular vectors, shape (dim,).
+        participation: participation ratio of each column, ``1 / sum_i y_i^4`` of unit columns, shape (dim,): n for equal
+            magnitudes, n / 1.8 for a uniform coordinate, 1 for the indicator of a point.
+        error: contribution of each point to the cost, ``|block_i y|^2`` summed over unit columns, shape (n,). It is large where
+            the map tears or folds.
+        converged: whether the solver converged.
+        solver: name of the solver.
     """
 
-    sizes: Int[np.ndarray, " parts"]
+    sizes: Int[np.ndarray, " components"]
     closed_classes: int
     in_degree: Int[np.ndarray, " n"]
     condition: Float[np.ndarray, " n"] | None
@@ -50,25 +50,25 @@ class Diagnosis(NamedTuple):
     solver: str
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return the report as names and texts."""
-        parts = ", ".join(map(str, self.sizes[:8])) + (", ..." if len(self.sizes) > 8 else "")
+        """Return the report as pairs of a name and a text."""
+        sizes = ", ".join(map(str, self.sizes[:8])) + (", ..." if len(self.sizes) > 8 else "")
         worst = np.argsort(-self.error, kind="stable")[:5]
         share = self.error[worst].sum() / max(self.error.sum(), np.finfo(self.error.dtype).tiny)
-        turned = f"{self.gap:.3g}; rounding turns the embedding by about {self.rounding_angle:.2g} degrees"
+        gap = f"{self.gap:.3g}; rounding rotates the embedding by about {self.rounding_angle:.2g} degrees"
         return [
-            ("components", f"{len(self.sizes)} of {parts} points; closed classes: {self.closed_classes}"),
-            ("in-degree", f"{_spread(self.in_degree)}; in nobody's neighbourhood: {(self.in_degree == 0).sum()}"),
+            ("components", f"{len(self.sizes)} of {sizes} points; closed classes: {self.closed_classes}"),
+            ("in-degree", f"{_spread(self.in_degree)}; in no neighborhood: {(self.in_degree == 0).sum()}"),
             *([] if self.condition is None else [("local condition", _spread(self.condition))]),
             ("solver", self.solver + ("" if self.converged else ", NOT converged")),
             ("singular values", _listed(self.singular_values)),
             ("residuals", _listed(self.residuals)),
-            *([] if np.isnan(self.gap) else [("gap", turned)]),  # none where a linear map was solved for
+            *([] if np.isnan(self.gap) else [("gap", gap)]),  # linear maps have no gap
             ("participation", f"{_listed(self.participation)} of {len(self.error)} points"),
-            ("error", f"{_spread(self.error)}; the five worst have {share:.0%}: {', '.join(map(str, worst))}"),
+            ("error", f"{_spread(self.error)}; the five largest make up {share:.0%}: {', '.join(map(str, worst))}"),
         ]
 
     def __str__(self) -> str:
-        """Return the report, a line for each fact."""
+        """Return the report, one line per property."""
         return "\n".join(f"{name:<17}{value}" for name, value in self.rows())
 
 
@@ -80,28 +80,28 @@ def diagnose(
     neighbors: Neighbors | None = None,
     reg: Real[ArrayLike, ""] = 1e-3,
 ) -> Diagnosis:
-    """Collect what is known about an embedding of an alignment.
+    """Collect the properties of an embedding that show how reliable it is.
 
     Args:
-        alignment: of any variant.
-        embedding: of all its points, from `embed` or a pipeline.
-        x: the data, shape (n, d), and
-        neighbors: their neighbourhoods, for the condition of the local Gram matrices; without both it is left out.
+        alignment: the alignment of any variant.
+        embedding: the embedding of all its points, from `embed` or a variant.
+        x: the data, shape (n, d). The condition of the local Gram matrices is computed if x and neighbors are given.
+        neighbors: the neighborhoods of the data.
         reg: strength of the trace ridge of the weights.
 
     Returns:
         Diagnosis.
 
     Raises:
-        ValueError: for a malformed alignment, or an embedding of other points or of a part of them.
+        ValueError: if the alignment is malformed, or the embedding has another number of points.
         TypeError: inside jit.
 
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 200).points
         >>> alignment = jaxlle.lle_alignment(x, k=10)
-        >>> facts = jaxlle.diagnose(alignment, jaxlle.embed(alignment, 2))
-        >>> print(str(facts).splitlines()[0])
+        >>> diagnosis = jaxlle.diagnose(alignment, jaxlle.embed(alignment, 2))
+        >>> print(str(diagnosis).splitlines()[0])
         components       1 of 200 points; closed classes: 1
     """
     if is_traced(alignment, embedding):

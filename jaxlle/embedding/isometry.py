@@ -1,4 +1,4 @@
-"""The linear map that gives an embedding back its distances: what LLE leaves open, fixed by the neighbours."""
+"""The linear map that restores the distances of the data in an embedding, which LLE does not determine."""
 
 from typing import Any
 
@@ -11,21 +11,21 @@ from ..neighbors.graph import check_indices, require_distances
 
 
 def isometric_map(y: Any, neighbors: Neighbors) -> Float[Array, "c c"]:
-    """Find the linear map of an embedding after which distances to neighbours are, nearly, those of the data.
+    """Find the linear map after which the distances between neighbors in an embedding are closest to those in the data.
 
-    An embedding by LLE or a variant is determined up to an affine map at best. Of all symmetric positive Q the one with least
-    ``sum_ij ((y_i - y_{n_ij})^T Q (y_i - y_{n_ij}) / d_ij^2 - 1)^2`` is found by least squares, and A with A A^T = Q returned:
-    ``y @ A`` is the embedding with the sheet's own proportions, in the data's unit.
+    LLE and its variants determine an embedding up to an affine map at best. The symmetric matrix Q that minimizes
+    ``sum_ij ((y_i - y_{n_ij})^T Q (y_i - y_{n_ij}) / d_ij^2 - 1)^2`` is found by least squares, and A with A A^T = Q is returned.
+    ``y @ A`` is the embedding with the proportions of the manifold, in the unit of the data. Runs under jit and vmap.
 
     Args:
         y: the embedding, shape (n, c).
-        neighbors: of the data, with their distances; a mask is honoured, and pairs at distance 0 take no part.
+        neighbors: neighborhoods of the data, with distances. Masked neighbors and pairs at distance 0 are left out.
 
     Returns:
-        A, shape (c, c). Directions in which Q would be negative are dropped. Runs under jit and vmap.
+        A, shape (c, c). Directions of negative eigenvalues of Q are set to zero.
 
     Raises:
-        ValueError: for points that are not finite numbers, or a graph without distances or of other points.
+        ValueError: if y is not an array of finite numbers, or the graph has no distances or another number of points.
 
     Example:
         >>> import jax, jaxlle
@@ -37,7 +37,7 @@ def isometric_map(y: Any, neighbors: Neighbors) -> Float[Array, "c c"]:
     y = as_points(y, "y")
     y = jnp.asarray(y, working_dtype(y))
     distances = require_distances(neighbors)
-    check_indices(neighbors, len(y), y)
+    check_indices(neighbors, len(y), len(y))
     size = y.std(axis=0)
     size = jnp.where(size > 0, size, 1)
     steps = (y[:, None] - y[neighbors.indices]) / size

@@ -46,7 +46,7 @@ def test_products_match_the_dense_matrix(r, m, columns):
 
 
 @pytest.mark.parametrize("r", [1, 3])
-def test_products_by_columns_hold_for_a_hub_and_for_points_in_no_neighbourhood(r):
+def test_products_by_columns_are_correct_for_a_hub_and_for_points_in_no_neighborhood(r):
     b = random_alignment(r=r)
     b = b._replace(indices=jnp.where(b.indices > 20, 3, b.indices))
     z = np.random.default_rng(1).normal(size=(50 * r, 4))
@@ -77,13 +77,13 @@ def test_products_run_under_jit_and_vmap():
     np.testing.assert_allclose(out[1], b.prepare().gram(y[1]), atol=1e-5)
 
 
-def test_the_norm_bound_is_a_bound():
+def test_the_norm_bound_is_an_upper_bound():
     b = random_alignment(r=2)
     norm = np.linalg.norm(dense(b), 2)
     assert norm <= float(b.norm_bound()) <= 4 * norm
 
 
-def test_a_malformed_alignment_is_refused():
+def test_a_malformed_alignment_raises():
     b = random_alignment()
     with pytest.raises(ValueError, match="indices run from"):
         jaxlle.embed(Alignment(b.indices.at[0, 0].set(50), b.blocks), 2)
@@ -95,8 +95,8 @@ def test_a_malformed_alignment_is_refused():
         jaxlle.embed(Alignment(b.indices[:, :5], b.blocks), 2)
 
 
-def test_deciding_products_ask_for_the_highest_precision():
-    """On a GPU a matrix product defaults to TF32 and on a TPU to bfloat16: neither may decide an answer."""
+def test_products_that_determine_a_result_use_the_highest_precision():
+    """A matrix product defaults to TF32 on a GPU and to bfloat16 on a TPU, which is not accurate enough for any result."""
 
     def products(jaxpr):
         for eqn in jaxpr.eqns:

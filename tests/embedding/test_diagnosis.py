@@ -1,4 +1,4 @@
-"""The report on an embedding: each fact against its definition, and what it shows of trouble."""
+"""The report on an embedding: each property against its definition, and what it shows of an unreliable embedding."""
 
 import jax
 import matplotlib
@@ -18,22 +18,24 @@ def curve():
     return x, neighbors, alignment, jaxlle.embed(alignment, 2)
 
 
-def test_every_fact_is_its_definition(curve):
+def test_every_property_equals_its_definition(curve):
     x, neighbors, alignment, out = curve
-    facts = jaxlle.diagnose(alignment, out, x=x, neighbors=neighbors)
-    np.testing.assert_array_equal(facts.in_degree, np.bincount(np.asarray(neighbors.indices).ravel(), minlength=200))
+    diagnosis = jaxlle.diagnose(alignment, out, x=x, neighbors=neighbors)
+    np.testing.assert_array_equal(
+        diagnosis.in_degree, np.bincount(np.asarray(neighbors.indices).ravel(), minlength=200)
+    )
     b, y = np.asarray(alignment.to_dense()), np.asarray(out.points)
-    np.testing.assert_allclose(facts.error, ((b @ y) ** 2).sum(axis=1), rtol=1e-3, atol=1e-9)
-    np.testing.assert_allclose(facts.error.sum(), (np.asarray(out.singular_values) ** 2).sum(), rtol=1e-3)
-    np.testing.assert_allclose(facts.participation, 1 / (y**4).sum(axis=0), rtol=1e-4)
-    np.testing.assert_array_equal(facts.condition, jaxlle.weights.local_condition(x, neighbors))
-    assert (facts.sizes.tolist(), facts.closed_classes, facts.solver) == ([200], 1, out.solver)
-    assert facts.rounding_angle == pytest.approx(np.rad2deg(float(out.rounding_angle)))
-    scaled = jaxlle.embed(alignment, 2, scaling="covariance")
-    np.testing.assert_allclose(jaxlle.diagnose(alignment, scaled).participation, facts.participation, rtol=1e-3)
+    np.testing.assert_allclose(diagnosis.error, ((b @ y) ** 2).sum(axis=1), rtol=1e-3, atol=1e-9)
+    np.testing.assert_allclose(diagnosis.error.sum(), (np.asarray(out.singular_values) ** 2).sum(), rtol=1e-3)
+    np.testing.assert_allclose(diagnosis.participation, 1 / (y**4).sum(axis=0), rtol=1e-4)
+    np.testing.assert_array_equal(diagnosis.condition, jaxlle.weights.local_condition(x, neighbors))
+    assert (diagnosis.sizes.tolist(), diagnosis.closed_classes, diagnosis.solver) == ([200], 1, out.solver)
+    assert diagnosis.rounding_angle == pytest.approx(np.rad2deg(float(out.rounding_angle)))
+    scaled = jaxlle.embed(alignment, 2, options=jaxlle.EmbedOptions(scaling="covariance"))
+    np.testing.assert_allclose(jaxlle.diagnose(alignment, scaled).participation, diagnosis.participation, rtol=1e-3)
 
 
-def test_the_report_has_a_line_for_every_fact(curve):
+def test_the_report_has_one_line_per_property(curve):
     x, neighbors, alignment, out = curve
     text = str(jaxlle.diagnose(alignment, out, x=x, neighbors=neighbors))
     names = [line[:17].strip() for line in text.splitlines()]
@@ -51,7 +53,7 @@ def test_the_report_has_a_line_for_every_fact(curve):
     assert "local condition" not in str(jaxlle.diagnose(alignment, out))
 
 
-def test_a_column_that_is_one_point_and_the_point_itself_are_shown(x64):
+def test_a_column_that_is_the_indicator_of_a_point_and_the_point_are_reported(x64):
     x = np.random.default_rng(0).normal(size=(60, 3))
     neighbors = jaxlle.knn(x, 8)
     free = int(np.bincount(np.asarray(neighbors.indices).ravel(), minlength=60).argmin())
@@ -59,14 +61,14 @@ def test_a_column_that_is_one_point_and_the_point_itself_are_shown(x64):
     alignment = jaxlle.ltsa_alignment(x, 1, k=8, neighbors=graph, include_self=False)
     with pytest.warns(jaxlle.warnings.DisconnectedGraphWarning, match="2 components of 59, 1 points"):
         out = jaxlle.embed(alignment, 1)
-    facts = jaxlle.diagnose(alignment, out)
-    assert facts.in_degree[free] == 0
-    assert facts.participation[0] < 1.1
-    assert "in nobody's neighbourhood: 1" in str(facts)
-    assert facts.sizes.tolist() == [59, 1]
+    diagnosis = jaxlle.diagnose(alignment, out)
+    assert diagnosis.in_degree[free] == 0
+    assert diagnosis.participation[0] < 1.1
+    assert "in no neighborhood: 1" in str(diagnosis)
+    assert diagnosis.sizes.tolist() == [59, 1]
 
 
-def test_the_picture_has_four_parts_and_bad_requests_are_refused(curve):
+def test_the_figure_has_four_panels_and_bad_requests_raise(curve):
     x, neighbors, alignment, out = curve
     figure = jaxlle.plot.diagnosis(jaxlle.diagnose(alignment, out, x=x, neighbors=neighbors), out)
     assert [ax.get_title() for ax in figure.axes[:4]] == [

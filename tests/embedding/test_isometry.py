@@ -1,4 +1,4 @@
-"""The isometric map: sheets in any linear disguise get their distances back."""
+"""The isometric map: the distances of linearly distorted sheets are restored."""
 
 import jax
 import jax.numpy as jnp
@@ -10,23 +10,23 @@ import jaxlle
 
 @pytest.fixture(scope="module")
 def sheet():
-    """A flat sheet, its neighbours, and the sheet seen through a linear map."""
+    """A flat sheet, its neighbors, the sheet after a linear map, and that map."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 2)).astype(np.float32)
-    disguise = np.array([[3.0, 1.0], [-0.2, 0.05]], np.float32)
-    return x, jaxlle.knn(x, 8), x @ disguise, disguise
+    distortion = np.array([[3.0, 1.0], [-0.2, 0.05]], np.float32)
+    return x, jaxlle.knn(x, 8), x @ distortion, distortion
 
 
-def test_a_flat_sheet_gets_its_distances_back_whatever_linear_map_hid_them(sheet):
-    _, neighbors, y, disguise = sheet
+def test_the_distances_of_a_flat_sheet_are_restored_after_any_linear_map(sheet):
+    _, neighbors, y, distortion = sheet
     a = jaxlle.embedding.isometric_map(y, neighbors)
-    turned = disguise @ np.asarray(a)
-    np.testing.assert_allclose(turned @ turned.T, np.eye(2), atol=2e-4)  # a rotation or reflection
+    combined = distortion @ np.asarray(a)
+    np.testing.assert_allclose(combined @ combined.T, np.eye(2), atol=2e-4)  # a rotation or reflection
     moved = jaxlle.embedding.isometric_map(7 * y[:, ::-1] - 40, neighbors)
     np.testing.assert_allclose(moved @ moved.T, (a @ a.T)[::-1, ::-1] / 49, rtol=1e-2)
 
 
-def test_masked_and_coincident_pairs_take_no_part(sheet):
+def test_masked_and_coincident_pairs_are_left_out(sheet):
     _, neighbors, y, _ = sheet
     a = jaxlle.embedding.isometric_map(y, neighbors)
     wrong = neighbors._replace(
@@ -37,7 +37,7 @@ def test_masked_and_coincident_pairs_take_no_part(sheet):
 
 
 @pytest.mark.slow
-def test_ltsa_of_the_swiss_roll_gets_the_unit_of_arc_length_and_height(x64):
+def test_ltsa_of_the_swiss_roll_recovers_arc_length_and_height_in_their_unit(x64):
     from sklearn.datasets import make_swiss_roll
 
     x, t = make_swiss_roll(1500, random_state=0)
@@ -60,11 +60,11 @@ def test_it_runs_under_jit_and_vmap_in_either_dtype(sheet, x64):
     np.testing.assert_allclose(many[1] @ many[1].T, wide @ wide.T / 4, rtol=1e-3)
 
 
-def test_bad_input_is_refused(sheet):
+def test_bad_input_raises(sheet):
     _, neighbors, y, _ = sheet
     with pytest.raises(ValueError, match="150 rows, but there are 149 points"):
         jaxlle.embedding.isometric_map(y[:-1], neighbors)
-    with pytest.raises(ValueError, match="without distances"):
+    with pytest.raises(ValueError, match="no distances"):
         jaxlle.embedding.isometric_map(y, neighbors._replace(distances=None))
     with pytest.raises(ValueError, match="NaN"):
         jaxlle.embedding.isometric_map(np.nan * y, neighbors)
