@@ -15,7 +15,7 @@ the gauge for uses that depend on the rotation.
 | name | purpose |
 | --- | --- |
 | `subspace` | singular values and vectors with their derivative |
-| `tangent_solver` | the linear solver that suits a solver of embeddings |
+| `tangent_solver` | the `LinearSolver` that suits a solver of embeddings: one of the following |
 | `DenseInverse` | linear solver for small n: QR of the dense B; jit, vmap, float32 |
 | `SparseInverse` | linear solver for low intrinsic dimension: sparse LU on the host; outside jit |
 | `ConjugateGradient` | matrix-free linear solver for real data, any n and any device |

@@ -151,12 +151,42 @@ def coarse_space(
 
 
 def random_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> Int[Array, " l"]:
-    """Choose landmarks uniformly at random. This is the default: it costs nothing and is as good as the others on real data."""
+    """Choose landmarks uniformly at random. This is the default: it costs nothing and is as good as the others on real data.
+
+    Args:
+        points: shape (n, d).
+        count: number of landmarks.
+        key: seed of the random numbers.
+
+    Returns:
+        Row numbers of the landmarks, shape (count,).
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (50, 3))
+        >>> jaxlle.solvers.random_landmarks(x, 10, jax.random.key(1)).shape
+        (10,)
+    """
     return jax.random.choice(key, points.shape[0], (count,), replace=False).astype(jnp.int32)
 
 
 def farthest_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> Int[Array, " l"]:
-    """Choose landmarks by farthest-point sampling, which covers the data evenly and selects outliers first."""
+    """Choose landmarks by farthest-point sampling, which covers the data evenly and selects outliers first.
+
+    Args:
+        points: shape (n, d).
+        count: number of landmarks.
+        key: seed of the random numbers.
+
+    Returns:
+        Row numbers of the landmarks, shape (count,).
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (50, 3))
+        >>> jaxlle.solvers.farthest_landmarks(x, 10, jax.random.key(1)).shape
+        (10,)
+    """
     first = jax.random.randint(key, (), 0, points.shape[0], jnp.int32)
 
     def step(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Array]:
@@ -169,7 +199,22 @@ def farthest_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> I
 
 
 def kmeans_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> Int[Array, " l"]:
-    """Choose the points nearest to the centers of a few steps of k-means (Lloyd 1982), which follow the density of the data."""
+    """Choose the points nearest to the centers of a few steps of k-means (Lloyd 1982), which follow the density of the data.
+
+    Args:
+        points: shape (n, d).
+        count: number of landmarks.
+        key: seed of the random numbers.
+
+    Returns:
+        Row numbers of the landmarks, shape (count,).
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jax.random.normal(jax.random.key(0), (50, 3))
+        >>> jaxlle.solvers.kmeans_landmarks(x, 10, jax.random.key(1)).shape
+        (10,)
+    """
     n = points.shape[0]
 
     def step(_: Array, centers: Float[Array, "l d"]) -> Float[Array, "l d"]:
