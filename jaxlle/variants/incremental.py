@@ -1,4 +1,4 @@
-"""Incremental LLE: points join an embedding without a new eigenproblem, and it is said when one is due."""
+"""Incremental LLE: add points to an embedding without a new eigenproblem, with a measure of when a new one is needed."""
 
 import warnings
 from dataclasses import replace
@@ -25,13 +25,15 @@ from ..solvers import Solver
 from ..warnings import GapWarning, JaxlleWarning
 from ..weights import barycentric_weights
 
-_SPARE = 10  # singular vectors kept beyond the embedding's own, among which it is seen to turn
-_SMOOTHING = 10
-_FAR = 3.0  # widths of the widest neighbourhood beyond which a point has left the data
-_BATCH = 512  # points that join at once: their equations are solved as a dense matrix of so many columns
+_SPARE = 10  # singular vectors beyond those of the embedding, in which its rotation is measured
+_SMOOTHING = 10  # Jacobi steps
+_FAR = 3.0  # radii of the widest neighborhood beyond which a point is far from the data
+_BATCH = 512  # points added at a time: their equations are a dense matrix with that number of columns
 
 
 class _Settings(NamedTuple):
+    """Arguments of `incremental_lle` that later calls use."""
+
     reg: Any
     tolerance: float
     solver: Solver | Literal["auto"]
@@ -39,21 +41,22 @@ class _Settings(NamedTuple):
 
 
 class IncrementalEmbedding(NamedTuple):
-    """An embedding that points can join.
+    """An embedding to which points can be added.
 
     Attributes:
         x: all points so far, shape (n, d).
-        neighbors: their neighbourhoods, kept exact as points join.
-        weights: their weights, shape (n, k).
-        points: the embedding of all points, shape (n, dim). Those that were fitted keep their place to the last bit.
-        fitted: the last full solve, of the first points.
-        modes: the embedding and the next singular vectors of that solve, with what joined, shape (n, dim + some).
-        growth: cost of the points, as orthonormal columns, relative to that of the last full solve.
-        angle: estimate, in radians, of how far the points' span has turned from that of a full solve: its angle with the best
-            span among the modes, smoothed by a few Jacobi steps.
-        far: which of the points that joined lie far from the data, shape (n - fitted,).
-        refit: whether a full solve is due: the angle above the tolerance, or more points joined than fitted.
-        options: k, reg and the rest, for `refit`.
+        neighbors: the exact neighborhoods of all points, updated as points are added.
+        weights: the weights of all points, shape (n, k).
+        points: the embedding of all points, shape (n, dim). The positions of the fitted points do not change, bit for bit.
+        fitted: the last full solution, for the points that it contained.
+        modes: the embedding and the next singular vectors of that solution, extended to the added points, shape (n, dim +
+            some).
+        growth: cost of the points with orthonormalized columns, relative to the cost of the last full solution.
+        angle: estimate, in radians, of the angle between the span of the points and that of a full solution: the angle to the
+            best span among the modes after a few Jacobi steps.
+        far: which of the added points lie far from the data, shape (n - fitted,).
+        refit: whether a full solution is needed: the angle exceeds the tolerance, or more points were added than fitted.
+        settings: the arguments of `incremental_lle` that `add_points` and `refit` use.
     """
 
     x: Float[Any, "n d"]
@@ -79,35 +82,47 @@ def incremental_lle(
     solver: Solver | Literal["auto"] = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> IncrementalEmbedding:
-    """Embed points by LLE, ready for more to join by `add_points`.
+    """Embed points by LLE, as the start of an embedding to which `add_points` adds points.
+
+    Minimizes ``|(I - W) Y|^2`` over centered Y with orthonormal columns, as `lle`, and keeps ten more singular vectors, in
+    which `add_points` measures the rotation of the embedding.
 
     Args:
-        x: points, shape (n, d).
+        x: points, shape (n, d), or a `Points` value of the Euclidean metric.
         dim: dimensions of the embedding, at most d.
-        k: neighbours a point.
-        reg: strength of the regularizer of the weights.
-        tolerance: angle in radians beyond which `IncrementalEmbedding.refit` asks for a full solve.
-        solver: one of `jaxlle.solvers`, or "auto".
-        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
+        k: neighbors per point.
+        reg: strength of the ridge of the weights, as for `lle`.
+        tolerance: angle, in radians, above which `IncrementalEmbedding.refit` is True.
+        solver: an object of `jaxlle.solvers`, or "auto".
+        options: scaling, disconnected graphs, random key and memory limit; see `EmbedOptions`. `dedupe` and
+            `disconnected="largest"` are not available.
 
     Returns:
         IncrementalEmbedding. Outside jit only.
 
     Raises:
-        ValueError: as `lle`.
-        TypeError: inside jit.
+        ValueError: as `lle`; also for an option that is not available.
+        TypeError: inside jit or grad.
+
+    Warns:
+        DisconnectedGraphWarning, GapWarning, ConvergenceWarning: as `embed`.
 
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 320).points
-        >>> more = jaxlle.variants.add_points(jaxlle.variants.incremental_lle(x[:300], 2, k=10), x[300:])
-        >>> more.points.shape, len(more.far), bool(more.far.any())
+        >>> state = jaxlle.variants.incremental_lle(x[:300], 2, k=10)
+        >>> state = jaxlle.variants.add_points(state, x[300:])
+        >>> state.points.shape, len(state.far), bool(state.far.any())
         ((320, 2), 20, False)
     """
     if is_traced(x):
-        raise TypeError("incremental_lle grows arrays, which jit cannot: call it outside jit, or use transform.")
+        raise TypeError(
+            "incremental_lle changes the sizes of arrays, which jit cannot trace: call it outside jit, or use transform."
+        )
     if options.disconnected == "largest":
-        raise ValueError("disconnected = 'largest' drops points, to whose places others could join: drop them before.")
+        raise ValueError(
+            "disconnected = 'largest' is not available here, because it drops points: drop them before the call."
+        )
     points = prepare_points(x)
     dim = check_dim(dim, k, points.shape, points.metric)
     check_spread(points)
@@ -120,72 +135,81 @@ def incremental_lle(
 def add_points(
     state: IncrementalEmbedding, x_new: Any, *, far: Literal["warn", "error"] = "warn"
 ) -> IncrementalEmbedding:
-    """Let points join an embedding, by a small linear system instead of a new eigenproblem.
+    """Add points to an embedding by solving a small linear system instead of a new eigenproblem.
 
-    Neighbourhoods and weights are brought up to date, those of older points included where a new one is nearer. With B the new
-    alignment, split into the columns of old and new points, the old places Y stay and the new ones minimise
-    ``|B_old Y + B_new Y_new|^2``. Eigenvectors of M = B^T B obey ``M_new,old Y + M_new,new Y_new = Y_new diag(s^2)`` in the rows
-    of the new points; if the bottom eigenvalues s^2 stay what they were, they are below what M_new,new can resolve, and without
-    them these are the equations of the minimum. The result is measured against that assumption: see
-    `IncrementalEmbedding.growth` and `angle`. The equations are derived here, after incremental LLE (Kouropteva, Okun and
-    Pietikainen 2005, Pattern Recognition 38:1764), of which no more was available than a summary: that a much smaller problem
-    takes the eigenproblem's place.
+    Neighborhoods and weights are updated, including those of earlier points that have a new point among their neighbors. Let
+    the new alignment B be split into the columns of the old and the new points. The old positions Y are kept, and the new
+    positions minimize ``|B_old Y + B_new Y_new|^2``. The eigenvectors of ``M = B^T B`` satisfy
+    ``M_new,old Y + M_new,new Y_new = Y_new diag(s^2)`` in the rows of the new points. If the bottom eigenvalues s^2 do not
+    change, they are negligible relative to M_new,new, and without them these are the normal equations of the minimum. How
+    well this assumption holds is measured by `IncrementalEmbedding.growth` and `IncrementalEmbedding.angle`. The equations
+    are derived here, after incremental LLE (Kouropteva, Okun and Pietikainen 2005, Pattern Recognition 38:1764), of which
+    only a summary was available, which states that the eigenproblem is replaced by a much smaller problem.
 
     Args:
-        state: from `incremental_lle`, `add_points` or `refit`.
-        x_new: points that join, shape (q, d).
-        far: what to do with points farther from all others than three times the widest neighbourhood: "warn", or "error".
+        state: embedding from `incremental_lle`, `add_points` or `refit`.
+        x_new: points to add, shape (q, d).
+        far: what to do if new points are farther from the data than three times the radius of the widest neighborhood:
+            "warn", or "error".
 
     Returns:
-        IncrementalEmbedding of all points, in the order in which they came.
+        IncrementalEmbedding of all points, in the order in which they were added.
 
     Raises:
-        ValueError: for bad points, another number of features, or points far from the data, if asked for.
+        ValueError: if x_new is not an array of finite numbers or has another number of features, or, with far="error", if
+            points are far from the data.
+        TypeError: inside jit or grad.
 
     Warns:
-        JaxlleWarning: for points far from the data, whose places are extrapolated.
+        JaxlleWarning: with far="warn", if points are far from the data, because their positions are extrapolated.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> line = jnp.arange(12.0)[:, None] * jnp.array([[3.0, 4.0]])
-        >>> more = jaxlle.variants.add_points(jaxlle.variants.incremental_lle(line, 1, k=2, reg=1e-2), line[5:6] + 2.0)
-        >>> bool((more.points[5] - more.points[12]) * (more.points[12] - more.points[6]) > 0)
+        >>> state = jaxlle.variants.incremental_lle(line, 1, k=2, reg=1e-2)
+        >>> y = jaxlle.variants.add_points(state, line[5:6] + 2.0).points
+        >>> bool((y[5] - y[12]) * (y[12] - y[6]) > 0)
         True
     """
     if is_traced(x_new):
-        raise TypeError("add_points grows arrays, which jit cannot: call it outside jit, or use transform.")
+        raise TypeError(
+            "add_points changes the sizes of arrays, which jit cannot trace: call it outside jit, or use transform."
+        )
     x_new = as_points(x_new, "x_new")
     if x_new.shape[1] != state.x.shape[1]:
-        raise ValueError(
-            f"x_new has {x_new.shape[1]} features, but the points that were fitted have {state.x.shape[1]}."
-        )
-    away = _far_from(state, x_new, far)
+        raise ValueError(f"x_new has {x_new.shape[1]} features, but the fitted points have {state.x.shape[1]}.")
+    is_far = _find_far(state, x_new, far)
     for start in range(0, x_new.shape[0], _BATCH):
-        state = _join(state, x_new[start : start + _BATCH])
+        state = _add_batch(state, x_new[start : start + _BATCH])
     (fitted, dim), total = state.fitted.points.shape, state.points.shape[0]
     alignment = weights_alignment(state.neighbors, state.weights)
     growth, angle = _measure(alignment, state.modes, jnp.asarray(state.fitted.singular_values), dim)
-    due = bool(angle > state.settings.tolerance) or total > 2 * fitted
-    return state._replace(growth=growth, angle=angle, far=np.concatenate([state.far, away]), refit=due)
+    needs_refit = bool(angle > state.settings.tolerance) or total > 2 * fitted
+    return state._replace(growth=growth, angle=angle, far=np.concatenate([state.far, is_far]), refit=needs_refit)
 
 
 def refit(state: IncrementalEmbedding) -> IncrementalEmbedding:
-    """Solve for all points anew, starting from where they are.
+    """Compute a full solution for all points, with the present embedding as the initial value.
+
+    Minimizes ``|(I - W) Y|^2`` over centered Y with orthonormal columns, for the present neighborhoods and weights.
 
     Args:
-        state: from `add_points`.
+        state: embedding from `add_points`.
 
     Returns:
-        IncrementalEmbedding in which all points are fitted; its columns may be turned against those before.
+        IncrementalEmbedding in which all points are fitted. Its columns may be rotated relative to the previous ones.
 
     Raises:
         ValueError: as `embed`.
 
+    Warns:
+        DisconnectedGraphWarning, GapWarning, ConvergenceWarning: as `embed`.
+
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 320).points
-        >>> more = jaxlle.variants.add_points(jaxlle.variants.incremental_lle(x[:300], 2, k=10), x[300:])
-        >>> jaxlle.variants.refit(more).fitted.points.shape
+        >>> state = jaxlle.variants.add_points(jaxlle.variants.incremental_lle(x[:300], 2, k=10), x[300:])
+        >>> jaxlle.variants.refit(state).fitted.points.shape
         (320, 2)
     """
     return _solve(state.x, state.neighbors, state.weights, state.points.shape[1], state.settings, state.modes)
@@ -194,12 +218,13 @@ def refit(state: IncrementalEmbedding) -> IncrementalEmbedding:
 def _solve(
     x: Any, neighbors: Neighbors, weights: Float[Array, "n k"], dim: int, settings: _Settings, start: Array | None
 ) -> IncrementalEmbedding:
-    """Return the state after a full solve, with a few vectors more than the embedding needs."""
+    """Return the state after a full solution, with a few more vectors than the embedding needs."""
     alignment = weights_alignment(neighbors, weights)
     n = alignment.indices.shape[0]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GapWarning)  # at the cut behind the spare vectors; the other is warned of below
-        wide = embed(
+        # This gap is the one after the spare vectors; the gap of the embedding itself is checked below.
+        warnings.simplefilter("ignore", GapWarning)
+        extended = embed(
             alignment,
             min(dim + _SPARE, n - 1),
             solver=settings.solver,
@@ -207,18 +232,19 @@ def _solve(
             points=x,
             start=start,
         )
-    values, modes = jnp.asarray(wide.singular_values), jnp.asarray(wide.points)
-    gap = (values[dim] - values[dim - 1]) / alignment.norm_bound() if len(values) > dim else wide.gap
-    own = {"points": modes[:, :dim], "singular_values": values[:dim], "residuals": wide.residuals[:dim], "gap": gap}
-    fitted = replace(wide, **own)
+    values, modes = jnp.asarray(extended.singular_values), jnp.asarray(extended.points)
+    gap = (values[dim] - values[dim - 1]) / alignment.norm_bound() if len(values) > dim else extended.gap
+    own = {"points": modes[:, :dim], "singular_values": values[:dim], "residuals": extended.residuals[:dim], "gap": gap}
+    fitted = replace(extended, **own)
     warn_if_unreliable(fitted)
-    one, nobody = jnp.ones((), modes.dtype), np.zeros(0, bool)
+    unit_growth, none_far = jnp.ones((), modes.dtype), np.zeros(0, bool)
     return IncrementalEmbedding(
-        x, neighbors, weights, modes[:, :dim], fitted, modes, one, 0 * one, nobody, False, settings
+        x, neighbors, weights, modes[:, :dim], fitted, modes, unit_growth, 0 * unit_growth, none_far, False, settings
     )
 
 
-def _far_from(state: IncrementalEmbedding, x_new: Any, far: str) -> Bool[np.ndarray, " q"]:
+def _find_far(state: IncrementalEmbedding, x_new: Any, far: str) -> Bool[np.ndarray, " q"]:
+    """Return which of the new points are far from the data; warn of them or raise."""
     if far not in ("warn", "error"):
         raise ValueError(f"far = {far!r} is not known: use 'warn' or 'error'.")
     nearest = np.asarray(
@@ -226,20 +252,21 @@ def _far_from(state: IncrementalEmbedding, x_new: Any, far: str) -> Bool[np.ndar
     )[:, 0]
     n = state.fitted.points.shape[0]
     limit = _FAR * float(require_distances(state.neighbors)[:n, -1].max())
-    away = nearest > limit
-    if away.any():
-        text = (
-            f"{int(away.sum())} of {len(away)} new points are up to {nearest.max():.3g} from the data, beyond three times its "
-            f"widest neighbourhood ({limit:.3g}), so their places would be extrapolated: check their units, or fit them with "
-            f"the rest."
+    is_far = nearest > limit
+    if is_far.any():
+        message = (
+            f"{int(is_far.sum())} of {len(is_far)} new points are up to {nearest.max():.3g} away from the data, farther than "
+            f"three times the radius of its widest neighborhood ({limit:.3g}), so that their positions are extrapolated: "
+            f"check their units, or fit them together with the data."
         )
         if far == "error":
-            raise ValueError(text)
-        warnings.warn(text, JaxlleWarning, stacklevel=3)
-    return away
+            raise ValueError(message)
+        warnings.warn(message, JaxlleWarning, stacklevel=3)
+    return is_far
 
 
-def _join(state: IncrementalEmbedding, x_new: Any) -> IncrementalEmbedding:
+def _add_batch(state: IncrementalEmbedding, x_new: Any) -> IncrementalEmbedding:
+    """Add one batch of points."""
     reg, block_bytes = state.settings.reg, state.settings.options.block_bytes
     host = isinstance(state.x, np.ndarray) and isinstance(x_new, np.ndarray)
     x = (
@@ -247,39 +274,41 @@ def _join(state: IncrementalEmbedding, x_new: Any) -> IncrementalEmbedding:
         if host
         else jnp.concatenate([jnp.asarray(state.x), x_new])
     )
-    neighbors, changed = _updated(state, x, x_new, block_bytes)
+    neighbors, changed = _update_neighbors(state, x, x_new, block_bytes)
     rows = np.flatnonzero(np.asarray(changed))
-    moved = Neighbors(neighbors.indices[rows], None)
-    fresh = barycentric_weights(x, moved, query=x[rows], reg=reg, block_bytes=block_bytes)
+    changed_neighbors = Neighbors(neighbors.indices[rows], None)
+    new_weights = barycentric_weights(x, changed_neighbors, query=x[rows], reg=reg, block_bytes=block_bytes)
     n, k = state.weights.shape
-    weights = jnp.zeros((x.shape[0], k), fresh.dtype).at[:n].set(state.weights).at[rows].set(fresh)
+    weights = jnp.zeros((x.shape[0], k), new_weights.dtype).at[:n].set(state.weights).at[rows].set(new_weights)
     alignment = weights_alignment(neighbors, weights)
-    place = _solve_new(Alignment(alignment.indices[rows], alignment.blocks[rows]), state.modes, x_new.shape[0])
-    modes = jnp.concatenate([state.modes, place])
+    new_modes = _solve_new(Alignment(alignment.indices[rows], alignment.blocks[rows]), state.modes, x_new.shape[0])
+    modes = jnp.concatenate([state.modes, new_modes])
     points = modes[:, : state.points.shape[1]]
     return state._replace(x=x, neighbors=neighbors, weights=weights, modes=modes, points=points)
 
 
-def _updated(state: IncrementalEmbedding, x: Any, x_new: Any, block_bytes: int) -> tuple[Neighbors, Bool[Array, " n"]]:
-    """Return the neighbourhoods of all points, and which are new or have changed."""
+def _update_neighbors(
+    state: IncrementalEmbedding, x: Any, x_new: Any, block_bytes: int
+) -> tuple[Neighbors, Bool[Array, " n"]]:
+    """Return the neighborhoods of all points, and which of them are new or have changed."""
     n, k = state.neighbors.indices.shape
     q = x_new.shape[0]
     near = knn(x_new, min(k, q), query=state.x, block_bytes=block_bytes)
     ids = jnp.concatenate([state.neighbors.indices, near.indices + n], axis=1)
-    far = jnp.concatenate([require_distances(state.neighbors), require_distances(near)], axis=1)
-    order = jnp.argsort(far, axis=1, stable=True)[:, :k]  # on a tie the older stays
-    ids, far = jnp.take_along_axis(ids, order, axis=1), jnp.take_along_axis(far, order, axis=1)
+    dist = jnp.concatenate([require_distances(state.neighbors), require_distances(near)], axis=1)
+    order = jnp.argsort(dist, axis=1, stable=True)[:, :k]  # of equally distant neighbors, the earlier points come first
+    ids, dist = jnp.take_along_axis(ids, order, axis=1), jnp.take_along_axis(dist, order, axis=1)
     own = knn(x, k + 1, query=x_new, block_bytes=block_bytes)
     other = own.indices != jnp.arange(n, n + q, dtype=own.indices.dtype)[:, None]
-    order = jnp.argsort(~other, axis=1, stable=True)[:, :k]  # the point itself goes last
+    order = jnp.argsort(~other, axis=1, stable=True)[:, :k]  # moves the point itself to the end
     ids = jnp.concatenate([ids, jnp.take_along_axis(own.indices, order, axis=1)])
-    far = jnp.concatenate([far, jnp.take_along_axis(require_distances(own), order, axis=1)])
-    return Neighbors(ids.astype(jnp.int32), far), (ids >= n).any(axis=1) | (jnp.arange(n + q) >= n)
+    dist = jnp.concatenate([dist, jnp.take_along_axis(require_distances(own), order, axis=1)])
+    return Neighbors(ids.astype(jnp.int32), dist), (ids >= n).any(axis=1) | (jnp.arange(n + q) >= n)
 
 
 @partial(jax.jit, static_argnames="q")
 def _solve_new(rows: Alignment, old: Float[Array, "n m"], q: int) -> Float[Array, "q m"]:
-    """Place q new points by least squares over the rows that know them."""
+    """Return the modes at q new points, by least squares over the rows that contain new points."""
     n = old.shape[0]
     y = jnp.concatenate([old, jnp.zeros((q, old.shape[1]), old.dtype)])
     target = -jnp.einsum("nrm,nmc->nrc", rows.blocks, y[rows.indices], precision=lax.Precision.HIGHEST)
@@ -288,7 +317,7 @@ def _solve_new(rows: Alignment, old: Float[Array, "n m"], q: int) -> Float[Array
     dense = jnp.zeros((rows.indices.shape[0], q + 1), old.dtype).at[number, column].add(rows.blocks[:, 0])[:, :q]
     basis, triangle = jnp.linalg.qr(dense)
     pivots = jnp.diagonal(triangle)
-    # A group that only looks at itself has no equation to hold it: it stays where its pivot is lifted to.
+    # New points whose neighborhoods contain no old points are not determined by the equations: a pivot near zero is raised.
     tiny = 8 * jnp.finfo(old.dtype).eps * jnp.abs(pivots).max()
     triangle = triangle + jnp.diag(jnp.where(jnp.abs(pivots) < tiny, 1, 0).astype(old.dtype))
     return solve_triangular(triangle, matmul(basis.T, target[:, 0]))
@@ -298,7 +327,7 @@ def _solve_new(rows: Alignment, old: Float[Array, "n m"], q: int) -> Float[Array
 def _measure(
     alignment: Alignment, modes: Float[Array, "n m"], values: Float[Array, " dim"], dim: int
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Return the growth of the cost, and the estimated angle."""
+    """Return the growth of the cost, and the estimate of the angle."""
     own = _orthonormal(modes[:, :dim])
     cost = jnp.sum(alignment.matvec(own) ** 2)
     squares = alignment._replace(blocks=alignment.blocks**2)

@@ -1,4 +1,4 @@
-"""Iterative LLE: weights from the data and the embedding together, in turns with the embedding."""
+"""Iterative LLE: neighbors and weights are computed from the data and the previous embedding, alternating with the embedding."""
 
 import warnings
 from typing import Any, Literal, NamedTuple
@@ -19,12 +19,13 @@ from .fusion import fuse_views
 
 
 class IterativeEmbedding(NamedTuple):
-    """The last of several embeddings, each of which chose the neighbours of the next.
+    """The last of several embeddings, each computed with neighbors that depend on the previous one.
 
     Attributes:
-        embedding: the last.
+        embedding: the last embedding.
         neighbors: its graph.
-        changes: share of the neighbours that each step replaced, shape (steps,); 0 in the last: a fixed point was reached.
+        changes: fraction of the neighbors that each step replaced, shape (steps,). A last entry of 0 means that a fixed point
+            was reached.
     """
 
     embedding: Embedding
@@ -43,29 +44,35 @@ def iterative_lle(
     solver: Solver | Literal["auto"] = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> IterativeEmbedding:
-    """Embed points by LLE on neighbours and convex weights in the data and the last embedding together.
+    """Embed points by LLE on neighbors and convex weights of the data and the previous embedding together.
 
-    Starting from the data alone, neighbours and weights w >= 0 are found in the kernel ``(1 - share) K_x + share K_y``, K_x and
-    K_y the linear kernels of the data and of the embedding, both of mean 1 (`fuse_views`), and the points embedded by those
-    weights, until the graph stays as it is (after Kong, Ding, Huang and Nie 2012, ICML, of which a summary was read). Clusters
-    draw together: it is for clustering and semi-supervised learning, as in that paper. Theirs is a sparse w >= 0 over all
-    points and a normalised cut as the embedding; here w lives on k neighbours and the embedding is LLE's own.
+    The first embedding is that of the data. Each later step finds neighbors and weights w >= 0 in the feature space of the
+    kernel ``(1 - share) K_x + share K_y``, where K_x and K_y are the linear kernels of the data and of the embedding, both
+    normalized (`fuse_views`), and minimizes ``sum_i |y_i - sum_j w_ij y_j|^2`` over centered Y with orthonormal columns. The
+    steps end when the graph does not change. The method follows Kong, Ding, Huang and Nie (2012, ICML), of which only a
+    summary was available. It draws clusters together and is intended, as in that paper, for clustering and semi-supervised
+    learning. The paper uses sparse weights w >= 0 on all points and a normalized cut as the embedding; here the weights are
+    on k neighbors, and the embedding is that of LLE.
 
     Args:
-        x: points, shape (n, d).
+        x: points, shape (n, d), or a `Points` value.
         dim: dimensions of the embedding, at most d.
-        k: neighbours a point.
-        share: of the embedding in the kernel, in [0, 1).
-        steps: embeddings after the first, at most; outside jit it stops at a fixed point.
-        reg: strength of the ridge of the weights.
-        solver: one of `jaxlle.solvers`, or "auto".
-        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
+        k: neighbors per point.
+        share: share of the embedding in the kernel, in [0, 1).
+        steps: largest number of embeddings after the first; outside jit the iteration stops at a fixed point.
+        reg: strength of the ridge of the weights, relative to the trace of the local Gram matrix.
+        solver: an object of `jaxlle.solvers`, or "auto".
+        options: scaling, disconnected graphs, random key and memory limit; see `EmbedOptions`. `dedupe` and
+            `disconnected="largest"` are not available.
 
     Returns:
-        IterativeEmbedding. Warnings are those of the last embedding.
+        IterativeEmbedding.
 
     Raises:
-        ValueError: as `lle`; also for share or steps out of range.
+        ValueError: as `lle`; also if share or steps is out of range, or for an option that is not available.
+
+    Warns:
+        JaxlleWarning: as `lle`, about the last embedding.
 
     Example:
         >>> import jax, jaxlle
@@ -75,11 +82,13 @@ def iterative_lle(
     """
     x = prepare(x)
     dim = check_dim(dim, k, x.shape, x.metric)
-    steps = check_count(steps, "steps", 1, None, "embeddings after the first")
+    steps = check_count(steps, "steps", 1, None, "number of embeddings after the first")
     if not is_traced(share) and not 0 <= float(jnp.asarray(share)) < 1:
         raise ValueError(f"share = {share} is not allowed: it must be in [0, 1), 0 for the data alone.")
     if options.disconnected == "largest":
-        raise ValueError("disconnected = 'largest' drops points, which the next step needs: drop them before.")
+        raise ValueError(
+            "disconnected = 'largest' is not available here, because every step needs all points: drop points before the call."
+        )
 
     def step(points: Any) -> tuple[Embedding, Neighbors, list]:
         with warnings.catch_warnings(record=True) as caught:
@@ -94,7 +103,7 @@ def iterative_lle(
         old = neighbors
         fused = fuse_views([x, out.points], shares=jnp.stack([1 - jnp.asarray(share), share]))
         out, neighbors, caught = step(prepare_points(fused))
-        changes.append(_replaced(old, neighbors))
+        changes.append(_share_replaced(old, neighbors))
         if not is_traced(changes[-1]) and float(changes[-1]) == 0:
             break
     for warning in caught:
@@ -102,7 +111,7 @@ def iterative_lle(
     return IterativeEmbedding(out, neighbors, jnp.stack(changes))
 
 
-def _replaced(old: Neighbors, new: Neighbors) -> Float[Array, ""]:
-    """Return the share of the new neighbours that are not among the old."""
+def _share_replaced(old: Neighbors, new: Neighbors) -> Float[Array, ""]:
+    """Return the fraction of the new neighbors that are not among the old ones."""
     kept = (new.indices[:, :, None] == old.indices[:, None, :]).any(axis=2)
     return 1 - kept.mean()

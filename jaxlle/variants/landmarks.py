@@ -1,4 +1,4 @@
-"""Embeddings that are solved on landmarks only: fast, approximate, and with a cheap map for new points."""
+"""Embeddings computed from landmarks: approximate, with a small dense problem and an extension to new points at low cost."""
 
 from dataclasses import replace
 from functools import partial
@@ -29,14 +29,15 @@ from .standard import lle, lle_alignment
 
 
 class LandmarkEmbedding(NamedTuple):
-    """An embedding that its landmarks carry.
+    """An embedding that was computed from landmarks.
 
-    New points are embedded by their nearest landmarks alone:
+    New points are embedded from their nearest landmarks:
     ``jaxlle.transform(x_new, x[out.landmarks], out.embedding.points[out.landmarks], k=8)``.
 
     Attributes:
-        embedding: of all points. Its residuals are those of the full problem: how far it is from exact.
-        landmarks: which points the landmarks are, shape (l,).
+        embedding: embedding of all points. For `landmark_embed` its residuals are those of the full problem, and measure the
+            distance from the exact embedding.
+        landmarks: indices of the landmarks among the points, shape (l,).
     """
 
     embedding: Embedding
@@ -53,29 +54,35 @@ def landmark_embed(
     choice: Choice = random_landmarks,
     options: EmbedOptions = DEFAULTS,
 ) -> LandmarkEmbedding:
-    """Embed by the bottom of an alignment among the vectors that a few landmarks span (Locally Linear Landmarks).
+    """Embed the points of an alignment by locally linear landmarks (Vladymyrov and Carreira-Perpinan 2013, ECML PKDD).
 
-    Every point is an affine combination of its nearest landmarks, Y = P Z with weights P found as in LLE, and
-    ``|B P Z|^2`` is minimised over Z with ``Z^T P^T P Z = I``: a dense problem as small as the landmarks are few
-    (Vladymyrov and Carreira-Perpinan 2013, equations 3 to 5). Exact for as many landmarks as points. For the exact
-    embedding of all points use the solver `Landmark`, which starts from this one.
+    Every point is an affine combination of its nearest landmarks, ``Y = P Z``, with weights P computed as in LLE. The cost
+    ``|B P Z|^2`` is minimized over Z subject to ``Z^T P^T P Z = I`` (equations 3 to 5 of the paper), a dense problem of the
+    size of the number of landmarks. The result is exact if every point is a landmark. For the exact embedding at any number
+    of landmarks use the solver `Landmark`, which starts from this one.
 
     Args:
-        alignment: of any variant.
+        alignment: alignment of the n points, of any variant.
         dim: number of columns.
-        points: the data that the alignment is of, shape (n, d).
-        num_landmarks: how many; the error falls as they grow. None: a tenth of the points, between 200 and 1,000.
-        landmark_neighbors: landmarks that a point is written by, more than dim.
-        choice: `solvers.random_landmarks`, `farthest_landmarks`, `kmeans_landmarks` or your own.
-        options: scaling, disconnected graphs, the random key that chooses the landmarks, and memory: see `EmbedOptions`.
+        points: the data of the alignment, shape (n, d), or a `Points` value.
+        num_landmarks: number of landmarks, at least dim + 2; the error decreases with it. None: a tenth of the points,
+            between 200 and 1,000.
+        landmark_neighbors: number of landmarks from which each point is interpolated, at least dim + 1.
+        choice: `solvers.random_landmarks`, `farthest_landmarks`, `kmeans_landmarks`, or a function with the same signature.
+        options: scaling, disconnected graphs, random key of the landmarks, and memory limit; see `EmbedOptions`. `dedupe`, and
+            `disconnected="largest"` with a disconnected graph, are not available.
 
     Returns:
         LandmarkEmbedding.
 
     Raises:
-        ValueError: for fewer points than landmarks, too few landmarks for dim, or a malformed alignment.
-        TypeError: under grad: the implicit rule of `jaxlle.derivatives` is for exact embeddings, such as those of
+        ValueError: if there are fewer points than landmarks, num_landmarks or landmark_neighbors is too small for dim, the
+            alignment is malformed, or options.dedupe is True.
+        TypeError: under grad. The implicit derivative of `jaxlle.derivatives` holds for exact embeddings, such as those of
             `solvers.Landmark`.
+
+    Warns:
+        DisconnectedGraphWarning, GapWarning: as `embed`.
 
     Example:
         >>> import jax, jaxlle
@@ -91,14 +98,16 @@ def landmark_embed(
     if num_landmarks is None:
         num_landmarks = default_num_landmarks(n, 10)
     else:
-        num_landmarks = check_count(num_landmarks, "num_landmarks", dim + 2, n, f"at most the {n} points")
-    landmark_neighbors = check_count(landmark_neighbors, "landmark_neighbors", dim + 1, None, "more than dim")
+        num_landmarks = check_count(
+            num_landmarks, "num_landmarks", dim + 2, n, f"at least dim + 2, and at most the {n} points"
+        )
+    landmark_neighbors = check_count(landmark_neighbors, "landmark_neighbors", dim + 1, None, "at least dim + 1")
     coordinates = prepare_points(points).coordinates
-    by_landmarks = _interpolate(
+    interpolation = _interpolate(
         coordinates, num_landmarks, landmark_neighbors, choice, key, alignment.blocks.dtype, Rows(n)
     )
-    solver = LandmarkSubspace(by_landmarks)
-    return LandmarkEmbedding(embed(alignment, dim, solver=solver, options=options), by_landmarks.landmarks)
+    solver = LandmarkSubspace(interpolation)
+    return LandmarkEmbedding(embed(alignment, dim, solver=solver, options=options), interpolation.landmarks)
 
 
 def landmark_lle(
@@ -112,24 +121,30 @@ def landmark_lle(
     choice: Choice = random_landmarks,
     options: EmbedOptions = DEFAULTS,
 ) -> LandmarkEmbedding:
-    """Embed points by LLE with the embedding carried by landmarks: see `landmark_embed`.
+    """Embed points by LLE with locally linear landmarks (Vladymyrov and Carreira-Perpinan 2013, ECML PKDD).
+
+    Minimizes ``|(I - W) P Z|^2`` over the positions Z of the landmarks: see `landmark_embed`. For a given graph use
+    ``landmark_embed(lle_alignment(x, k=k, neighbors=graph), dim, points=x)``.
 
     Args:
-        x: points, shape (n, d).
-        dim: number of columns, at most d.
-        k: neighbours a point.
-        reg: as for `lle`.
+        x: points, shape (n, d), or a `Points` value.
+        dim: dimensions of the embedding, at most d.
+        k: neighbors per point.
+        reg: strength of the ridge of the weights, as for `lle`.
         num_landmarks: as for `landmark_embed`.
         landmark_neighbors: as for `landmark_embed`.
         choice: as for `landmark_embed`.
-        neighbors: a ready graph to use in place of `knn`.
-        options: scaling, disconnected graphs, the random key that chooses the landmarks, and memory: see `EmbedOptions`.
+        options: as for `landmark_embed`.
 
     Returns:
         LandmarkEmbedding.
 
     Raises:
         ValueError: as `lle` and `landmark_embed`.
+        TypeError: under grad.
+
+    Warns:
+        JaxlleWarning: as `lle`.
 
     Example:
         >>> import jax, jaxlle
@@ -162,29 +177,34 @@ def nystrom_lle(
     choice: Choice = random_landmarks,
     options: EmbedOptions = DEFAULTS,
 ) -> LandmarkEmbedding:
-    """Embed landmarks by LLE among themselves, and all other points by Nystrom's formula.
+    """Embed landmarks by LLE among themselves, and all other points by the Nystrom formula (Bengio et al. 2004, NIPS 16).
 
-    LLE's eigenvectors extend to new points through its data-dependent kernel; in the limit of a large shift the formula is
-    ``y(x) = sum_j w_j(x) y_j`` with barycentric weights on the landmarks (Bengio et al. 2004, section 3.4). No graph of
-    all points is needed: time grows with landmarks x points. Which of this and `landmark_lle`, whose landmarks see how
-    all points hang together, is nearer to the exact embedding depends on the data; both are far on images with few landmarks
-    (1,000 of 5,000 digits: cosines of 0.97 and 0.74 here, 0.83 and 0.58 there).
+    The eigenvectors of LLE extend to new points through its data-dependent kernel. In the limit of a large shift of the
+    kernel the formula is ``y(x) = sum_j w_j(x) y_j`` with barycentric weights on the landmarks (section 3.4 of the paper). No
+    graph of all points is needed: the time grows with the product of the numbers of landmarks and points. Whether this
+    function or `landmark_lle`, which uses the graph of all points, is closer to the exact embedding depends on the data. On
+    images with few landmarks both are inaccurate: with 1,000 landmarks of 5,000 digits the cosines of the angles to the exact
+    embedding are 0.97 and 0.74 for this function, and 0.83 and 0.58 for `landmark_lle`.
 
     Args:
-        x: points, shape (n, d).
-        dim: number of columns, at most d.
-        k: neighbours, among the landmarks, of a landmark and of every other point.
-        reg: as for `lle`.
-        num_landmarks: how many, more than k.
+        x: points, shape (n, d), or a `Points` value.
+        dim: dimensions of the embedding, at most d.
+        k: neighbors, among the landmarks, of each landmark and of each other point.
+        reg: strength of the ridge of the weights, as for `lle`.
+        num_landmarks: number of landmarks, more than k.
         choice: as for `landmark_embed`.
-        options: scaling, disconnected graphs, the random key that chooses the landmarks, and memory: see `EmbedOptions`.
+        options: scaling, disconnected graphs, duplicates among the landmarks, random key of the landmarks, and memory limit;
+            see `EmbedOptions`. `disconnected="largest"` is not available if the graph of the landmarks is disconnected.
 
     Returns:
-        LandmarkEmbedding; residuals, singular values and gap are the landmarks' own. Columns are of unit norm on the
-        landmarks, times sqrt(l / n) so that their size is about that of an embedding of all points.
+        LandmarkEmbedding. Residuals, singular values and gap are those of the embedding of the landmarks. With scaling="unit"
+        the columns have norm sqrt(l / n) on the landmarks, so that their scale is about that of an embedding of all points.
 
     Raises:
-        ValueError: as `lle`; also for fewer points than landmarks.
+        ValueError: as `lle`; also if there are fewer points than landmarks.
+
+    Warns:
+        JaxlleWarning: as `lle`, about the landmarks.
 
     Example:
         >>> import jax, jaxlle
@@ -194,12 +214,11 @@ def nystrom_lle(
     """
     points = prepare_points(x)
     x, n = points.values, points.shape[0]
-    num_landmarks = check_count(num_landmarks, "num_landmarks", k + 1, n, f"at most the {n} points")
+    num_landmarks = check_count(num_landmarks, "num_landmarks", k + 1, n, f"more than k, and at most the {n} points")
     landmarks = choice(points.coordinates, num_landmarks, options.random_key)
     on_host = isinstance(x, np.ndarray) and not is_traced(landmarks)
-    chosen = (
-        x[np.asarray(landmarks)] if on_host else jnp.asarray(x)[landmarks]
-    )  # on the host a point keeps all its digits
+    # Indexing on the host keeps the float64 digits of a NumPy array.
+    chosen = x[np.asarray(landmarks)] if on_host else jnp.asarray(x)[landmarks]
     inner = lle(chosen, dim, k=k, reg=reg, options=options)
     scale = (num_landmarks / n) ** 0.5 if options.scaling == "unit" else 1.0
     y = transform(x, chosen, inner.points * scale, k=k, reg=reg, block_bytes=options.block_bytes)
@@ -212,50 +231,50 @@ def _without_derivative(alignment: Alignment) -> Alignment:
 
 
 @_without_derivative.defjvp
-def _refuse(primals: Any, tangents: Any) -> Any:
+def _raise_no_derivative(primals: Any, tangents: Any) -> Any:
     raise TypeError(
-        "Landmark embeddings have no derivative: use embed or lle with solver=solvers.Landmark(), or jax.lax.stop_gradient on "
-        "the points."
+        "Landmark embeddings have no derivative: use embed or lle with solver=jaxlle.solvers.Landmark(), or apply "
+        "jax.lax.stop_gradient to the points."
     )
 
 
 class LandmarkSubspace(NamedTuple):
-    """Solve within the space that an interpolation spans."""
+    """Solver that restricts the vectors to the span of an interpolation from landmarks."""
 
-    by_landmarks: Interpolation
+    interpolation: Interpolation
 
     def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = NO_HINTS) -> Spectrum:
-        """Return the `count` smallest singular values within the space, with their vectors on all points."""
-        size = self.by_landmarks.landmarks.shape[0]
-        return _solve(alignment, self.by_landmarks, min(count, size - 1), key)
+        """Return the `count` smallest singular values within the span, with their vectors on all points."""
+        size = self.interpolation.landmarks.shape[0]
+        return _solve(alignment, self.interpolation, min(count, size - 1), key)
 
 
 _interpolate = jax.jit(interpolate, static_argnames=("count", "k", "choice", "dtype", "rows"))
 
 
 @partial(jax.jit, static_argnames="count")
-def _solve(alignment: Alignment, by_landmarks: Interpolation, count: int, key: Array) -> Spectrum:
-    """Return the bottom of B on the columns of P, as vectors on all points."""
+def _solve(alignment: Alignment, interpolation: Interpolation, count: int, key: Array) -> Spectrum:
+    """Return the bottom singular vectors of B in the span of the columns of P, as vectors on all points."""
     n, r, _ = alignment.blocks.shape
-    size, dtype = by_landmarks.landmarks.shape[0], alignment.blocks.dtype
+    size, dtype = interpolation.landmarks.shape[0], alignment.blocks.dtype
     rows = rows_per_block(n, r * size * dtype.itemsize)
 
-    def image(i: Array, triangle: Float[Array, "l l"]) -> Float[Array, "l l"]:
-        # A QR of B P, as half the digits would be lost in its Gram matrix.
-        return jnp.linalg.qr(jnp.concatenate([triangle, by_landmarks.image(alignment, i * rows, rows)]), mode="r")
+    def add_image(i: Array, triangle: Float[Array, "l l"]) -> Float[Array, "l l"]:
+        # QR of B P: the Gram matrix of B P would lose half of the digits.
+        return jnp.linalg.qr(jnp.concatenate([triangle, interpolation.image(alignment, i * rows, rows)]), mode="r")
 
-    def mass(i: Array, total: Float[Array, "l l"]) -> Float[Array, "l l"]:
-        dense = by_landmarks.rows(i * rows, rows)
+    def add_mass(i: Array, total: Float[Array, "l l"]) -> Float[Array, "l l"]:
+        dense = interpolation.rows(i * rows, rows)
         return total + matmul(dense.T, dense)
 
     blocks = -(-n // rows)
-    triangle = lax.fori_loop(0, blocks, image, jnp.zeros((size, size), dtype))
-    total = lax.fori_loop(0, blocks, mass, jnp.zeros((size, size), dtype))
-    lower = jnp.linalg.cholesky(total)  # P holds the identity on the landmarks' rows: well conditioned
+    triangle = lax.fori_loop(0, blocks, add_image, jnp.zeros((size, size), dtype))
+    total = lax.fori_loop(0, blocks, add_mass, jnp.zeros((size, size), dtype))
+    lower = jnp.linalg.cholesky(total)  # well conditioned: the rows of P of the landmarks are the identity
     whitened = solve_triangular(lower, triangle.T, lower=True).T
     null = matmul(lower.T, jnp.ones(size, dtype)) / jnp.sqrt(jnp.asarray(n, dtype))
     rounding = jnp.finfo(dtype).eps * alignment.norm_bound()
     spectrum = bottom_vectors(whitened, null / jnp.linalg.norm(null), rounding, count, key, DenseQR())
     z = solve_triangular(lower.T, spectrum.vectors, lower=False)
-    y = jnp.sum(by_landmarks.weights[:, :, None] * z[by_landmarks.nearest], axis=1)
+    y = jnp.sum(interpolation.weights[:, :, None] * z[interpolation.nearest], axis=1)
     return spectrum._replace(vectors=y)

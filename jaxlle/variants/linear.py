@@ -1,7 +1,8 @@
-"""Linear maps: the embedding is a matrix times the data, so a new point needs a product and nothing else.
+"""Linear variants: the embedding is a matrix times the data, so that new points are embedded by a matrix product.
 
-Every alignment has two linear embeddings, with orthonormal outputs or with an orthonormal matrix; the published methods are
-those of LLE's alignment and of LTSA's. The objective of the article that this project grew from has a closed form too.
+Every alignment has two linear embeddings: with orthonormal outputs (`linear_projection`) and with an orthonormal matrix
+(`orthogonal_projection`). The published methods apply them to the alignments of LLE and of LTSA. `reconstruction_map` minimizes
+the objective of the article from which this project originated, in closed form.
 """
 
 from functools import partial
@@ -25,15 +26,15 @@ from .supervised import read_classes
 
 
 class LinearMap(NamedTuple):
-    """An affine map ``y = (x - center) / unit @ matrix + offset`` of data space.
+    """An affine map of data space, ``y = (x - center) / unit @ matrix + offset``.
 
     Attributes:
         matrix: shape (d, c).
         center: shape (d,).
-        unit: scalar.
+        unit: scalar, in the units of the data.
         offset: shape (c,).
-        values: singular values of the problem that the map solves, shape (c,), rising for costs and falling for what is
-            explained; see the function that made the map.
+        values: singular values of the problem that the map solves, shape (c,): ascending if they measure a cost, descending
+            if they measure what the map explains. See the function that returned the map.
     """
 
     matrix: Float[Array, "d c"]
@@ -43,69 +44,85 @@ class LinearMap(NamedTuple):
     values: Float[Array, " c"]
 
     def transform(self, x: Any) -> Float[Array, "q c"]:
-        """Map points, shape (q, d), to shape (q, c); differentiable in x.
+        """Map points to the output space; differentiable in x.
+
+        Args:
+            x: points, shape (q, d).
+
+        Returns:
+            Outputs, shape (q, c).
 
         Raises:
-            ValueError: for points that are not finite numbers, or of another number of features.
+            ValueError: if x is not an array of finite numbers, or has another number of features than the map.
+
+        Example:
+            >>> import jax, jaxlle
+            >>> x = jax.random.normal(jax.random.key(0), (100, 5))
+            >>> jaxlle.variants.npe(x, 2, k=8).transform(x[:3]).shape
+            (3, 2)
         """
         x = as_points(x)
         if x.shape[1] != self.matrix.shape[0]:
-            raise ValueError(f"x has {x.shape[1]} features, but the map was made for {self.matrix.shape[0]}.")
+            raise ValueError(f"x has {x.shape[1]} features, but the map expects {self.matrix.shape[0]}.")
         return matmul(rescale(x, self.center, self.unit, self.matrix.dtype), self.matrix) + self.offset
 
 
 def linear_projection(alignment: Alignment, x: Any, dim: int) -> LinearMap:
-    """Find the linear map with orthonormal outputs that fits an alignment best.
+    """Find the linear map with orthonormal outputs that minimizes the cost of an alignment.
 
-    Minimises ``|B X A|^2`` subject to ``A^T X^T X A = I``, X centred: neighbourhood preserving embedding (NPE) for the
-    alignment of LLE (He, Cai, Yan and Zhang 2005, ICCV), linear local tangent space alignment (LLTSA) for that of LTSA (Zhang,
-    Yang, Zhao and Ge 2007, Neurocomputing 70:1547). Directions in which the data have no extent take no part, as in the papers,
-    which remove them by PCA.
+    Minimizes ``|B X A|^2`` subject to ``A^T X^T X A = I``, where X are the centered data. For the alignment of LLE this is
+    neighborhood preserving embedding (NPE; He, Cai, Yan and Zhang 2005, ICCV), for that of LTSA it is linear local tangent
+    space alignment (LLTSA; Zhang, Yang, Zhao and Ge 2007, Neurocomputing 70:1547). Directions in which the data have no
+    variance are excluded, as in the papers, which remove them by PCA.
 
     Args:
-        alignment: of the n points, by any variant.
-        x: the points, shape (n, d).
-        dim: outputs, at most the rank of the centred data.
+        alignment: alignment of the n points, of any variant.
+        x: points, shape (n, d), or a `Points` value.
+        dim: number of outputs, at most the rank of the centered data.
 
     Returns:
-        LinearMap whose columns of outputs on x are orthonormal and centred; `values` are the singular values ``|B X a|``, rising.
+        LinearMap. Its outputs on x have mean 0 and orthonormal columns; `values` are the singular values ``|B X a|``,
+        ascending.
 
     Raises:
-        ValueError: for bad points or alignments, or dim out of range.
+        ValueError: if x is not an array of finite numbers, the alignment is malformed or has another number of points, or dim
+            is out of range.
 
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 5))
-        >>> made = jaxlle.variants.linear_projection(jaxlle.lle_alignment(x, k=8), x, 2)
-        >>> made.transform(x[:3]).shape
+        >>> projection = jaxlle.variants.linear_projection(jaxlle.lle_alignment(x, k=8), x, 2)
+        >>> projection.transform(x[:3]).shape
         (3, 2)
     """
     return _fit(alignment, x, dim, False)
 
 
 def orthogonal_projection(alignment: Alignment, x: Any, dim: int) -> LinearMap:
-    """Find the orthogonal projection that fits an alignment best.
+    """Find the orthogonal projection that minimizes the cost of an alignment.
 
-    Minimises ``|B X A|^2`` subject to ``A^T A = I``: orthogonal neighbourhood preserving projections (ONPP) for the alignment of
-    LLE (Kokiopoulou and Saad 2007, IEEE TPAMI 29:2143). Distances along the projection are those of the data. Directions in
-    which the data have no extent take no part.
+    Minimizes ``|B X A|^2`` subject to ``A^T A = I``, where X are the centered data. For the alignment of LLE these are the
+    orthogonal neighborhood preserving projections (ONPP) of Kokiopoulou and Saad (2007, IEEE TPAMI 29:2143). Distances within
+    the subspace of the projection equal those of the data. Directions in which the data have no variance are excluded.
 
     Args:
-        alignment: of the n points, by any variant.
-        x: the points, shape (n, d).
-        dim: outputs, at most the rank of the centred data.
+        alignment: alignment of the n points, of any variant.
+        x: points, shape (n, d), or a `Points` value.
+        dim: number of outputs, at most the rank of the centered data.
 
     Returns:
-        LinearMap with ``matrix / unit`` orthonormal; `values` are the singular values ``|B X a|``, rising.
+        LinearMap. The columns of ``matrix / unit`` are orthonormal; `values` are the singular values ``|B X a|`` in the units
+        of the data, ascending.
 
     Raises:
-        ValueError: for bad points or alignments, or dim out of range.
+        ValueError: if x is not an array of finite numbers, the alignment is malformed or has another number of points, or dim
+            is out of range.
 
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 5))
-        >>> made = jaxlle.variants.orthogonal_projection(jaxlle.lle_alignment(x, k=8), x, 2)
-        >>> made.transform(x[:3]).shape
+        >>> projection = jaxlle.variants.orthogonal_projection(jaxlle.lle_alignment(x, k=8), x, 2)
+        >>> projection.transform(x[:3]).shape
         (3, 2)
     """
     return _fit(alignment, x, dim, True)
@@ -120,21 +137,26 @@ def npe(
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> LinearMap:
-    """Map points linearly by neighbourhood preserving embedding (He et al. 2005): see `linear_projection`.
+    """Map points linearly by neighborhood preserving embedding (He, Cai, Yan and Zhang 2005, ICCV).
+
+    Minimizes ``|B X A|^2`` subject to ``A^T X^T X A = I`` with the alignment ``B = I - W`` of LLE: see `linear_projection`.
 
     Args:
-        x: points, shape (n, d).
-        dim: outputs.
-        k: neighbours a point.
-        reg: as for `lle`.
-        neighbors: a ready graph to use in place of `knn`.
-        block_bytes: memory that one block of points may take.
+        x: points, shape (n, d), or a `Points` value.
+        dim: number of outputs, at most the rank of the centered data.
+        k: neighbors per point.
+        reg: strength of the ridge of the weights, as for `lle`.
+        neighbors: graph to use in place of the k nearest neighbors; its width replaces k.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
-        LinearMap.
+        LinearMap, as described in `linear_projection`.
 
     Raises:
         ValueError: as `lle_alignment` and `linear_projection`.
+
+    Warns:
+        DuplicateWarning: if a point has at least k exact copies.
 
     Example:
         >>> import jax, jaxlle
@@ -148,20 +170,26 @@ def npe(
 
 
 def lltsa(x: Any, dim: int, *, k: int, neighbors: Neighbors | None = None, block_bytes: int = BLOCK_BYTES) -> LinearMap:
-    """Map points linearly by linear local tangent space alignment (Zhang et al. 2007): see `linear_projection`.
+    """Map points linearly by linear local tangent space alignment (Zhang, Yang, Zhao and Ge 2007, Neurocomputing 70:1547).
+
+    Minimizes ``|B X A|^2`` subject to ``A^T X^T X A = I`` with the alignment B of LTSA: see `linear_projection`.
 
     Args:
-        x: points, shape (n, d).
-        dim: outputs, and dimensions of the tangent spaces.
-        k: neighbours a point, at least dim + 1.
-        neighbors: a ready graph to use in place of `knn`.
-        block_bytes: memory that one block of points may take.
+        x: points, shape (n, d), or a `Points` value.
+        dim: number of outputs, and dimension of the tangent spaces.
+        k: neighbors per point, at least dim + 1.
+        neighbors: graph to use in place of the k nearest neighbors; its width replaces k.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
-        LinearMap.
+        LinearMap, as described in `linear_projection`.
 
     Raises:
         ValueError: as `ltsa_alignment` and `linear_projection`.
+
+    Warns:
+        DuplicateWarning: if a point has at least k exact copies.
+        RankWarning: if neighborhoods span fewer than dim dimensions.
 
     Example:
         >>> import jax, jaxlle
@@ -183,23 +211,26 @@ def onpp(
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> LinearMap:
-    """Project points by orthogonal neighbourhood preserving projections (Kokiopoulou and Saad 2007).
+    """Project points by orthogonal neighborhood preserving projections (Kokiopoulou and Saad 2007, IEEE TPAMI 29:2143).
 
-    See `orthogonal_projection`.
+    Minimizes ``|B X A|^2`` subject to ``A^T A = I`` with the alignment ``B = I - W`` of LLE: see `orthogonal_projection`.
 
     Args:
-        x: points, shape (n, d).
-        dim: outputs.
-        k: neighbours a point.
-        reg: as for `lle`.
-        neighbors: a ready graph to use in place of `knn`.
-        block_bytes: memory that one block of points may take.
+        x: points, shape (n, d), or a `Points` value.
+        dim: number of outputs, at most the rank of the centered data.
+        k: neighbors per point.
+        reg: strength of the ridge of the weights, as for `lle`.
+        neighbors: graph to use in place of the k nearest neighbors; its width replaces k.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
-        LinearMap.
+        LinearMap, as described in `orthogonal_projection`.
 
     Raises:
         ValueError: as `lle_alignment` and `orthogonal_projection`.
+
+    Warns:
+        DuplicateWarning: if a point has at least k exact copies.
 
     Example:
         >>> import jax, jaxlle
@@ -213,40 +244,43 @@ def onpp(
 
 
 def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> LinearMap:
-    """Find the affine map whose outputs, combined by the weights of LLE, rebuild the inputs.
+    """Find the affine map whose outputs, combined by the weights of LLE, reconstruct the inputs best.
 
-    Minimises ``sum_i |x_i - y_i - sum_j w_ij (y_j - y_i)|^2`` over ``y = x A + b``, the objective of the article that this
-    project grew from. The weights sum to one, so it is ``|X - W Y|^2``: every input is rebuilt from its neighbours' outputs, that
-    live in data space. A is a least-squares solution; with dim it is the best of that rank (reduced-rank regression, Izenman
-    1975): the fit ``W X A`` projected on its first principal axes.
+    Minimizes ``sum_i |x_i - y_i - sum_j w_ij (y_j - y_i)|^2`` over ``y = x A + b``, the objective of the article from which
+    this project originated. Because the weights sum to one, the objective equals ``|X - W Y|^2``: every input is
+    reconstructed from the outputs of its neighbors, which lie in data space. Without dim, A is a least-squares solution. With
+    dim it is the best solution of that rank, the fit ``W X A`` projected on its first principal axes (reduced-rank
+    regression, Izenman 1975).
 
     Args:
-        alignment: with blocks ``[1, -w]``, from `lle_alignment` or `weights_alignment`.
-        x: the points, shape (n, d).
-        dim: rank of A; None for no limit.
+        alignment: alignment with blocks ``[1, -w]``, from `lle_alignment` or `weights_alignment`.
+        x: points, shape (n, d), or a `Points` value.
+        dim: rank of A; None: no limit.
 
     Returns:
-        LinearMap from data space to data space, shape (d, d); `values` are the singular values of the centred fit, falling.
+        LinearMap from data space to data space, with a matrix of shape (d, d). `values` are the singular values of the
+        centered fit of full rank, divided by `unit`, descending.
 
     Raises:
-        ValueError: for bad points, alignments with more than one row a point, or dim out of range.
+        ValueError: if x is not an array of finite numbers, the alignment is malformed, has another number of points or more
+            than one row per point, or dim is out of range.
 
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 5))
-        >>> made = jaxlle.variants.reconstruction_map(jaxlle.lle_alignment(x, k=8), x, 2)
-        >>> made.matrix.shape, made.transform(x[:3]).shape
+        >>> fitted = jaxlle.variants.reconstruction_map(jaxlle.lle_alignment(x, k=8), x, 2)
+        >>> fitted.matrix.shape, fitted.transform(x[:3]).shape
         ((5, 5), (3, 5))
     """
     points = _prepare(alignment, x)
     d = points.shape[1]
     if alignment.blocks.shape[1] != 1:
         raise ValueError(
-            f"reconstruction_map needs one weight vector a point (r = 1), but the blocks have r = {alignment.blocks.shape[1]}: "
-            f"use lle_alignment."
+            f"reconstruction_map needs one weight vector per point (r = 1), but the blocks of the alignment have "
+            f"r = {alignment.blocks.shape[1]}: use lle_alignment or weights_alignment."
         )
     if dim is not None:
-        check_count(dim, "dim (rank)", 1, d, "features of x")
+        check_count(dim, "dim (rank)", 1, d, f"x has {d} features")
     matrix, center, mean, values = _reconstruct(alignment, points.coordinates, dim)
     offset = (mean - matmul(center, matrix)) * points.unit + jnp.asarray(points.center, mean.dtype)
     return LinearMap(matrix * points.unit, points.center, points.unit, offset, values)
@@ -255,26 +289,27 @@ def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> 
 def discriminant_projection(
     alignment: Alignment, x: Any, labels: Any, dim: int, *, reg: Real[ArrayLike, ""] = 1e-6
 ) -> LinearMap:
-    """Find the linear map that parts the classes most for the cost of an alignment.
+    """Find the linear map that separates the means of classes best, relative to the cost of an alignment.
 
-    Maximises ``tr(A^T S A)`` subject to ``A^T (C + reg tr(C) / d I) A = I`` with ``C = X^T M X``, M = B^T B, and S the scatter of
-    the class means: the within-class scatter of Fisher's discriminant analysis is replaced by the cost of LLE, so that a class
-    may be a bent sheet. For a within-class cost make the alignment on `supervised_neighbors`. This is our definition,
-    after discriminant LLE (Li, Lin, Yan and Xu 2008, IEEE Transactions on Systems, Man, and Cybernetics B 38:342), whose text
-    was not available.
+    Maximizes ``tr(A^T S A)`` subject to ``A^T (C + reg tr(C) / d I) A = I``, where S is the scatter of the class means about
+    the mean of the data, ``C = X^T M X`` and ``M = B^T B``. The within-class scatter of Fisher's discriminant analysis is
+    replaced by the cost of the alignment, so that a class may lie on a curved manifold. For a within-class cost use an
+    alignment with the neighbors of `supervised_neighbors`. The definition is one of this library, after discriminant LLE (Li,
+    Lin, Yan and Xu 2008, IEEE Transactions on Systems, Man, and Cybernetics B 38:342), whose text was not available.
 
     Args:
-        alignment: of the n points, by any variant.
-        x: the points, shape (n, d).
-        labels: as for `supervised_neighbors`; a point without a label takes part in the cost alone.
-        dim: outputs, at most one fewer than the classes.
-        reg: ridge of the within-class cost, relative to its mean.
+        alignment: alignment of the n points, of any variant.
+        x: points, shape (n, d), or a `Points` value.
+        labels: as for `supervised_neighbors`; a point without a label contributes to the cost only.
+        dim: number of outputs, at most one less than the number of classes.
+        reg: strength of the ridge, relative to the mean of the diagonal of C.
 
     Returns:
-        LinearMap; `values` are the roots of the ratio of scatter to cost, falling.
+        LinearMap. `values` are the square roots of the ratios of scatter to cost, descending.
 
     Raises:
-        ValueError: for bad points, alignments or labels, or dim out of range.
+        ValueError: if x is not an array of finite numbers, the alignment is malformed or has another number of points, the
+            labels are invalid, or dim is out of range.
 
     Example:
         >>> import jax, jaxlle
@@ -287,19 +322,19 @@ def discriminant_projection(
     points = _prepare(alignment, x)
     n, d = points.shape
     classes = read_classes(labels, n)
-    shares = jnp.where(classes.known[:, None], classes.probabilities, 0).astype(points.dtype)
-    count = int((shares.sum(axis=0) > 0).sum())
-    most = min(count - 1, d)
-    check_count(dim, "dim (n_components)", 1, most, f"there are {count} classes and {d} features")
-    matrix, mean, values = _discriminate(alignment, points.coordinates, shares, reg, dim)
+    memberships = jnp.where(classes.known[:, None], classes.probabilities, 0).astype(points.dtype)
+    count = int((memberships.sum(axis=0) > 0).sum())
+    limit = min(count - 1, d)
+    check_count(dim, "dim (n_components)", 1, limit, f"there are {count} classes and {d} features")
+    matrix, mean, values = _discriminate(alignment, points.coordinates, memberships, reg, dim)
     return LinearMap(matrix, points.center, points.unit, -matmul(mean, matrix), values)
 
 
 def _prepare(alignment: Alignment, x: Any) -> Points:
-    """Return the points, prepared, after checking that the alignment is of as many."""
+    """Prepare the points, and check that the alignment has the same number of points."""
     points = prepare_points(x)
     if alignment.indices.shape[0] != points.shape[0]:
-        raise ValueError(f"The alignment has {alignment.indices.shape[0]} points and x has {points.shape[0]} rows.")
+        raise ValueError(f"The alignment has {alignment.indices.shape[0]} points, but x has {points.shape[0]} rows.")
     if not is_traced(alignment):
         check_alignment(alignment)
     return points
@@ -308,12 +343,12 @@ def _prepare(alignment: Alignment, x: Any) -> Points:
 def _fit(alignment: Alignment, x: Any, dim: int, orthogonal: bool) -> LinearMap:
     points = _prepare(alignment, x)
     n, d = points.shape
-    check_count(dim, "dim (n_components)", 1, min(n - 1, d), f"outputs of a linear map of {d} features, n = {n}")
+    check_count(dim, "dim (n_components)", 1, min(n - 1, d), f"x has {n} rows and {d} features")
     matrix, mean, values, rank = _bottom(alignment, points.coordinates, dim, orthogonal)
     if not is_traced(rank) and int(rank) < dim:
         raise ValueError(
-            f"dim (n_components) = {dim} is not allowed: the centred data have rank {int(rank)}, so there are no more "
-            f"directions to map along."
+            f"dim (n_components) = {dim} is not allowed: it must not exceed the rank of the centered data, which have "
+            f"rank {int(rank)}."
         )
     scale = points.unit if orthogonal else 1
     return LinearMap(matrix * scale, points.center, points.unit, -matmul(mean, matrix) * scale, values * scale)
@@ -323,39 +358,41 @@ def _fit(alignment: Alignment, x: Any, dim: int, orthogonal: bool) -> LinearMap:
 def _bottom(
     alignment: Alignment, points: Float[Array, "n d"], dim: int, orthogonal: bool
 ) -> tuple[Float[Array, "d dim"], Float[Array, " d"], Float[Array, " dim"], Array]:
-    """Return the matrix, the mean of the points, the costs, and the rank of the centred points."""
+    """Return the matrix, the mean of the points, the singular values, and the rank of the centered points."""
     mean = points.mean(axis=0)
     centered = points - mean
-    left, sizes, axes = _thin_svd(centered)
-    present = sizes > max(points.shape) * jnp.finfo(points.dtype).eps * sizes[0]
-    # In coordinates along the principal axes: whitened for orthonormal outputs, as they are for an orthonormal matrix.
-    basis = left * jnp.where(present, sizes if orthogonal else 1, 0)
-    # A direction without extent costs nothing; it must look dearer than any other.
-    wall = jnp.where(present, 0, 2 * alignment.norm_bound() * (jnp.maximum(sizes[0], 1) if orthogonal else 1))
-    tall = jnp.concatenate([alignment.matvec(basis), jnp.diag(wall.astype(basis.dtype))])
-    _, values, turn = jnp.linalg.svd(jnp.linalg.qr(tall, mode="r"))
-    turn = turn[::-1][:dim].T
-    inverse = jnp.where(present, 1 if orthogonal else 1 / jnp.where(present, sizes, 1), 0)
-    matrix = matmul(axes.T * inverse, turn)
+    left, singular_values, axes = _thin_svd(centered)
+    present = singular_values > max(points.shape) * jnp.finfo(points.dtype).eps * singular_values[0]
+    # Coordinates along the principal axes: whitened for orthonormal outputs, unscaled for an orthonormal matrix.
+    basis = left * jnp.where(present, singular_values if orthogonal else 1, 0)
+    # A direction without variance has cost 0: a penalty above every other cost excludes it.
+    penalty = jnp.where(
+        present, 0, 2 * alignment.norm_bound() * (jnp.maximum(singular_values[0], 1) if orthogonal else 1)
+    )
+    tall = jnp.concatenate([alignment.matvec(basis), jnp.diag(penalty.astype(basis.dtype))])
+    _, values, rotation = jnp.linalg.svd(jnp.linalg.qr(tall, mode="r"))
+    rotation = rotation[::-1][:dim].T
+    inverse = jnp.where(present, 1 if orthogonal else 1 / jnp.where(present, singular_values, 1), 0)
+    matrix = matmul(axes.T * inverse, rotation)
     top = jnp.take_along_axis(matrix, jnp.argmax(jnp.abs(matrix), axis=0)[None], axis=0)
     return matrix * jnp.where(top < 0, -1, 1), mean, values[::-1][:dim], present.sum()
 
 
 @partial(jax.jit, static_argnames=("dim",))
 def _discriminate(
-    alignment: Alignment, points: Float[Array, "n d"], shares: Float[Array, "n g"], reg: Any, dim: int
+    alignment: Alignment, points: Float[Array, "n d"], memberships: Float[Array, "n g"], reg: Any, dim: int
 ) -> tuple[Float[Array, "d dim"], Float[Array, " d"], Float[Array, " dim"]]:
-    """Return the matrix, the mean of the points, and the roots of the ratios."""
+    """Return the matrix, the mean of the points, and the square roots of the ratios of scatter to cost."""
     mean = points.mean(axis=0)
-    counts = shares.sum(axis=0)
-    sizes = jnp.sqrt(jnp.where(counts > 0, counts, 1))
-    means = matmul(shares.T, points - mean) / sizes[:, None]  # S is the Gram matrix of these rows
+    counts = memberships.sum(axis=0)
+    root_counts = jnp.sqrt(jnp.where(counts > 0, counts, 1))
+    means = matmul(memberships.T, points - mean) / root_counts[:, None]  # S = means^T means
     tall = alignment.matvec(points - mean)
     ridge = jnp.sqrt(reg * jnp.sum(tall**2) / points.shape[1])
     triangle = jnp.linalg.qr(jnp.concatenate([tall, ridge * jnp.eye(points.shape[1], dtype=tall.dtype)]), mode="r")
     whitened = solve_triangular(triangle, means.T, trans="T").T
-    _, values, turn = jnp.linalg.svd(whitened, full_matrices=False)
-    matrix = solve_triangular(triangle, turn[:dim].T)
+    _, values, rotation = jnp.linalg.svd(whitened, full_matrices=False)
+    matrix = solve_triangular(triangle, rotation[:dim].T)
     top = jnp.take_along_axis(matrix, jnp.argmax(jnp.abs(matrix), axis=0)[None], axis=0)
     return matrix * jnp.where(top < 0, -1, 1), mean, values[:dim]
 
@@ -364,23 +401,23 @@ def _discriminate(
 def _reconstruct(
     alignment: Alignment, points: Float[Array, "n d"], dim: int | None
 ) -> tuple[Float[Array, "d d"], Float[Array, " d"], Float[Array, " d"], Float[Array, " d"]]:
-    """Return the matrix, the means of the combined points and of the points, and the sizes of the fit."""
+    """Return the matrix, the means of the combined points and of the points, and the singular values of the fit."""
     combined = points - alignment.matvec(points)  # W X
     center, mean = combined.mean(axis=0), points.mean(axis=0)
-    left, sizes, axes = _thin_svd(combined - center)
-    present = sizes > max(points.shape) * jnp.finfo(points.dtype).eps * sizes[0]
-    inside = jnp.where(present[:, None], matmul(left.T, points - mean), 0)  # the fit in coordinates of `left`
+    left, singular_values, axes = _thin_svd(combined - center)
+    present = singular_values > max(points.shape) * jnp.finfo(points.dtype).eps * singular_values[0]
+    inside = jnp.where(present[:, None], matmul(left.T, points - mean), 0)  # the fit in the basis `left`
     _, values, right = jnp.linalg.svd(inside, full_matrices=False)
     kept = right if dim is None else right[:dim]
-    matrix = matmul(axes.T / jnp.where(present, sizes, 1), inside)
+    matrix = matmul(axes.T / jnp.where(present, singular_values, 1), inside)
     return matmul(matmul(matrix, kept.T), kept), center, mean, values
 
 
 def _thin_svd(tall: Float[Array, "n d"]) -> tuple[Array, Array, Array]:
-    """Return the thin SVD through a QR, which leaves only a small matrix to the SVD where there are many points."""
+    """Return the thin SVD, of a tall matrix by way of its QR decomposition, which leaves a small matrix to the SVD."""
     if tall.shape[0] <= tall.shape[1]:
-        left, sizes, axes = jnp.linalg.svd(tall, full_matrices=False)
-        return left, sizes, axes
+        left, singular_values, axes = jnp.linalg.svd(tall, full_matrices=False)
+        return left, singular_values, axes
     q, r = jnp.linalg.qr(tall)
-    left, sizes, axes = jnp.linalg.svd(r, full_matrices=False)
-    return matmul(q, left), sizes, axes
+    left, singular_values, axes = jnp.linalg.svd(r, full_matrices=False)
+    return matmul(q, left), singular_values, axes

@@ -140,9 +140,9 @@ def test_bad_requests_are_refused(wide):
         jaxlle.variants.onpp(flat, 3, k=10)
     with pytest.raises(ValueError, match="x has 119 rows"):
         jaxlle.variants.linear_projection(jaxlle.lle_alignment(x, k=10), x[1:], 2)
-    with pytest.raises(ValueError, match=r"one weight vector a point \(r = 1\)"):
+    with pytest.raises(ValueError, match=r"one weight vector per point \(r = 1\)"):
         jaxlle.variants.reconstruction_map(jaxlle.ltsa_alignment(x, 2, k=10), x)
-    with pytest.raises(ValueError, match="made for 6"):
+    with pytest.raises(ValueError, match="the map expects 6"):
         jaxlle.variants.npe(x, 2, k=10).transform(x[:, :5])
     with pytest.raises(ValueError, match="NaN"):
         jaxlle.variants.npe(np.where(np.arange(6) == 1, np.nan, x), 2, k=10)
