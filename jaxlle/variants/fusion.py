@@ -1,4 +1,4 @@
-"""Several views of the same points: features side by side, weights averaged, or costs added."""
+"""Several views of the same points: features concatenated, weights averaged, or costs added."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -19,22 +19,25 @@ from .standard import lle_alignment
 
 
 def fuse_views(views: Sequence[Any], *, shares: Any = None) -> Float[Array, "n d"]:
-    """Put several sets of features of the same points side by side, each with its share of the squared distances.
+    """Concatenate several sets of features of the same points, with given shares of the squared distances.
 
-    Every view is centred and divided by its root mean squared distance from the centre, so that no view rules by its units. The
-    local Gram matrices of the result are the weighted sums of those of the views: LLE then finds one set of weights for all.
-    Every variant takes the result as its points. The units and the sum are our own choice; the paper on feature fusion by LLE
-    (Sun et al. 2009) was not available.
+    Every view is centered and divided by its root mean squared distance from the center, so that no view dominates through
+    its units. The local Gram matrices of the result are the sums ``G_i = sum_v p_v G_i^v`` of those of the views, weighted by
+    the shares, so that LLE finds one set of weights for all views. Every variant accepts the result as its points. The
+    normalization and the sum are definitions of this library; the paper on feature fusion by LLE (Sun et al. 2009) was not
+    available.
 
     Args:
-        views: arrays of shape (n, d_v).
-        shares: of the views, not negative, shape (number of views,); None: equal. They are divided by their sum.
+        views: arrays of shape (n, d_v), or `Points` values.
+        shares: nonnegative shares p_v of the views, shape (number of views,); they are divided by their sum. None: equal
+            shares.
 
     Returns:
         Points, shape (n, sum of the d_v); differentiable in the views and the shares.
 
     Raises:
-        ValueError: for bad points, views of different lengths, a view whose points are all equal, or bad shares.
+        ValueError: if a view is not an array of finite numbers or all of its points are equal, the views differ in their
+            numbers of rows, there are no views, or the shares are invalid.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -43,28 +46,29 @@ def fuse_views(views: Sequence[Any], *, shares: Any = None) -> Float[Array, "n d
         [[-0.71, -0.42, -0.57], [0.71, 0.42, 0.57]]
     """
     arrays = [prepare_points(view, name=f"views[{v}]") for v, view in enumerate(views)]
-    share = _shares(shares, len(arrays))
+    share = _prepare_shares(shares, len(arrays))
     if len({a.shape[0] for a in arrays}) > 1:
         raise ValueError(
-            f"The views have {[a.shape[0] for a in arrays]} rows, but all must show the same points, row by row."
+            f"The views have {[a.shape[0] for a in arrays]} rows, but all must describe the same points, row by row."
         )
-    return jnp.concatenate([_in_own_units(a, v) * jnp.sqrt(share[v]) for v, a in enumerate(arrays)], axis=1)
+    return jnp.concatenate([_normalize(a, v) * jnp.sqrt(share[v]) for v, a in enumerate(arrays)], axis=1)
 
 
 def average_alignments(alignments: Sequence[Alignment], *, shares: Any = None) -> Alignment:
     """Average several alignments of the same points as operators: ``B = sum_v p_v B_v``.
 
-    For alignments of LLE the weights of the views are averaged, each on its own neighbourhoods.
+    For alignments of LLE this averages the weights of the views, each on its own neighborhoods (Rodosthenous, Shahrezaei and
+    Evangelou 2024, PeerJ Computer Science 10:e1993).
 
     Args:
-        alignments: of the same number of points and rows a block.
-        shares: p_v, as for `fuse_views`.
+        alignments: alignments with the same number of points and of rows per block.
+        shares: shares p_v, as for `fuse_views`.
 
     Returns:
-        Alignment on the neighbourhoods of all views; a point in several of them stands in each.
+        Alignment on the neighborhoods of all views. A point in the neighborhoods of several views occurs once per view.
 
     Raises:
-        ValueError: for malformed alignments, different numbers of points or rows, or bad shares.
+        ValueError: if an alignment is malformed, the numbers of points or of rows differ, or the shares are invalid.
 
     Example:
         >>> import jax, jaxlle
@@ -73,12 +77,12 @@ def average_alignments(alignments: Sequence[Alignment], *, shares: Any = None) -
         >>> jaxlle.variants.average_alignments(views).blocks.shape
         (60, 1, 16)
     """
-    share = _shares(shares, len(alignments))
-    _check_same(alignments)
+    share = _prepare_shares(shares, len(alignments))
+    _check_alignments(alignments)
     if len({a.blocks.shape[1] for a in alignments}) > 1:
         raise ValueError(
-            f"The alignments have blocks of {[a.blocks.shape[1] for a in alignments]} rows, which cannot be averaged: add their "
-            f"costs with stack_alignments."
+            f"The alignments have blocks of {[a.blocks.shape[1] for a in alignments]} rows, which cannot be averaged: use "
+            f"stack_alignments, which adds their costs."
         )
     blocks = [a.blocks * share[v].astype(a.blocks.dtype) for v, a in enumerate(alignments)]
     return Alignment(jnp.concatenate([a.indices for a in alignments], axis=1), jnp.concatenate(blocks, axis=2))
@@ -87,17 +91,18 @@ def average_alignments(alignments: Sequence[Alignment], *, shares: Any = None) -
 def stack_alignments(alignments: Sequence[Alignment], *, shares: Any = None) -> Alignment:
     """Add the costs of several alignments of the same points: ``|B Y|^2 = sum_v p_v |B_v Y|^2``.
 
-    They may be of different views, different variants (LLE with LTSA) or different k.
+    The alignments may belong to different views, different variants (such as LLE and LTSA) or different k. The sum is a
+    definition of this library.
 
     Args:
-        alignments: of the same number of points.
-        shares: p_v, as for `fuse_views`.
+        alignments: alignments with the same number of points.
+        shares: shares p_v, as for `fuse_views`.
 
     Returns:
-        Alignment whose blocks hold the rows of all.
+        Alignment whose blocks contain the rows of all alignments.
 
     Raises:
-        ValueError: for malformed alignments, different numbers of points, or bad shares.
+        ValueError: if an alignment is malformed, the numbers of points differ, or the shares are invalid.
 
     Example:
         >>> import jax, jaxlle
@@ -106,8 +111,8 @@ def stack_alignments(alignments: Sequence[Alignment], *, shares: Any = None) -> 
         >>> both.blocks.shape
         (60, 5, 14)
     """
-    share = _shares(shares, len(alignments))
-    _check_same(alignments)
+    share = _prepare_shares(shares, len(alignments))
+    _check_alignments(alignments)
     rows = jax.vmap(lambda *blocks: jax.scipy.linalg.block_diag(*blocks))
     scaled = [a.blocks * jnp.sqrt(share[v]).astype(a.blocks.dtype) for v, a in enumerate(alignments)]
     return Alignment(jnp.concatenate([a.indices for a in alignments], axis=1), rows(*scaled))
@@ -123,26 +128,30 @@ def multiview_lle(
     solver: Solver | Literal["auto"] = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
-    """Embed points that are seen in several views: neighbours and weights in each, and the weights averaged.
+    """Embed points with several views by LLE: neighbors and weights in each view, and the average of the weights.
 
-    The cost is ``sum_i |y_i - sum_v p_v sum_j w_ij^v y_j|^2``, see `average_alignments`: multi-LLE (Rodosthenous, Shahrezaei and
-    Evangelou 2024, PeerJ Computer Science 10:e1993; read in the authors' code, where the shares are equal). For one set of
-    weights that fits all views use `lle` on `fuse_views`; to add the views' costs, `embed` on `stack_alignments`.
+    Minimizes ``sum_i |y_i - sum_v p_v sum_j w_ij^v y_j|^2`` over centered Y with orthonormal columns: see
+    `average_alignments`. This is multi-LLE (Rodosthenous, Shahrezaei and Evangelou 2024, PeerJ Computer Science 10:e1993;
+    read in the code of the authors, where the shares are equal). For one set of weights that fits all views use `lle` on the
+    result of `fuse_views`; to add the costs of the views use `embed` on the result of `stack_alignments`.
 
     Args:
-        views: arrays of shape (n, d_v).
-        dim: number of columns, at most the features of all views together.
-        k: neighbours a point, in each view.
-        shares: p_v, as for `fuse_views`.
-        reg: strength of the regularizer of the weights.
-        solver: one of `jaxlle.solvers`, or "auto".
-        options: scaling, disconnected graphs, duplicates, random key and memory: see `EmbedOptions`.
+        views: arrays of shape (n, d_v), or `Points` values.
+        dim: dimensions of the embedding, at most the number of features of all views together.
+        k: neighbors per point in each view.
+        shares: shares p_v, as for `fuse_views`.
+        reg: strength of the ridge of the weights, as for `lle`.
+        solver: an object of `jaxlle.solvers`, or "auto".
+        options: scaling, disconnected graphs, random key and memory limit; see `EmbedOptions`. `dedupe` is not available.
 
     Returns:
         Embedding.
 
     Raises:
-        ValueError: as `lle` for each view, and as `fuse_views`.
+        ValueError: as `lle` for each view, and as `fuse_views`; also for options.dedupe.
+
+    Warns:
+        JaxlleWarning: as `lle`.
 
     Example:
         >>> import jax, jaxlle
@@ -153,12 +162,13 @@ def multiview_lle(
     prepared = [prepare_points(view, name=f"views[{v}]") for v, view in enumerate(views)]
     fused = prepare_points(fuse_views(prepared, shares=shares))
     dim = check_dim(dim, k, fused.shape, fused.metric)
-    each = [lle_alignment(view, k=k, reg=reg, block_bytes=options.block_bytes) for view in prepared]
-    alignment = average_alignments(each, shares=shares)
+    alignments = [lle_alignment(view, k=k, reg=reg, block_bytes=options.block_bytes) for view in prepared]
+    alignment = average_alignments(alignments, shares=shares)
     return embed(alignment, dim, solver=solver, options=options, points=fused)
 
 
-def _in_own_units(view: Points, number: int) -> Float[Array, "n d"]:
+def _normalize(view: Points, number: int) -> Float[Array, "n d"]:
+    """Return the centered points of a view with a mean squared norm of 1."""
     points = view.coordinates
     centered = points - points.mean(axis=0)
     square = jnp.sum(centered**2) / points.shape[0]
@@ -167,21 +177,25 @@ def _in_own_units(view: Points, number: int) -> Float[Array, "n d"]:
     return centered / jnp.sqrt(jnp.where(square > 0, square, 1))
 
 
-def _shares(shares: Any, count: int) -> Float[Array, " v"]:
+def _prepare_shares(shares: Any, count: int) -> Float[Array, " v"]:
+    """Validate the shares, and divide them by their sum."""
     if count == 0:
-        raise ValueError("There is no view: pass at least one.")
+        raise ValueError("There are no views: pass at least one.")
     share = jnp.ones(count) if shares is None else jnp.asarray(shares, jnp.result_type(float))
     if share.shape != (count,):
-        raise ValueError(f"shares has shape {share.shape}, but there are {count} views: one share each.")
+        raise ValueError(f"shares has shape {share.shape}, but there are {count} views: pass one share per view.")
     if not is_traced(share) and not bool(((share >= 0) & jnp.isfinite(share)).all() & (share.sum() > 0)):
-        raise ValueError(f"shares = {np.asarray(share).tolist()} is not allowed: finite, not negative, and not all 0.")
+        raise ValueError(
+            f"shares = {np.asarray(share).tolist()} is not allowed: shares must be finite, not negative, and not all 0."
+        )
     return share / share.sum()
 
 
-def _check_same(alignments: Sequence[Alignment]) -> None:
+def _check_alignments(alignments: Sequence[Alignment]) -> None:
+    """Raise if the alignments differ in their numbers of points or are malformed."""
     counts = [a.indices.shape[0] for a in alignments]
     if len(set(counts)) > 1:
-        raise ValueError(f"The alignments have {counts} points, but all must be of the same points.")
+        raise ValueError(f"The alignments have {counts} points, but all must have the same points.")
     for alignment in alignments:
         if not is_traced(alignment):
             check_alignment(alignment)

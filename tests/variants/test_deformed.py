@@ -83,5 +83,5 @@ def test_bad_input_is_named(cloud):
             jaxlle.variants.deformed_neighbors(cloud, **options)
     with pytest.raises(ValueError, match="NaN"):
         jaxlle.variants.deformed_neighbors(np.where(cloud > 1, np.nan, cloud), 6, dim=2)
-    with pytest.raises(TypeError, match="give pool"):
+    with pytest.raises(TypeError, match="pass pool"):
         jax.jit(lambda x: jaxlle.variants.deformed_neighbors(x, 6, dim=2))(cloud)

@@ -99,7 +99,7 @@ def test_views_that_do_not_fit_are_refused(views):
         ({"views": [a, np.ones_like(b)]}, r"views\[1\] are equal"),
         ({"views": [a, np.full_like(b, np.nan)]}, r"views\[1\] contains NaN"),
         ({"views": [a, b], "shares": [1, -1]}, "not negative"),
-        ({"views": [a, b], "shares": [1]}, "one share each"),
+        ({"views": [a, b], "shares": [1]}, "one share per view"),
     ):
         with pytest.raises(ValueError, match=message):
             jaxlle.variants.fuse_views(**bad)
