@@ -1,4 +1,4 @@
-"""Choosing k and reg: one call embeds the data over a whole grid and measures every embedding."""
+"""Selection of k and reg: embed the data for every pair of a grid, and measure every embedding."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -27,16 +27,24 @@ __all__ = ["Grid", "choose"]
 
 
 class Grid(NamedTuple):
-    """Measures of LLE's embeddings over values of k (rows) and reg (columns), on the host; lower is better for all three.
+    """Quality measures of LLE embeddings over values of k (rows) and reg (columns), on the host; lower is better for all three.
 
     Attributes:
-        ks: neighbours a point, shape (a,).
-        regs: strengths of the regularizer, shape (b,).
-        residual_variance: of all distances, see `metrics.residual_variance`, shape (a, b).
-        procrustes: of the neighbourhoods of k points, see `metrics.local_procrustes`, shape (a, b).
-        preservation: of distances to the k neighbours, see `metrics.preservation_error`, shape (a, b).
-        gap: of each embedding, see `Embedding`, shape (a, b).
-        num_components: of each embedding, shape (a, b). With more than one the embedding only tells parts from each other.
+        ks: numbers of neighbors per point, ascending, shape (a,).
+        regs: strengths of the regularizer, ascending, shape (b,).
+        residual_variance: residual variance of all distances, see `metrics.residual_variance`, shape (a, b).
+        procrustes: Procrustes statistic of the neighborhoods of k points, see `metrics.local_procrustes`, shape (a, b).
+        preservation: error of the distances to the k neighbors, see `metrics.preservation_error`, shape (a, b).
+        gap: gap of each embedding, see `Embedding`, shape (a, b).
+        num_components: number of components of each embedding, see `Embedding`, shape (a, b). With more than one, the first
+            columns of the embedding only separate the components.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 200).points
+        >>> grid = jaxlle.choose(x, 2, ks=[6, 12], criteria=["procrustes"])
+        >>> grid.best()[0] in grid.ks
+        True
     """
 
     ks: Int[np.ndarray, " a"]
@@ -48,22 +56,35 @@ class Grid(NamedTuple):
     num_components: Int[np.ndarray, "a b"]
 
     def best(self, criterion: str = "procrustes") -> tuple[int, float]:
-        """Return the k and the reg of least `criterion`, a field's name, among the connected graphs.
+        """Return the k and the reg with the lowest value of a criterion, among the connected graphs.
+
+        Args:
+            criterion: "residual_variance", "procrustes" or "preservation".
+
+        Returns:
+            The pair (k, reg).
 
         Raises:
-            ValueError: for a criterion that is unknown or was not measured, or if no graph of the grid is connected.
+            ValueError: if the criterion is unknown or was not measured, or no graph of the grid is connected.
+
+        Example:
+            >>> import jax, jaxlle
+            >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 200).points
+            >>> k, reg = jaxlle.choose(x, 2, ks=[6, 12], criteria=["procrustes"]).best("procrustes")
+            >>> jaxlle.lle(x, 2, k=k, reg=reg).points.shape
+            (200, 2)
         """
         check_criterion(criterion)
         if np.isnan(getattr(self, criterion)).all():
-            raise ValueError(f"{criterion} was not measured: name it among the criteria of choose.")
+            raise ValueError(f"{criterion} was not measured: add it to the criteria of choose.")
         values = np.where(self.num_components == 1, getattr(self, criterion), np.inf)
         if not np.isfinite(values).any():
-            raise ValueError(f"No graph is connected at k = {self.ks.tolist()}: try larger k.")
+            raise ValueError(f"No graph is connected for k = {self.ks.tolist()}: use a larger k.")
         row, column = np.unravel_index(values.argmin(), values.shape)
         return int(self.ks[row]), float(self.regs[column])
 
     def __str__(self) -> str:
-        """Return the table, a line for each k and reg."""
+        """Return the table, with one line per pair of k and reg."""
         lines = ["     k        reg  residual variance  procrustes  preservation       gap  components"]
         for i, k in enumerate(self.ks):
             for j, reg in enumerate(self.regs):
@@ -73,12 +94,12 @@ class Grid(NamedTuple):
 
 
 def check_criterion(criterion: str) -> None:
-    """Raise for a criterion that is none."""
+    """Raise if the criterion is unknown."""
     if criterion not in CRITERIA:
         raise ValueError(f"criterion = {criterion!r} is not known: use {', '.join(map(repr, CRITERIA))}.")
 
 
-_AUTO = (6, 8, 10, 12, 16, 20, 24, 32)  # numbers of neighbours that k="auto" compares
+_AUTO = (6, 8, 10, 12, 16, 20, 24, 32)  # numbers of neighbors that k="auto" compares
 _COLUMNS = (("residual_variance", 19), ("procrustes", 12), ("preservation", 14), ("gap", 10))
 
 
@@ -93,27 +114,30 @@ def choose(
     block_bytes: int = BLOCK_BYTES,
     progress: Progress | None = None,
 ) -> Grid:
-    """Embed the data by LLE for every k and reg of a grid, and measure how well each embedding keeps the geometry.
+    """Embed the data by LLE for every k and reg of a grid, and measure how well each embedding preserves the geometry.
 
-    Neighbours and local Gram matrices are computed once, for the largest k; smaller neighbourhoods are masks on them, so that
-    weights and measures are compiled once and mapped over the grid.
+    Each embedding minimizes ``|(I - W) Y|^2`` (Roweis and Saul 2000), with the weights W of its k and reg. Neighbors and
+    local Gram matrices are computed once, for the largest k; smaller neighborhoods are masks on them, so that few programs
+    are compiled.
 
     Args:
-        x: points, shape (n, d).
-        dim: dimensions of the embedding.
-        ks: numbers of neighbours, rising or not.
-        regs: strengths of the regularizer.
-        criteria: which of "residual_variance", "procrustes" and "preservation" to measure; the others are NaN. The first
-            takes time n^2 for every embedding.
-        key: seeds the solver's start; None: key(0).
-        block_bytes: memory that one block of points may take.
-        progress: called with (embeddings done, embeddings in all).
+        x: points, shape (n, d), or a `Points` value.
+        dim: dimensions of the embedding, at most d.
+        ks: numbers of neighbors per point, in any order.
+        regs: strengths of the ridge, in any order.
+        criteria: which of "residual_variance", "procrustes" and "preservation" to measure; the others are NaN. The time of
+            "residual_variance" grows as n^2 for every embedding.
+        key: seed of the start of the solver, a `jax.random.key`. None: key(0).
+        block_bytes: memory limit of one block of points, in bytes.
+        progress: function that is called with the number of completed embeddings and the total number.
 
     Returns:
-        Grid, whose `best()` is the choice. Warnings of single embeddings are not issued: their causes are in the table.
+        Grid; its method `best` returns the selected k and reg. Warnings about single embeddings are not issued, because `gap`
+        and `num_components` are in the table.
 
     Raises:
-        ValueError: for bad points, k or reg, or an unknown criterion.
+        ValueError: if x is not an array of finite numbers or all points are equal, if dim, a k or a reg is out of range, if a
+            criterion is unknown, or if ks, regs or criteria is empty.
         TypeError: inside jit.
 
     Example:
@@ -129,20 +153,23 @@ def choose(
     check_spread(points)
     neighbors = knn(points, int(ks.max()), block_bytes=block_bytes)
     grams = _grams(points.coordinates, neighbors.indices, block_bytes)
-    weigh = partial(_weights, grams, regs=jnp.asarray(regs, grams.dtype), block_bytes=block_bytes)
+    weights_of = partial(_weights, grams, regs=jnp.asarray(regs, grams.dtype), block_bytes=block_bytes)
     rows = []
-    for k, weights in zip(ks, _one_ahead(map(weigh, ks)), strict=True):
-        made = _embedded(neighbors, weights, regs, dim, key)
-        measured = _measured(points.coordinates, neighbors, int(k), made, criteria, block_bytes)
-        if dim > 2:  # then it calls LAPACK, which may hang beside other work: see `solve_positive`
-            measured.block_until_ready()
-        rows.append((made, measured))  # else it runs on beside the next embeddings
+    for k, weights in zip(ks, _prefetch(map(weights_of, ks)), strict=True):
+        embeddings = _embed_each(neighbors, weights, regs, dim, key)
+        measures = _measure_each(points.coordinates, neighbors, int(k), embeddings, criteria, block_bytes)
+        # For dim > 2 the measures call LAPACK, which may hang if other work runs at the same time: see `solve_positive`.
+        # For dim <= 2 they are computed at the same time as the next embeddings.
+        if dim > 2:
+            measures.block_until_ready()
+        rows.append((embeddings, measures))
         if progress is not None:
             progress(len(rows) * len(regs), len(ks) * len(regs))
     table = np.full((len(CRITERIA), len(ks), len(regs)), np.nan)
     table[[CRITERIA.index(name) for name in criteria]] = np.stack([np.asarray(row) for _, row in rows], axis=1)
     gap, num_components = (
-        np.array([[getattr(one, field) for one in made] for made, _ in rows]) for field in ("gap", "num_components")
+        np.array([[getattr(embedding, field) for embedding in embeddings] for embeddings, _ in rows])
+        for field in ("gap", "num_components")
     )
     return Grid(ks, regs, **dict(zip(CRITERIA, table, strict=True)), gap=gap, num_components=num_components)
 
@@ -156,7 +183,7 @@ def auto_grid(
     block_bytes: int = BLOCK_BYTES,
     progress: Progress | None = None,
 ) -> Grid:
-    """Return the grid that k="auto" takes its best from: usual numbers of neighbours, judged within neighbourhoods alone."""
+    """Return the grid from which k="auto" is selected: usual numbers of neighbors, compared by `metrics.local_procrustes`."""
     points = prepare_points(x)
     n = points.shape[0]
     ks = [k for k in _AUTO if dim < k < n] or [min(dim + 1, n - 1)]
@@ -165,23 +192,23 @@ def auto_grid(
     )
 
 
-def _one_ahead(results: Iterator[Array]) -> Iterator[Array]:
-    """Yield results when the next one is already under way: the device works on it beside the solver on the host."""
-    ready = next(results)
+def _prefetch(results: Iterator[Array]) -> Iterator[Array]:
+    """Yield results while the next one is being computed, so that the device and the solver on the host work at the same time."""
+    current = next(results)
     for following in results:
-        yield ready
-        ready = following
-    yield ready
+        yield current
+        current = following
+    yield current
 
 
 def _check_grid(
     points: Points, dim: int, ks: Any, regs: Any, criteria: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, tuple[Criterion, ...]]:
-    """Return the grid's sides, rising, and the criteria, or say what is wrong with them."""
+    """Validate the grid; return its values in ascending order, and the criteria."""
     ks, regs = np.unique(np.asarray(ks)), np.unique(np.asarray(regs, np.float64))
     for name, values in (("ks", ks), ("regs", regs), ("criteria", criteria)):
         if len(values) == 0:
-            raise ValueError(f"{name} is empty: a grid needs at least one.")
+            raise ValueError(f"{name} is empty: a grid needs at least one value.")
     for k in ks:
         check_dim(dim, k.item(), points.shape, points.metric)
         check_shapes(points, None, k.item())
@@ -192,38 +219,40 @@ def _check_grid(
     return ks, regs, tuple(name for name in CRITERIA if name in criteria)
 
 
-def _embedded(
+def _embed_each(
     neighbors: Neighbors, weights: Float[Array, "b n w"], regs: np.ndarray, dim: int, key: Array | None
 ) -> list[Embedding]:
-    """Embed with each of several weights of one graph; the solver that suits the first suits all."""
-    near = Neighbors(neighbors.indices[:, : weights.shape[2]], None)
-    if not all_finite(weights):  # of all at once; the one that is not says for which reg
+    """Embed with each of several weights of one graph, by the solver that is selected for the first."""
+    nearest = Neighbors(neighbors.indices[:, : weights.shape[2]], None)
+    if not all_finite(weights):  # checked together; the error names the reg
         for pair in zip(weights, regs, strict=True):
             require_finite_weights(*pair)
-    alignments = [weights_alignment(near, one) for one in weights]
+    alignments = [weights_alignment(nearest, matrix) for matrix in weights]
     solver, options = solvers.choose(alignments[0]), EmbedOptions(key=key)
     return [solve(alignment, dim, solver, options, NO_HINTS) for alignment in alignments]
 
 
-def _measured(
+def _measure_each(
     points: Array,
     neighbors: Neighbors,
     k: int,
-    made: list[Embedding],
+    embeddings: list[Embedding],
     criteria: tuple[Criterion, ...],
     block_bytes: int,
 ) -> Float[Array, "m b"]:
-    """Measure the embeddings at one k, each by every criterion."""
-    ys, back, width = jnp.stack([one.points for one in made]), neighbors.indices[None], neighbors.indices.shape[1]
+    """Measure the embeddings with one k by every criterion."""
+    positions = jnp.stack([embedding.points for embedding in embeddings])
+    nearest_in_embeddings, width = neighbors.indices[None], neighbors.indices.shape[1]
     if "preservation" in criteria:
-        near = [knn(prepare_points(y), k, block_bytes=block_bytes).indices for y in ys]
-        back = jnp.pad(jnp.stack(near), ((0, 0), (0, 0), (0, width - k)))
-    around = Neighborhoods(neighbors.indices, back, jnp.arange(width) < k)
-    return measure(points, ys, around, criteria, block_bytes)
+        nearest = [knn(prepare_points(each), k, block_bytes=block_bytes).indices for each in positions]
+        nearest_in_embeddings = jnp.pad(jnp.stack(nearest), ((0, 0), (0, 0), (0, width - k)))
+    neighborhoods = Neighborhoods(neighbors.indices, nearest_in_embeddings, jnp.arange(width) < k)
+    return measure(points, positions, neighborhoods, criteria, block_bytes)
 
 
 @partial(jax.jit, static_argnames=("block_bytes",))
 def _grams(points: Float[Array, "n d"], ids: Int[Array, "n k"], block_bytes: int) -> Float[Array, "n k k"]:
+    """Return the local Gram matrices."""
     n, k = ids.shape
     row = 2 * k * points.shape[1] * points.dtype.itemsize
     return map_rows(
@@ -232,7 +261,10 @@ def _grams(points: Float[Array, "n d"], ids: Int[Array, "n k"], block_bytes: int
 
 
 def _weights(grams: Float[Array, "n w w"], k: Any, regs: Float[Array, " b"], block_bytes: int) -> Float[Array, "b n v"]:
-    """Return the weights at one k, and zeros: a program for every eight k, for elimination costs k^3."""
+    """Return the weights for one k, padded with zeros to a multiple of eight neighbors.
+
+    Fewer programs are compiled than for every k, and the time of elimination, which grows as k^3, is not that of the largest k.
+    """
     width = min(-(-int(k) // 8) * 8, grams.shape[1])
     return _masked_weights(grams[:, :width, :width], k, regs, block_bytes)
 
@@ -241,11 +273,13 @@ def _weights(grams: Float[Array, "n w w"], k: Any, regs: Float[Array, " b"], blo
 def _masked_weights(
     grams: Float[Array, "n w w"], k: Any, regs: Float[Array, " b"], block_bytes: int
 ) -> Float[Array, "b n w"]:
+    """Return the weights of the first k neighbors, for every reg."""
+
     def block(grams: Array) -> Array:
         mask = jnp.broadcast_to(jnp.arange(grams.shape[1]) < k, grams.shape[:2])
         return jax.vmap(lambda reg: gram_weights(grams, mask, reg=reg), out_axes=1)(regs)
 
-    # Every step of the elimination passes over all systems of a block: on a CPU they should stay in the cache.
+    # Every step of the elimination reads all systems of a block: on a CPU they should stay in the cache.
     budget = cache_budget(block_bytes)
     row = 2 * len(regs) * grams[0].size * grams.dtype.itemsize
     return jnp.moveaxis(map_blocks(block, grams, budget, row), 1, 0)

@@ -1,8 +1,8 @@
 """LLE with the points distributed over a device mesh: several GPUs, a TPU slice, or several hosts.
 
-Each device computes the neighbors and the weights of its share of the points, and holds the points once and its share of every
-vector of the solver; the stages are those of a single device inside `jax.shard_map`. The results equal those of one device up
-to rounding and are returned whole on every device. A number of points that is not divisible by the number of devices is padded.
+Each device computes the neighbors and the weights of its shard of the points, and holds all points once and its shard of every
+vector of the solver. The stages are those of a single device inside `jax.shard_map`. The results equal those of one device up
+to rounding and are replicated on every device. If the number of points is not divisible by the number of devices, it is padded.
 
 On one host, a GPU node or a TPU slice, a mesh over all devices is sufficient:
 
@@ -60,22 +60,23 @@ _LANDMARK = Landmark()
 
 
 def knn(x: Any, k: int, *, mesh: Mesh, metric: Metric = "euclidean", block_bytes: int = BLOCK_BYTES) -> Neighbors:
-    """Find the k nearest neighbours of every point, each device those of its share: see `jaxlle.knn`.
+    """Find the k nearest neighbors of every point, with the points distributed over a mesh: see `jaxlle.knn`.
 
-    Every device holds all points once.
+    ``N_i`` contains the k points j other than i with the smallest distances ``d(x_i, x_j)``. Each device searches the
+    neighbors of its shard among all points, which it holds once.
 
     Args:
-        x: points, shape (n, d): the same NumPy array in every process, or a global `jax.Array`.
-        k: number of neighbours.
-        mesh: devices; the points are spread over all its axes.
+        x: points, shape (n, d), or a `Points` value: the same NumPy array in every process, or a global `jax.Array`.
+        k: number of neighbors, 1 <= k <= n - 1.
+        mesh: devices; the points are distributed over all axes of the mesh.
         metric: "euclidean", "manhattan", "chebyshev", or a JAX function of two vectors.
-        block_bytes: memory that one block of queries may take on a device.
+        block_bytes: memory limit of one block of queries on a device, in bytes.
 
     Returns:
-        Neighbors, whole on every device.
+        Neighbors of shape (n, k), replicated on every device, with distances in the units of the metric.
 
     Raises:
-        ValueError: as `jaxlle.knn`.
+        ValueError: as `jaxlle.knn`; also for the metrics "cosine" and "precomputed".
 
     Example:
         >>> import jax, jaxlle
@@ -84,7 +85,7 @@ def knn(x: Any, k: int, *, mesh: Mesh, metric: Metric = "euclidean", block_bytes
         >>> jaxlle.sharding.knn(x, 5, mesh=mesh).indices.shape
         (100, 5)
     """
-    mesh = _automatic(mesh)
+    mesh = _with_auto_axes(mesh)
     points = _prepare(x, metric, mesh)
     return in_data_units(_search(points, k, mesh, block_bytes), points)
 
@@ -98,21 +99,27 @@ def embed(
     options: EmbedOptions = DEFAULTS,
     points: Any = None,
 ) -> Embedding:
-    """Embed the points of an alignment, of any variant, with every vector spread over the mesh: see `jaxlle.embed`.
+    """Embed the points of an alignment, with every vector of the solver distributed over a mesh: see `jaxlle.embed`.
+
+    Minimizes ``|B Y|^2`` over centered Y with orthonormal columns, for the alignment B of any variant.
 
     Args:
         alignment: the local maps of all points.
-        dim: number of columns.
-        mesh: devices.
-        solver: options of the solver, which is `Landmark`.
-        options: as for `jaxlle.embed`.
-        points: as for `jaxlle.embed`.
+        dim: number of columns, 1 <= dim <= n - 1.
+        mesh: devices; the points are distributed over all axes of the mesh.
+        solver: options of the landmark solver, the only one that runs over a mesh.
+        options: scaling, disconnected graphs and random key, as for `jaxlle.embed`.
+        points: the data of the alignment, as for `jaxlle.embed`.
 
     Returns:
-        Embedding, whole on every device.
+        Embedding, replicated on every device.
 
     Raises:
         ValueError: as `jaxlle.embed`.
+        MemoryError: if the memory of a device is not sufficient.
+
+    Warns:
+        JaxlleWarning: as `jaxlle.embed`.
 
     Example:
         >>> import jax, jaxlle
@@ -121,8 +128,8 @@ def embed(
         >>> jaxlle.sharding.embed(jaxlle.lle_alignment(x, k=8), 2, mesh=mesh, points=x).points.shape
         (100, 2)
     """
-    spread = ShardedLandmark(_automatic(mesh), solver)
-    return embed_alignment(alignment, dim, solver=spread, options=options, points=points)
+    sharded = ShardedLandmark(_with_auto_axes(mesh), solver)
+    return embed_alignment(alignment, dim, solver=sharded, options=options, points=points)
 
 
 def lle(
@@ -136,23 +143,33 @@ def lle(
     neighbors: Neighbors | None = None,
     options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
-    """Embed points by locally linear embedding over a mesh of devices: see `jaxlle.lle`.
+    """Embed points by locally linear embedding, with the points distributed over a mesh: see `jaxlle.lle`.
+
+    Minimizes ``|(I - W) Y|^2`` over centered Y with orthonormal columns (Roweis and Saul 2000, Science 290:2323). Neighbors are
+    Euclidean, unless x is a `Points` value of another metric. For another metric pass
+    ``neighbors=knn(x, k, mesh=mesh, metric=...)`` with the `knn` of this module.
 
     Args:
-        x: as for `knn`.
-        dim: dimensions of the embedding.
-        k: neighbours a point.
-        mesh: devices; the points are spread over all its axes.
-        reg: as for `jaxlle.lle`.
-        solver: options of the solver, which is `Landmark`.
-        neighbors: a given graph, from `knn` here in another metric or from `jaxlle.neighbors.load`; None: Euclidean neighbors.
-        options: as for `jaxlle.lle`; the memory of a block is that on one device.
+        x: points, shape (n, d), or a `Points` value: the same NumPy array in every process, or a global `jax.Array`.
+        dim: dimensions of the embedding, at most d.
+        k: neighbors per point.
+        mesh: devices; the points are distributed over all axes of the mesh.
+        reg: strength of the ridge of the weights, or an object of `jaxlle.regularizers`, as for `jaxlle.lle`.
+        solver: options of the landmark solver, the only one that runs over a mesh.
+        neighbors: graph to use in place of the k nearest neighbors, such as one from `jaxlle.neighbors.load`; its width
+            replaces k.
+        options: scaling, disconnected graphs, random key and memory limit on one device; see `EmbedOptions`. `dedupe` is not
+            available.
 
     Returns:
-        Embedding, whole on every device.
+        Embedding, replicated on every device.
 
     Raises:
-        ValueError: as `jaxlle.lle`.
+        ValueError: as `jaxlle.lle`; also for options.dedupe.
+        MemoryError: if the memory of a device is not sufficient.
+
+    Warns:
+        JaxlleWarning: as `jaxlle.lle`.
 
     Example:
         >>> import jax, jaxlle
@@ -161,7 +178,7 @@ def lle(
         >>> jaxlle.sharding.lle(x, 2, k=10, mesh=mesh).points.shape
         (300, 2)
     """
-    mesh = _automatic(mesh)
+    mesh = _with_auto_axes(mesh)
     points = _prepare(x, "euclidean", mesh)
     check_spread(points)
     dim = check_dim(dim, k, points.shape, points.metric)
@@ -174,54 +191,54 @@ def lle(
     return embed(alignment, dim, mesh=mesh, solver=solver, options=options, points=points)
 
 
-def _automatic(mesh: Mesh) -> Mesh:
-    """Return the mesh with axes whose shardings the compiler propagates: results then mix freely with other arrays."""
+def _with_auto_axes(mesh: Mesh) -> Mesh:
+    """Return the mesh with axes of type Auto, so that the compiler propagates shardings and results combine with other arrays."""
     return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * mesh.devices.ndim)
 
 
 def _prepare(x: Any, metric: Metric, mesh: Mesh) -> Points:
-    """Validate points, center and scale them, and put their coordinates on every device."""
+    """Validate, center and scale the points, and replicate their coordinates on every device."""
     points = prepare_points(x, metric=metric)
     if points.metric in (distances.PRECOMPUTED, distances.cosine):
         raise ValueError(
             f"metric = {metric!r} is not available over a mesh: use 'euclidean', 'manhattan', 'chebyshev' or a JAX function "
             f"(cosine neighbors are the Euclidean neighbors of rows scaled to norm 1)."
         )
-    return replace(points, coordinates=_replicate(points.coordinates, mesh))
+    return replace(points, scaled=_replicate(points.coordinates, mesh))
 
 
 def _replicate(x: Array, mesh: Mesh) -> Array:
-    """Put an array on every device of a mesh."""
-    local = x if len(x.sharding.device_set) > 1 else np.asarray(x)  # equal in every process
-    return jax.device_put(local, NamedSharding(mesh, P()))
+    """Replicate an array on every device of a mesh."""
+    source = x if len(x.sharding.device_set) > 1 else np.asarray(x)  # the same in every process
+    return jax.device_put(source, NamedSharding(mesh, P()))
 
 
 def _search(points: Points, k: int, mesh: Mesh, block_bytes: int) -> Neighbors:
-    """Find the neighbors of prepared points; distances are in the units that `jaxlle.knn` gives them."""
+    """Find the neighbors of prepared points; distances are in the same units as those of `jaxlle.knn` for a `Points` value."""
     k = check_shapes(points, None, k)
     named = points.metric in (distances.euclidean, distances.manhattan, distances.chebyshev)
-    # A function may mean anything, so its points stay as they are.
+    # A metric given as a function need not be invariant to translation and scale, so it is applied to the points as given.
     x = points.coordinates if named else _replicate(jnp.asarray(points.values, points.dtype), mesh)
     return _knn(x, k, points.metric, mesh, block_bytes)
 
 
-def _in_shares(function: Callable, mesh: Mesh, shares: Any, whole: Any) -> Any:
-    """Apply a function of every device's share of some rows, and of whole arrays, and put the rows together."""
-    n = jax.tree.leaves(shares)[0].shape[0]
-    more = -n % mesh.size
-    filled = jax.tree.map(lambda a: jnp.pad(a, [(0, more)] + [(0, 0)] * (a.ndim - 1)), shares)
-    split = P(mesh.axis_names)
-    spread = jax.shard_map(function, mesh=mesh, in_specs=(split, P()), out_specs=split, check_vma=False)
-    out = jax.tree.map(lambda a: a[:n], spread(filled, whole))
+def _map_shards(function: Callable, mesh: Mesh, rows: Any, replicated: Any) -> Any:
+    """Apply a function of the shard of some rows on each device, and of replicated arrays, and return all rows of the results."""
+    n = jax.tree.leaves(rows)[0].shape[0]
+    padding = -n % mesh.size
+    padded = jax.tree.map(lambda a: jnp.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1)), rows)
+    spec = P(mesh.axis_names)
+    mapped = jax.shard_map(function, mesh=mesh, in_specs=(spec, P()), out_specs=spec, check_vma=False)
+    out = jax.tree.map(lambda a: a[:n], mapped(padded, replicated))
     return lax.with_sharding_constraint(out, NamedSharding(mesh, P()))
 
 
 @partial(jax.jit, static_argnames=("k", "metric", "mesh", "block_bytes"))
 def _knn(points: Float[Array, "n d"], k: int, metric: Callable, mesh: Mesh, block_bytes: int) -> Neighbors:
-    def share(ids: Array, points: Array) -> Neighbors:
+    def local(ids: Array, points: Array) -> Neighbors:
         return Neighbors(*blockwise.nearest_of_rows(points, ids, k, metric, block_bytes))
 
-    return _in_shares(share, mesh, jnp.arange(points.shape[0], dtype=jnp.int32), points)
+    return _map_shards(local, mesh, jnp.arange(points.shape[0], dtype=jnp.int32), points)
 
 
 def _weights(
@@ -236,28 +253,42 @@ def _weights(
 def _solve_weights(
     points: Float[Array, "n d"], neighbors: Neighbors, ridge: Regularizer, unit: Array, mesh: Mesh, block_bytes: int
 ) -> Float[Array, "n k"]:
-    def share(rows: tuple[Array, Neighbors], whole: tuple[Array, Any, Array]) -> Array:
+    def local(rows: tuple[Array, Neighbors], replicated: tuple[Array, Any, Array]) -> Array:
         ids, own = rows
-        points, ridge, unit = whole
+        points, ridge, unit = replicated
         return solve_points(points, points[ids], own, ridge, unit, block_bytes)
 
     ids = jnp.arange(points.shape[0], dtype=jnp.int32)
-    return _in_shares(share, mesh, (ids, neighbors), (points, ridge, unit))
+    return _map_shards(local, mesh, (ids, neighbors), (points, ridge, unit))
 
 
 @dataclass(frozen=True)
 class ShardedLandmark:
-    """The landmark solver over a mesh, with a solver's contract."""
+    """The landmark solver over a mesh, with the interface of a solver.
+
+    Attributes:
+        mesh: devices, in a mesh whose axes have the type `jax.sharding.AxisType.Auto`.
+        options: options of the landmark solver.
+
+    Example:
+        >>> import jax, jaxlle
+        >>> auto = (jax.sharding.AxisType.Auto,)
+        >>> mesh = jax.make_mesh((jax.device_count(),), ("points",), axis_types=auto)
+        >>> solver = jaxlle.sharding.ShardedLandmark(mesh, jaxlle.solvers.Landmark())
+        >>> x = jax.random.normal(jax.random.key(0), (100, 3))
+        >>> jaxlle.embed(jaxlle.lle_alignment(x, k=8), 2, solver=solver, points=x).points.shape
+        (100, 2)
+    """
 
     mesh: Mesh
     options: Landmark
 
     def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = NO_HINTS) -> Spectrum:
-        """Return the `count` smallest singular values beyond the constant's, with their vectors."""
+        """Return the `count` smallest singular values, without the zero of the constant vector, and their vectors."""
         if hints.points is not None:
             hints = hints._replace(points=_replicate(hints.points, self.mesh))
         with memory_advice(
-            "every device holds some hundred vectors of its share; try fewer landmarks, or more devices"
+            "every device holds several hundred vectors of its shard; use fewer landmarks, or more devices"
         ):
             return _solve(alignment, count, key, hints, self.options, self.mesh)
 
@@ -266,12 +297,12 @@ class ShardedLandmark:
 def _solve(alignment: Alignment, count: int, key: Array, hints: Hints, options: Landmark, mesh: Mesh) -> Spectrum:
     rows = Rows(alignment.shape[1], mesh.axis_names)
 
-    def share(shares: tuple[Alignment, Hints], whole: Array) -> tuple[Array, Any]:
-        own, hints = shares
-        found = solve_rows(own, count, jax.random.wrap_key_data(whole), hints, options, rows)
-        told = (found.singular_values, found.num_components, found.converged)
-        return found.vectors, jax.tree.map(lambda a: a[None], told)  # the same on every device
+    def local(shard: tuple[Alignment, Hints], key_data: Array) -> tuple[Array, Any]:
+        own, hints = shard
+        spectrum = solve_rows(own, count, jax.random.wrap_key_data(key_data), hints, options, rows)
+        diagnostics = (spectrum.singular_values, spectrum.num_components, spectrum.converged)
+        return spectrum.vectors, jax.tree.map(lambda a: a[None], diagnostics)  # the same on every device
 
-    vectors, told = _in_shares(share, mesh, (alignment, hints), jax.random.key_data(key))
-    values, num_components, converged = jax.tree.map(lambda a: a[0], told)
+    vectors, diagnostics = _map_shards(local, mesh, (alignment, hints), jax.random.key_data(key))
+    values, num_components, converged = jax.tree.map(lambda a: a[0], diagnostics)
     return Spectrum(values, vectors, num_components, converged)
