@@ -1,7 +1,7 @@
-"""Input validation: points are checked, cast, centered and scaled once, and then travel as one `Points` value.
+"""Input validation: points are checked, cast, centered and scaled once and then passed between stages as a `Points` value.
 
-Inside jit nothing can be raised, so the same functions pass traced arrays through with a cast and a shape check; problems are
-then data in the result.
+The values of traced arrays cannot be checked inside jit: there the same functions only check the shape and the dtype, and
+invalid values are reported by fields of the result, such as `Embedding.converged`.
 """
 
 import math
@@ -25,23 +25,22 @@ from .checks import all_finite, is_traced, x64_is_on
 _TRANSLATION_INVARIANT = (distances.euclidean, distances.manhattan, distances.chebyshev)
 
 
-@partial(
-    jax.tree_util.register_dataclass, data_fields=("values", "coordinates", "center", "unit"), meta_fields=("metric",)
-)
+@partial(jax.tree_util.register_dataclass, data_fields=("values", "scaled", "center", "unit"), meta_fields=("metric",))
 @dataclass(frozen=True, eq=False)
 class Points:
     """Validated points, centered and scaled into [-2, 2]: ``coordinates = (values - center) / unit``.
 
-    Every stage accepts a `Points` value in place of an array, so that the work is done once. The unit is a power of two, so that
-    the scaling is exact: differences, distances and weights of the coordinates are those of the values, up to the unit, at
-    any offset and any scale.
+    Every stage accepts a `Points` value in place of an array, so that the validation is done once. The unit is a power of two,
+    so that scaling is exact: differences and distances of the coordinates are those of the values divided by the unit, at any
+    offset and any scale of the data.
 
     Attributes:
         values: the points as given, in floating point, shape (n, d); with the precomputed metric, distances of shape (n, n).
-        coordinates: on the device, in the dtype of the computation, shape (n, d); None with the precomputed metric.
-        center: shape (d,).
-        unit: scalar.
-        metric: the metric that decides who is a neighbor.
+        coordinates: the centered and scaled points on the device, in the dtype of the computation, shape (n, d); None with the
+            precomputed metric.
+        center: the center that was subtracted, shape (d,), in the units of the values.
+        unit: the power of two by which the differences were divided, a scalar.
+        metric: the metric of the neighborhoods.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -51,7 +50,7 @@ class Points:
     """
 
     values: Any
-    coordinates: Any
+    scaled: Any
     center: Any
     unit: Any
     metric: Metric = distances.euclidean
@@ -64,32 +63,50 @@ class Points:
     @property
     def dtype(self) -> np.dtype:
         """Return the dtype of the computation."""
-        return working_dtype(self.values) if self.coordinates is None else np.dtype(self.coordinates.dtype)
+        return working_dtype(self.values) if self.scaled is None else np.dtype(self.scaled.dtype)
+
+    @property
+    def coordinates(self) -> Float[Array, "n d"]:
+        """Return the centered and scaled points, on the device; raise with the precomputed metric, which has none."""
+        if self.scaled is None:
+            raise ValueError(
+                "Coordinates are needed here, but these points are precomputed distances: pass the points themselves."
+            )
+        return self.scaled
 
     def apply(self, x: Any) -> Float[Array, "q d"]:
-        """Center and scale other validated points, such as queries, in the same way: equal rows stay equal bit for bit."""
+        """Center and scale other validated points, such as queries; rows equal to rows of the values stay equal, bit for bit."""
         if self.coordinates.shape[1] != self.values.shape[1]:
-            raise ValueError("These points were prepared with drop_constant=True, so they accept no queries.")
+            raise ValueError(
+                "These points were prepared with drop_constant=True and accept no queries: prepare them without it."
+            )
         return rescale(x, self.center, self.unit, self.dtype)
 
 
 def prepare_points(x: Any, *, metric: Metric = "euclidean", name: str = "x", drop_constant: bool = False) -> Points:
-    """Validate points, center them and scale them, for all stages.
+    """Validate, center and scale points once, for use by all stages.
+
+    The coordinates are ``(x - c) / u``, where c is the mean of the points, rounded to a few significant bits, and u is the
+    largest power of two that does not exceed the largest entry of ``|x - c|``.
 
     Args:
         x: array-like of shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value, which is
-            returned as it is.
+            returned unchanged.
         metric: "euclidean", "cosine", "manhattan", "chebyshev", "precomputed", or a JAX function of two vectors.
-        name: what to call x in messages.
-        drop_constant: whether the coordinates may leave out columns of a NumPy array that are equal in all rows, as many
-            are in images. They contribute nothing to differences of the points; no queries are accepted then.
+        name: name of x in messages.
+        drop_constant: whether to omit columns of a NumPy array that are equal in all rows, which are common in images, from
+            the coordinates. They do not contribute to differences of the points. Such points accept no queries.
 
     Returns:
         Points.
 
     Raises:
-        ValueError: if x is not an array of finite numbers, the metric is unknown, or x is a `Points` value of another metric.
+        ValueError: if x is not a two-dimensional array of finite numbers, if precomputed distances are not a square matrix, if
+            the metric is unknown, or if x is a `Points` value of another metric.
         TypeError: if x is a sparse matrix.
+
+    Warns:
+        PrecisionWarning: if x is a float64 NumPy array and JAX computes in float32.
 
     Example:
         >>> import jax, jaxlle
@@ -102,7 +119,7 @@ def prepare_points(x: Any, *, metric: Metric = "euclidean", name: str = "x", dro
     if isinstance(x, Points):
         if resolved not in (distances.euclidean, x.metric):
             raise ValueError(
-                f"metric = {metric!r} was given, but the points were prepared for {x.metric!r}: give it there."
+                f"metric = {metric!r} is not the metric {x.metric!r} of the given Points value: pass it to prepare_points."
             )
         return x
     values = as_points(x, name)
@@ -116,40 +133,41 @@ def prepare_points(x: Any, *, metric: Metric = "euclidean", name: str = "x", dro
 
 
 def standardize(values: Any) -> tuple[Array, Any, Any]:
-    """Center and scale validated points; return their coordinates, the center and the unit."""
+    """Center and scale validated points; return the coordinates, the center and the unit."""
     return _standardize_host(values) if isinstance(values, np.ndarray) else _standardize_device(values)
 
 
 def check_spread(points: Points) -> None:
     """Raise if all points are equal, outside jit."""
-    rows = points.values if points.coordinates is None else points.coordinates
+    rows = points.values if points.scaled is None else points.scaled
     if is_traced(rows) or rows.shape[0] < 2 or bool((rows[0] != rows[-1]).any()):
         return
     if bool((rows == rows[:1]).all()):
         raise ValueError(
-            f"All {rows.shape[0]} points of x are equal (degenerate data): there is no geometry to embed, check the loading."
+            f"All {rows.shape[0]} points of x are equal (degenerate data), so that no embedding exists: check how x was loaded."
         )
 
 
 def working_dtype(x: Any) -> np.dtype:
-    """Return the dtype in which x is computed: float64 only where x has it and JAX is allowed it."""
+    """Return the dtype of computations on x: float64 if x is float64 or not floating and x64 is enabled, else float32."""
     wide = jnp.dtype(x.dtype) == np.float64 or not jnp.issubdtype(x.dtype, jnp.floating)
     return np.dtype(np.float64 if wide and x64_is_on() else np.float32)
 
 
 def as_points(x: Any, name: str = "x") -> Any:
-    """Return x as a finite two-dimensional array of numbers.
+    """Validate x as a finite two-dimensional array of numbers.
 
     Args:
         x: array-like of shape (n, d): a JAX or NumPy array, a list of lists, a pandas or polars frame.
-        name: what to call it in messages.
+        name: name of x in messages.
 
     Returns:
-        A JAX array if x is one, else a NumPy array; integers and booleans as float64 (host; float32 if that holds them and
-        JAX computes in nothing wider) or the default float (device), half precisions as float32.
+        A JAX array if x is one, else a NumPy array, of shape (n, d). Integers and booleans are cast to the default float on the
+        device, and to float64 on the host (float32 if JAX computes in float32 and the cast is exact); lower precisions are cast
+        to float32.
 
     Raises:
-        ValueError: if x is complex, not numeric, not two-dimensional, empty, or not finite.
+        ValueError: if x is complex, not numeric, not two-dimensional, empty, or contains NaN or infinity.
         TypeError: if x is a sparse matrix.
     """
     if is_traced(x):
@@ -157,7 +175,7 @@ def as_points(x: Any, name: str = "x") -> Any:
     if hasattr(x, "tocsr"):
         raise TypeError(
             f"Sparse data was passed as {name}, but the points must be dense: use {name}.toarray(), or pass a "
-            f"ready sparse neighbour graph to jaxlle.neighbors.as_neighbors."
+            f"sparse neighbor graph to jaxlle.neighbors.as_neighbors."
         )
     on_device = isinstance(x, jax.Array)
     x = x if on_device else np.asarray(x)
@@ -192,35 +210,34 @@ def _cast_host(x: np.ndarray, name: str) -> np.ndarray:
     if x.dtype == np.float64 or x.dtype == np.float32:
         if x.dtype == np.float64 and not x64_is_on():
             warnings.warn(
-                f"{name} is float64 but JAX computes in float32 here: call "
-                f'jax.config.update("jax_enable_x64", True) for float64, or pass float32 to silence this.',
+                f"{name} is float64, but JAX is configured to compute in float32: call "
+                f'jax.config.update("jax_enable_x64", True) to compute in float64, or pass float32 to avoid this warning.',
                 PrecisionWarning,
                 stacklevel=4,
             )
         return x
     if x.dtype.kind in "biu" and not x64_is_on() and -(2**24) <= x.min() <= x.max() <= 2**24:
-        return x.astype(
-            np.float32
-        )  # exactly, so that no later stage warns of a float64 array that the user did not pass
+        # The cast is exact. Float64 would make a later stage warn about a dtype that the user did not pass.
+        return x.astype(np.float32)
     if x.dtype.kind in "biu" or x.dtype == object:
         try:
             return x.astype(np.float64)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} holds objects that are not numbers ({error}): convert it first.") from None
+            raise ValueError(f"{name} contains objects that are not numbers ({error}): convert them first.") from None
     if jnp.issubdtype(x.dtype, jnp.floating):  # float16, bfloat16, float8, longdouble
         return x.astype(np.float32 if x.dtype.itemsize < 4 else np.float64)
     raise ValueError(f"{name} has dtype {x.dtype}, which is not numeric: convert strings and dates to numbers first.")
 
 
 def rescale(x: Any, center: Any, unit: Any, dtype: Any) -> Float[Array, "q d"]:
-    """Return ``(x - center) / unit`` in a dtype; a NumPy array is shifted in float64."""
+    """Return ``(x - center) / unit`` in a dtype; a NumPy array is shifted in float64 unless the dtype holds the center."""
     if isinstance(x, np.ndarray) and not is_traced(center, unit):
         return jax.device_put(_shift_host(x, np.asarray(center, np.float64), float(unit), np.dtype(dtype)))
     return ((jnp.asarray(x) - center) / unit).astype(dtype)
 
 
 def _without_constant_columns(x: Any) -> Any:
-    """Return a NumPy array without the columns that are equal in all rows, of which images have many; one column stays."""
+    """Return a NumPy array without its constant columns, keeping at least one column; return other arrays unchanged."""
     if not isinstance(x, np.ndarray):
         return x
     keep = x.min(axis=0) < x.max(axis=0)
@@ -228,58 +245,58 @@ def _without_constant_columns(x: Any) -> Any:
 
 
 def _standardize_host(x: np.ndarray) -> tuple[Array, np.ndarray, float]:
-    """Center and scale in float64, whatever the dtype of x, and cast then."""
+    """Center and scale in float64, whatever the dtype of x, and cast the result to the dtype of the computation."""
     dtype = working_dtype(x)
     low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
     coarse = _power_of_two(max(np.abs(low).max(), np.abs(high).max()))
     if coarse < 1e290:
         center = np.mean(x, axis=0, dtype=np.float64)
-    else:  # the sum would leave the range
+    else:  # the sum could overflow
         center = sum((rows / coarse).sum(axis=0) for _, rows in _row_blocks(x)) / x.shape[0] * coarse
-    center = _on_grid(center, float(np.maximum(high - center, center - low).max()))
+    center = _round_center(center, float(np.maximum(high - center, center - low).max()))
     extent = float(np.maximum(high - center, center - low).max())
-    # With all rows equal, x - center is the rounding of the center, not a spread: dividing by inf makes it 0.
+    # If all rows are equal, x - center is only the rounding error of the center; dividing by inf sets it to 0.
     unit = _power_of_two(extent) if bool((high > low).any()) else np.inf
     points = _shift_host(x, center, unit, dtype)
     return jax.device_put(points), center, unit if np.isfinite(unit) else 1.0
 
 
-def _on_grid(center: Any, extent: float) -> Any:
-    """Round the center to a few bits below the extent, so that x - center keeps the bits of whole-number data.
+def _round_center(center: Any, extent: float) -> Any:
+    """Round the center to a few bits below the extent, so that x - center is exact for integer data.
 
-    Distances that are equal in such data stay equal, and are ordered by index instead of by rounding.
+    Equal distances in such data then stay equal and are ordered by index, not by rounding errors.
     """
     grid = _power_of_two(extent) / 8
     return np.round(center / grid) * grid if extent > 0 else center
 
 
 def _shift_host(x: np.ndarray, center: np.ndarray, unit: float, dtype: np.dtype) -> np.ndarray:
-    out = _aligned(x.shape, dtype)
+    out = _aligned_empty(x.shape, dtype)
     with np.errstate(over="ignore"):
-        near = center.astype(dtype)
-    if x.dtype == dtype and np.isfinite(1 / unit) and (near == center).all():
-        # The center has few bits, so that as a rule nothing is lost by subtracting in x's own dtype.
-        np.subtract(x, near, out=out)
+        rounded = center.astype(dtype)
+    if x.dtype == dtype and np.isfinite(1 / unit) and (rounded == center).all():
+        # The center has few significant bits, so that subtracting in the dtype of x is usually exact.
+        np.subtract(x, rounded, out=out)
         return np.multiply(out, dtype.type(1 / unit), out=out)
-    for place, rows in _row_blocks(x):
-        out[place] = (rows - center) / unit
+    for block, rows in _row_blocks(x):
+        out[block] = (rows - center) / unit
     return out
 
 
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return an empty array where XLA can use it in place: `jax.device_put` on a CPU copies what is not aligned."""
+def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an uninitialized array, aligned to 64 bytes: on a CPU `jax.device_put` copies arrays that are not aligned."""
     size = math.prod(shape) * dtype.itemsize
-    room = np.empty(size + 64, np.uint8)
-    start = -room.ctypes.data % 64
-    return room[start : start + size].view(dtype).reshape(shape)
+    buffer = np.empty(size + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    return buffer[start : start + size].view(dtype).reshape(shape)
 
 
 def _row_blocks(x: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield float64 copies of a few rows at a time: never a float64 copy of everything."""
+    """Yield float64 copies of a few rows at a time, so that the whole array is never copied to float64."""
     rows = max(1, 2**24 // (8 * x.shape[1]))
     for start in range(0, x.shape[0], rows):
-        place = slice(start, start + rows)
-        yield place, x[place].astype(np.float64)
+        block = slice(start, start + rows)
+        yield block, x[block].astype(np.float64)
 
 
 def _power_of_two(m: float) -> float:
@@ -288,20 +305,20 @@ def _power_of_two(m: float) -> float:
 
 @jax.jit
 def _standardize_device(x: Float[Array, "n d"]) -> tuple[Array, Array, Array]:
-    """Center and scale in the dtype of x, where subtracting a nearby center is exact."""
-    # The extremes of the columns bound the distance of any point from a center, without another pass over the points.
-    still = lax.stop_gradient(x)
-    low, high = jnp.min(still, axis=0), jnp.max(still, axis=0)
+    """Center and scale in the dtype of x, in which subtracting a nearby center is exact."""
+    # The extremes of the columns give the largest deviation from a center without another pass over the points.
+    fixed = lax.stop_gradient(x)
+    low, high = jnp.min(fixed, axis=0), jnp.max(fixed, axis=0)
     coarse = _unit_of(jnp.maximum(jnp.max(jnp.abs(low)), jnp.max(jnp.abs(high))))
-    center = jnp.mean(still / coarse, axis=0)
+    center = jnp.mean(fixed / coarse, axis=0)
 
-    def reach(center: Array) -> Array:
+    def largest_deviation(center: Array) -> Array:
         return jnp.max(jnp.maximum(high / coarse - center, center - low / coarse))
 
-    grid = _unit_of(reach(center)) / 8
-    center = jnp.round(center / grid) * grid  # see _on_grid
-    fine = _unit_of(reach(center))
-    equal = jnp.all(low == high)  # as on the host: only rounding is left then
+    grid = _unit_of(largest_deviation(center)) / 8
+    center = jnp.round(center / grid) * grid  # see _round_center
+    fine = _unit_of(largest_deviation(center))
+    equal = jnp.all(low == high)  # as on the host: the differences are only rounding errors then
     points = (x / coarse - center) / jnp.where(equal, jnp.inf, fine)
     return points, center * coarse, jnp.where(equal, 1, fine * coarse)
 

@@ -11,7 +11,7 @@ from .._core.checks import check_dim, is_traced
 from .._core.points import Points, check_spread, prepare_points
 from ..alignment import Alignment
 from ..choosing import auto_grid
-from ..distances import PRECOMPUTED, Metric
+from ..distances import PRECOMPUTED, Metric, euclidean
 from ..embedding import Embedding, EmbedOptions, embed
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import warn_of_duplicates
@@ -78,7 +78,7 @@ def choose_k(
         return neighbors.indices.shape[1]
     if is_traced(x, reg):
         raise TypeError("k = 'auto' compares embeddings on the host: choose k outside jit, with jaxlle.choose.")
-    if metric != "euclidean":
+    if metric != "euclidean" or (isinstance(x, Points) and x.metric is not euclidean):
         raise ValueError(f"k = 'auto' requires the Euclidean metric: with metric = {metric!r}, use a whole number.")
     strength = float(getattr(as_regularizer(reg), "strength", 1e-3))
     return auto_grid(x, dim, reg=strength, key=options.key, block_bytes=options.block_bytes).best()[0]

@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, check_dim, is_traced, without_derivative
 from .._core.linear import matmul, principal_axes
-from .._core.points import check_spread, prepare_points
+from .._core.points import Points, check_spread, prepare_points
 from ..alignment import Alignment
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
@@ -153,14 +153,15 @@ def robust_lle(
             f"Only {len(reliable)} points are reliable at threshold = {threshold}, but k = {k} neighbors are needed: "
             f"lower threshold or k."
         )
-    neighbors = _nearest_among(points.values, reliable, k, options.block_bytes)
+    neighbors = _nearest_among(points, reliable, k, options.block_bytes)
     alignment = lle_alignment(points, k=k, reg=reg, neighbors=neighbors, block_bytes=options.block_bytes)
     return embed(weighted_alignment(alignment, scores), dim, solver=solver, options=options, points=points)
 
 
-def _nearest_among(x: Any, reliable: Array, k: int, block_bytes: int) -> Neighbors:
+def _nearest_among(points: Points, reliable: Array, k: int, block_bytes: int) -> Neighbors:
     """Return the k nearest reliable points of every point, excluding the point itself by its index."""
-    found = knn(x[reliable], k + 1, query=x, block_bytes=block_bytes)
+    x = points.values
+    found = knn(x[reliable], k + 1, query=x, metric=points.metric, block_bytes=block_bytes)
     ids, n = reliable[found.indices].astype(jnp.int32), x.shape[0]
     other = ids != jnp.arange(n, dtype=ids.dtype)[:, None]
     order = jnp.argsort(~other, axis=1, stable=True)[:, :k]  # the point itself, if it was found, is moved to the end

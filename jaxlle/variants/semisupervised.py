@@ -218,8 +218,9 @@ def _check_trust(trust: Any, count: int) -> Any:
         )
     host = without_derivative(values)
     if not is_traced(host) and not (np.isfinite(host) & (np.asarray(host) > 0)).all():
+        wrong = np.ravel(host)[~np.ravel(np.isfinite(host) & (np.asarray(host) > 0))][0]
         raise ValueError(
-            f"trust = {np.asarray(host).min()} is not allowed: it must be positive and finite, or None for exact coordinates."
+            f"trust = {wrong} is not allowed: it must be positive and finite, or None for exact coordinates."
         )
     return values
 

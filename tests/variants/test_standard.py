@@ -1,4 +1,4 @@
-"""The stages in a row: oracles, invariances, precision, batches, and every bad input."""
+"""LLE end to end: oracles, invariances, precision, batches, and every kind of invalid input."""
 
 import warnings
 
@@ -28,7 +28,7 @@ DATA = {
 
 
 def scikit_learn(x, dim, k, solver="dense"):
-    """Return scikit-learn's embedding and cost on our graph: it breaks ties at the k-th place at random."""
+    """Return scikit-learn's embedding and cost on the graph of jaxlle, because scikit-learn breaks ties arbitrarily."""
     ids = np.asarray(jaxlle.knn(x, k).indices)
     n = len(x)
     w = csr_array((barycenter_weights(x, x, ids, reg=1e-3).ravel(), ids.ravel(), np.arange(n + 1) * k), shape=(n, n))
@@ -39,7 +39,7 @@ def scikit_learn(x, dim, k, solver="dense"):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("name", ["swiss roll 500", "s-curve 1000", "digits 1797"])
-def test_the_subspace_and_the_cost_are_scikit_learns(x64, name, solver):
+def test_the_subspace_and_the_cost_match_scikit_learn(x64, name, solver):
     x = DATA[name]()
     expected, error = scikit_learn(x, 2, 12)
     out = jaxlle.lle(x, 2, k=12, solver=solver)
@@ -64,12 +64,12 @@ def test_float32_is_within_a_tenth_of_a_degree_of_float64(name, solver):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("name", ["swiss roll 500", "swiss roll 2000", "s-curve 1000"])
-def test_the_gap_flag_fires_where_float32_is_off(name, solver):
+def test_a_gap_warning_is_given_where_float32_is_inaccurate(name, solver):
     with pytest.warns(GapWarning):
         jaxlle.lle(DATA[name]().astype(np.float32), 2, k=12, reg=1e-6, solver=solver)
 
 
-def test_the_embedding_is_invariant_to_moving_scaling_and_ordering_the_data(x64):
+def test_the_embedding_is_invariant_to_translation_rotation_scaling_and_permutation(x64):
     x = swiss_roll(400)
     rng = np.random.default_rng(0)
     rotation, order = np.linalg.qr(rng.normal(size=(3, 3)))[0], rng.permutation(400)
@@ -92,7 +92,7 @@ def test_64_data_sets_are_embedded_in_one_call():
 
 
 @pytest.mark.slow
-def test_reg_and_keys_are_batched_too():
+def test_reg_and_keys_can_be_batched():
     x = jnp.asarray(swiss_roll(150), jnp.float32)
     regs = jnp.array([1e-3, 1e-2, 1e-1])
     many = jax.vmap(lambda r: jaxlle.lle(x, 2, k=10, reg=r).points)(regs)
@@ -121,12 +121,12 @@ def test_jit_agrees_with_eager_and_compiles_once():
 
 
 @pytest.mark.slow
-def test_no_tracer_leaks_out():
+def test_no_tracer_leaks():
     with jax.checking_leaks():
         jax.jit(lambda a: jaxlle.lle(a, 1, k=4).points)(jnp.asarray(swiss_roll(30), jnp.float32))
 
 
-def test_every_metric_embeds(cloud):
+def test_every_metric_is_supported(cloud):
     far = np.sqrt(((cloud[:, None] - cloud[None]) ** 2).sum(-1))
     base = jaxlle.lle(cloud, 2, k=10, reg=1e-2).points
     assert subspace_angle(jaxlle.lle(far, 2, k=10, reg=1e-2, metric="precomputed").points, base) < 1e-2
@@ -138,14 +138,14 @@ def test_every_metric_embeds(cloud):
         np.testing.assert_allclose(jaxlle.lle(cloud, 2, k=10, metric=metric).points, expected, atol=1e-3)
 
 
-def test_radius_neighborhoods_embed():
+def test_radius_neighborhoods_are_supported():
     x = jaxlle.datasets.s_curve(jax.random.key(0), 400).points
     out = jaxlle.lle(x, 2, k=1 * 12, neighbors=jaxlle.neighbors.radius_neighbors(x, 0.9), reg=1e-2)
     assert np.isfinite(out.points).all()
     assert int(out.num_components) == 1
 
 
-def test_repeated_points_share_a_place_and_are_never_their_own_neighbors():
+def test_repeated_points_have_the_same_coordinates_with_dedupe():
     x = np.concatenate([swiss_roll(300), swiss_roll(300)[:40]]).astype(np.float32)
     once = jaxlle.lle(x[:300], 2, k=12)
     out = jaxlle.lle(x, 2, k=12, options=jaxlle.EmbedOptions(dedupe=True))
@@ -154,7 +154,7 @@ def test_repeated_points_share_a_place_and_are_never_their_own_neighbors():
     assert np.isfinite(jaxlle.lle(x, 2, k=12).points).all()
 
 
-def test_more_copies_than_neighbors_are_warned_of():
+def test_more_copies_than_neighbors_give_a_warning():
     x = np.concatenate([swiss_roll(300), np.repeat(swiss_roll(300)[:1], 20, axis=0)]).astype(np.float32)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -167,7 +167,7 @@ def test_more_copies_than_neighbors_are_warned_of():
     assert np.isfinite(jaxlle.lle(x, 2, k=12, options=jaxlle.EmbedOptions(dedupe=True)).points).all()
 
 
-def test_float64_without_x64_is_said():
+def test_float64_input_without_x64_gives_a_warning():
     with pytest.warns(PrecisionWarning, match="jax_enable_x64"):
         out = jaxlle.lle(swiss_roll(200), 2, k=12)
     assert out.points.dtype == np.float32
@@ -184,7 +184,7 @@ def test_other_dtypes_are_cast_first(dtype):
     assert subspace_angle(out.points, expected) < 1e-3
 
 
-def test_lists_and_frames_are_arrays_too(cloud):
+def test_lists_and_data_frames_are_accepted(cloud):
     import pandas
     import polars
 
@@ -212,7 +212,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("device", [False, True])
-def test_bad_data_are_refused(cloud, name, device):
+def test_invalid_points_raise(cloud, name, device):
     spoil, message = BAD[name]
     x = spoil(cloud)
     if device and x.dtype.kind in "fc":
@@ -221,7 +221,7 @@ def test_bad_data_are_refused(cloud, name, device):
         jaxlle.lle(x, 2, k=10)
 
 
-def test_bad_requests_are_refused(cloud):
+def test_invalid_arguments_of_lle_raise(cloud):
     import scipy.sparse
 
     with pytest.raises(TypeError, match="must be dense"):
@@ -235,13 +235,13 @@ def test_bad_requests_are_refused(cloud):
         warnings.simplefilter("always")
         jaxlle.lle(cloud, 3, k=2)
     assert any("cannot span dim = 3" in str(w.message) for w in caught)
-    with pytest.raises(ValueError, match="reg = 0 with k = 10 neighbours in 5 dimensions"):
+    with pytest.raises(ValueError, match="reg = 0 with k = 10 neighbors in 5 dimensions"):
         jaxlle.lle(cloud, 2, k=10, reg=0)
     with pytest.raises(ValueError, match="dedupe=True needs points"):
         jaxlle.lle(np.zeros((9, 9), np.float32), 2, k=3, metric="precomputed", options=jaxlle.EmbedOptions(dedupe=True))
 
 
-def test_running_out_of_memory_names_what_to_try(cloud, monkeypatch):
+def test_running_out_of_memory_raises_with_advice(cloud, monkeypatch):
     from jaxlle.neighbors import blockwise
     from jaxlle.solvers import dense
 
@@ -257,6 +257,6 @@ def test_running_out_of_memory_names_what_to_try(cloud, monkeypatch):
         jaxlle.lle(cloud, 2, k=8, solver=DenseQR())
 
 
-def test_nan_inside_jit_is_data_and_not_an_answer(cloud):
+def test_nan_inside_jit_is_reported_as_not_converged(cloud):
     out = jax.jit(lambda a: jaxlle.lle(a, 2, k=8))(jnp.asarray(cloud).at[3, 1].set(jnp.nan))
     assert not bool(out.converged)

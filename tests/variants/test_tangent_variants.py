@@ -1,4 +1,4 @@
-"""Modified LLE, Hessian LLE and LTSA: against scikit-learn, the papers' formulas in NumPy, and flat data."""
+"""Modified LLE, Hessian LLE and LTSA: scikit-learn, the formulas of the papers in NumPy, and flat data."""
 
 import warnings
 
@@ -27,27 +27,27 @@ SLOW = pytest.mark.slow  # repetitions whose compilation takes long
 
 
 def normal(alignment):
-    """M = B^T B, which only small tests may form."""
+    """Return M = B^T B as a dense matrix."""
     b = np.asarray(alignment.to_dense(), np.float64)
     return b.T @ b
 
 
 def sheet(n, dim, features, seed=0):
-    """Parameters and points of a flat sheet in general position."""
+    """Return parameters and points of a flat sheet in general position."""
     rng = np.random.default_rng(seed)
     u = rng.uniform(size=(n, dim))
     return u, u @ np.linalg.qr(rng.normal(size=(features, features)))[0][:dim] + 1
 
 
 def bent_lattice(side):
-    """A shaken lattice on a bent sheet: every point is in somebody's neighbourhood, however small those are."""
+    """Return a perturbed lattice on a bent sheet, where even small neighborhoods cover all points."""
     u = np.stack(np.meshgrid(*[np.arange(float(side))] * 2), -1).reshape(-1, 2)
     u += np.random.default_rng(0).uniform(-0.3, 0.3, u.shape)
     return np.column_stack([np.sin(u[:, 0] / side), np.cos(u[:, 0] / side), u[:, 1] / side])
 
 
 def modified_normal(x, dim, ids, reg=1e-3):
-    """M of modified LLE, word for word from the paper: eigenvectors, Householder matrices, several weight vectors."""
+    """Return M of modified LLE as in the paper, by eigenvectors, Householder matrices and several weight vectors."""
     n, k = ids.shape
     values, vectors, spaces = [], [], []
     for i in range(n):
@@ -74,7 +74,7 @@ def modified_normal(x, dim, ids, reg=1e-3):
 
 
 def hessian_normal(x, dim, members):
-    """M of Hessian LLE by Gram-Schmidt on 1, the tangent coordinates and their products."""
+    """Return M of Hessian LLE by Gram-Schmidt on 1, the tangent coordinates and their products."""
     n = len(x)
     m = np.zeros((n, n))
     for ids in members:
@@ -87,8 +87,8 @@ def hessian_normal(x, dim, members):
 
 
 @pytest.mark.parametrize(("name", "k"), [("modified", 12), ("ltsa", 12), ("hessian", 6)])
-def test_the_subspace_and_the_cost_are_scikit_learns(x64, name, k):
-    # Its Hessian LLE is one only with as many neighbours as functions; with more it is LTSA.
+def test_the_subspace_and_the_cost_match_scikit_learn(x64, name, k):
+    # scikit-learn's Hessian LLE agrees with the paper only for as many neighbors as functions; for more it is LTSA.
     x = swiss_roll(400) if k == 12 else bent_lattice(20)
     theirs = LocallyLinearEmbedding(n_neighbors=k, method=name, eigen_solver="dense").fit(x)
     out = PIPELINES[name](x, 2, k=k, **({} if name == "modified" else {"include_self": False}))
@@ -98,14 +98,14 @@ def test_the_subspace_and_the_cost_are_scikit_learns(x64, name, k):
 
 
 @pytest.mark.parametrize(("dim", "k", "reg"), [(2, 12, 1e-3), (3, 6, 1e-1)])
-def test_modified_lle_is_the_papers_formula_where_many_directions_are_long(x64, dim, k, reg):
+def test_modified_lle_matches_the_formula_of_the_paper_with_many_large_directions(x64, dim, k, reg):
     x = np.random.default_rng(0).normal(size=(80, 9)) * [9, 7, 5, 1, 1, 1, 0.1, 0.1, 0.1]
     expected = modified_normal(x, dim, np.asarray(jaxlle.knn(x, k).indices), reg)
     np.testing.assert_allclose(normal(jaxlle.modified_alignment(x, dim, k=k, reg=reg)), expected, atol=1e-10)
 
 
 @pytest.mark.parametrize(("dim", "include_self"), [(1, True), (3, False)])
-def test_hessian_lle_is_the_papers_formula(x64, dim, include_self):
+def test_hessian_lle_matches_the_formula_of_the_paper(x64, dim, include_self):
     x = np.random.default_rng(0).normal(size=(80, 9))
     neighbors = jaxlle.knn(x, 12)
     members = np.asarray(neighbors.indices)
@@ -115,7 +115,7 @@ def test_hessian_lle_is_the_papers_formula(x64, dim, include_self):
     np.testing.assert_allclose(normal(found), hessian_normal(x, dim, members), atol=1e-10)
 
 
-def test_scikit_learns_digits_example_has_its_published_cost(x64):
+def test_ltsa_has_the_published_cost_on_the_digits_example_of_scikit_learn(x64):
     x = load_digits(n_class=6).data
     out = jaxlle.ltsa(x, 2, k=30, include_self=False)
     np.testing.assert_allclose((out.singular_values**2).sum(), 0.2128, atol=2e-4)
@@ -123,7 +123,7 @@ def test_scikit_learns_digits_example_has_its_published_cost(x64):
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 5])
 @pytest.mark.parametrize("name", ["hessian", "ltsa"])
-def test_the_null_space_on_a_flat_sheet_is_the_affine_functions(x64, name, dim):
+def test_the_null_space_on_a_flat_sheet_consists_of_the_affine_functions(x64, name, dim):
     u, x = sheet(150, dim, dim + 2)
     b = np.asarray(ALIGNMENTS[name](x, dim, k=dim * (dim + 3) // 2 + 9).to_dense())
     values = np.linalg.svd(b, compute_uv=False)[::-1]
@@ -141,7 +141,7 @@ def test_a_flat_sheet_is_recovered_up_to_an_affine_map(x64, name, solver):
     assert bool(out.converged)
 
 
-def test_modified_lle_tends_to_the_affine_functions_with_its_ridge(x64):
+def test_modified_lle_converges_to_the_affine_functions_as_reg_decreases(x64):
     u, x = sheet(200, 2, 4)
     angles = [
         float(subspace_angle(jaxlle.modified_lle(x, 2, k=10, reg=r).points, u - u.mean(axis=0)))
@@ -152,7 +152,7 @@ def test_modified_lle_tends_to_the_affine_functions_with_its_ridge(x64):
     assert angles[2] < angles[1] / 50
 
 
-def test_ltsa_and_hessian_lle_are_the_same_where_the_members_just_determine_a_quadratic(x64):
+def test_ltsa_equals_hessian_lle_if_the_members_exactly_determine_a_quadratic(x64):
     x = swiss_roll(200)
     np.testing.assert_allclose(
         normal(jaxlle.ltsa_alignment(x, 2, k=5)), normal(jaxlle.hessian_alignment(x, 2, k=5)), atol=1e-11
@@ -189,17 +189,17 @@ def test_float32_is_within_a_tenth_of_a_degree_of_float64(name):
 
 
 @pytest.mark.parametrize("name", ["ltsa", pytest.param("modified", marks=SLOW), pytest.param("hessian", marks=SLOW)])
-def test_real_digits_are_embedded(name):
+def test_digits_are_embedded_without_warnings(name):
     x = load_digits().data.astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         out = PIPELINES[name](x, 2, k=12)
     assert int(out.num_components) == 1
     assert float(jaxlle.metrics.trustworthiness(x, out.points, k=12)) > 0.86
-    assert (1 / (np.asarray(out.points, np.float64) ** 4).sum(axis=0) > 30).all()  # on many points, not on one
+    assert (1 / (np.asarray(out.points, np.float64) ** 4).sum(axis=0) > 30).all()  # supported on many points
 
 
-def test_points_that_the_others_convention_leaves_free_are_named(x64):
+def test_points_outside_all_neighborhoods_give_a_warning(x64):
     x = load_digits().data
     with (
         pytest.warns(jaxlle.warnings.GapWarning),
@@ -210,7 +210,7 @@ def test_points_that_the_others_convention_leaves_free_are_named(x64):
 
 
 @EACH
-def test_the_operator_is_invariant_to_moving_scaling_and_ordering_the_data(x64, name):
+def test_the_operator_is_invariant_to_translation_rotation_scaling_and_permutation(x64, name):
     x = swiss_roll(150)
     rng = np.random.default_rng(0)
     rotation, order = np.linalg.qr(rng.normal(size=(3, 3)))[0], rng.permutation(150)
@@ -221,7 +221,7 @@ def test_the_operator_is_invariant_to_moving_scaling_and_ordering_the_data(x64, 
 
 
 @EACH
-def test_distances_alone_give_the_same_operator(x64, name):
+def test_precomputed_distances_give_the_same_operator(x64, name):
     x = np.random.default_rng(0).normal(size=(60, 4))
     far = np.sqrt(((x[:, None] - x[None]) ** 2).sum(-1))
     found = ALIGNMENTS[name](far, 2, k=8, metric="precomputed")
@@ -229,7 +229,7 @@ def test_distances_alone_give_the_same_operator(x64, name):
 
 
 @EACH
-def test_masked_neighbors_take_no_part(x64, name):
+def test_masked_neighbors_have_no_effect(x64, name):
     x = np.random.default_rng(0).normal(size=(60, 4))
     near, wide = jaxlle.knn(x, 8), jaxlle.knn(x, 11)
     masked = wide._replace(mask=jnp.arange(11)[None, :] < jnp.full((60, 1), 8))
@@ -244,7 +244,7 @@ def test_masked_neighbors_take_no_part(x64, name):
 def test_the_operator_is_differentiable_in_the_points(x64, name, features):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(25, features)), jnp.asarray(rng.normal(size=(25, 2)))
-    x[:, :2] *= 3  # tangent spaces well apart from the rest
+    x[:, :2] *= 3  # tangent spaces well separated from the normal directions
     neighbors = jaxlle.knn(x, 7)
 
     def cost(x):
@@ -255,7 +255,7 @@ def test_the_operator_is_differentiable_in_the_points(x64, name, features):
 
 
 @pytest.mark.parametrize("name", ["ltsa", pytest.param("modified", marks=SLOW), pytest.param("hessian", marks=SLOW)])
-def test_the_derivative_is_finite_where_directions_are_equal(name):
+def test_the_derivative_is_finite_for_equal_singular_values(name):
     x = jnp.asarray(np.stack(np.meshgrid(*[np.arange(4.0)] * 2), -1).reshape(-1, 2), jnp.float32)
     x = jnp.concatenate([x, 0.01 * x[:, :1] ** 2], axis=1)
     neighbors = jaxlle.knn(x, 8)
@@ -268,7 +268,7 @@ def test_the_derivative_is_finite_where_directions_are_equal(name):
 
 
 @pytest.mark.parametrize("name", ["ltsa", pytest.param("modified", marks=SLOW), pytest.param("hessian", marks=SLOW)])
-def test_data_sets_are_batched_and_compiled_once(name):
+def test_data_sets_can_be_batched_and_compile_once(name):
     x = jnp.asarray(np.stack([swiss_roll(80, seed) for seed in range(3)]), jnp.float32)
     count = 0
 
@@ -286,29 +286,29 @@ def test_data_sets_are_batched_and_compiled_once(name):
 
 
 @pytest.mark.parametrize("name", ["hessian", "ltsa"])
-def test_thin_neighborhoods_are_named(name):
+def test_neighborhoods_on_a_line_give_a_warning(name):
     x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
     x[:20] = np.arange(20)[:, None] + 50  # on a line
-    with pytest.warns(RankWarning, match=r"20 of 90 neighbourhoods do not span"):
+    with pytest.warns(RankWarning, match=r"20 of 90 neighborhoods do not span"):
         alignment = ALIGNMENTS[name](x, 2, k=8)
     assert bool(jnp.isfinite(alignment.blocks).all())
 
 
-def test_a_lattice_tells_hessian_lle_nothing_of_some_derivatives():
+def test_hessian_lle_on_a_lattice_gives_a_rank_warning():
     x = np.stack(np.meshgrid(np.arange(9.0), np.arange(9.0)), -1).reshape(-1, 2).astype(np.float32)
     with pytest.warns(RankWarning, match="quadratic functions"):
         out = jaxlle.hessian_alignment(x, 2, k=5)
     assert bool(jnp.isfinite(out.blocks).all())
 
 
-def test_modified_lle_honours_reg(x64):
+def test_modified_lle_depends_on_reg(x64):
     x = swiss_roll(400)
     a, b = (jaxlle.modified_lle(x, 2, k=12, reg=r).singular_values for r in (1e-3, 1e-1))
     assert abs(a[0] / b[0] - 1) > 0.01
 
 
-@pytest.mark.filterwarnings("ignore:k = 2 neighbours cannot span")
-def test_too_few_neighbors_are_refused(cloud):
+@pytest.mark.filterwarnings("ignore:k = 2 neighbors cannot span")
+def test_too_few_neighbors_raise(cloud):
     for f, dim, k, message in (
         (jaxlle.hessian_lle, 2, 4, r"k \(n_neighbors\) = 4 .* at least 5 .* dim \(dim \+ 3\) / 2 = 5"),
         (jaxlle.ltsa, 2, 2, r"k \(n_neighbors\) = 2 .* at least 3"),
@@ -322,7 +322,7 @@ def test_too_few_neighbors_are_refused(cloud):
 
 
 @EACH
-def test_bad_data_are_refused(cloud, name):
+def test_invalid_points_and_arguments_raise(cloud, name):
     pipeline = PIPELINES[name]
     for spoil, message in (
         (cloud[0], "Expected 2D array"),
@@ -343,7 +343,7 @@ def test_bad_data_are_refused(cloud, name):
 
 @pytest.mark.slow
 @EACH
-def test_5000_handwritten_digits_are_embedded(name):
+def test_5000_handwritten_digits_are_embedded_accurately(name):
     data = jaxlle.datasets.mnist()
     out = PIPELINES[name](data.points, 2, k=12)
     assert bool(out.converged)
