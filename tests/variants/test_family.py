@@ -1,4 +1,4 @@
-"""Every row of the list of bad inputs, for every member of the family: refused by name, warned of, or right."""
+"""Every kind of invalid or difficult input, for every variant: an error, a warning, or the correct result."""
 
 import warnings
 
@@ -30,7 +30,7 @@ def incremented(x, dim, **options):
     return jaxlle.variants.add_points(half, x[x.shape[0] - 4 :]).points
 
 
-# Each takes points, dim and k, and returns places. Those of EMBEDDINGS solve an eigenproblem, the others fit a map.
+# Each takes points, dim and k and returns an embedding. EMBEDDINGS solve an eigenproblem; MAPS fit a map.
 EMBEDDINGS = {
     "lle": lambda x, dim, **o: jaxlle.lle(x, dim, **o).points,
     "modified": lambda x, dim, **o: jaxlle.modified_lle(x, dim, **o).points,
@@ -60,7 +60,7 @@ MAPS = {
 }
 FAMILY = {**EMBEDDINGS, **MAPS}
 DISCONNECTABLE = [name for name in EMBEDDINGS if name != "geodesic"]
-# Points join an embedding by number, and landmarks are not exact: neither has a derivative, and both say so.
+# Incremental and landmark LLE have no derivative: new points are placed on the host, and landmarks are not exact.
 DIFFERENTIABLE = {name: make for name, make in FAMILY.items() if name not in ("incremental", "landmarks")} | {
     "nystrom": lambda x, dim, **o: jaxlle.variants.nystrom_lle(x, dim, num_landmarks=20, **o).embedding.points,
     "generative": lambda x, dim, **o: jaxlle.variants.generative_lle(
@@ -70,12 +70,12 @@ DIFFERENTIABLE = {name: make for name, make in FAMILY.items() if name not in ("i
         x, dim, num_samples=2, **{"options": KEYED, **o}
     ).spread[:, None],
 }
-# A kernel means its points as they are: it has no centring and no units of its own.
-FREE_OF_UNITS = [name for name in FAMILY if name != "kernel"]
+# A kernel is evaluated at the points as given, without centering or scaling.
+SCALE_INVARIANT = [name for name in FAMILY if name != "kernel"]
 
 
-def members(names, quick=("lle",)):
-    """Return names as parameters, of which most are for the long run."""
+def cases(names, quick=("lle",)):
+    """Return names as test parameters, all but `quick` marked as slow."""
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
@@ -101,19 +101,19 @@ BAD = {
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("name", FAMILY)
-def test_bad_points_are_refused_by_every_member(points, name, bad):
+def test_every_variant_raises_for_invalid_points(points, name, bad):
     spoil, message = BAD[bad]
     with pytest.raises(ValueError, match=message):
         FAMILY[name](spoil(points), 1, k=K)
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
-@pytest.mark.parametrize("name", members(FAMILY, quick=("ltsa", "npe")))
-def test_bad_requests_are_refused_by_every_member(points, name):
+@pytest.mark.parametrize("name", cases(FAMILY, quick=("ltsa", "npe")))
+def test_every_variant_raises_for_invalid_arguments(points, name):
     for k in (0, 60):
         with pytest.raises(ValueError, match=r"k \(n_neighbors\) = |num_landmarks = "):
             FAMILY[name](points, 1, k=k)
-    if name != "semisupervised":  # whose places say how many columns they have, of whatever they are
+    if name != "semisupervised":  # the number of columns is that of its places
         check_dimensions(name, points)
     with pytest.raises(TypeError, match="must be dense"):
         FAMILY[name](scipy.sparse.csr_array(points), 1, k=K)
@@ -130,7 +130,7 @@ def check_dimensions(name, points):
 
 
 TOO_SMALL = {
-    "hessian": (4, r"more than dim \(dim \+ 3\) / 2 = 5 members"),
+    "hessian": (4, r"more than dim \(dim \+ 3\) / 2 = 5 cases"),
     "ltsa": (2, r"dim \+ 1 = 3 affine functions"),
     "lltsa": (2, r"dim \+ 1 = 3 affine functions"),
     "modified": (1, "n_neighbors >= n_components = 2"),
@@ -139,16 +139,16 @@ TOO_SMALL = {
 
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
 @pytest.mark.parametrize("name", TOO_SMALL)
-def test_a_k_too_small_for_the_method_is_refused_with_the_number_it_needs(points, name):
+def test_k_too_small_for_the_method_raises_with_the_required_number(points, name):
     k, message = TOO_SMALL[name]
     with pytest.raises(ValueError, match=message):
         FAMILY[name](points, 2, k=k)
 
 
 @pytest.mark.parametrize(
-    "name", members([n for n in EMBEDDINGS if n not in (*TOO_SMALL, "robust", "kernel", "incremental")])
+    "name", cases([n for n in EMBEDDINGS if n not in (*TOO_SMALL, "robust", "kernel", "incremental")])
 )
-def test_fewer_neighbors_than_dimensions_are_warned_of(points, name):
+def test_fewer_neighbors_than_dimensions_give_a_warning(points, name):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         FAMILY[name](points, 3, k=2) if name != "geodesic" else jaxlle.variants.isolle(points, 3, k=2, graph_k=2)
@@ -156,8 +156,8 @@ def test_fewer_neighbors_than_dimensions_are_warned_of(points, name):
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.warnings.GapWarning")
-@pytest.mark.parametrize("name", members(FAMILY))
-def test_repeated_points_are_finite_and_told_from_each_other_by_number(points, name):
+@pytest.mark.parametrize("name", cases(FAMILY))
+def test_embeddings_of_repeated_points_are_finite(points, name):
     x = np.concatenate([points, points[:5]])
     y = np.asarray(FAMILY[name](x, DIM, k=K))
     assert y.shape == (65, 2)
@@ -165,20 +165,20 @@ def test_repeated_points_are_finite_and_told_from_each_other_by_number(points, n
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
-@pytest.mark.parametrize("name", members(FAMILY))
-def test_more_copies_than_neighbors_are_named_or_finite(points, name):
+@pytest.mark.parametrize("name", cases(FAMILY))
+def test_more_copies_than_neighbors_raise_or_give_a_finite_embedding(points, name):
     x = np.concatenate([points, np.repeat(points[:1], 12, axis=0)])
     try:
         y = np.asarray(FAMILY[name](x, DIM, k=K))
     except ValueError as error:
-        assert "copies" in str(error) or "parts" in str(error) or "not finite" in str(error)  # noqa: PT017
+        assert "copies" in str(error) or "components" in str(error) or "not finite" in str(error)  # noqa: PT017
     else:
         assert np.isfinite(y).all()
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
 @pytest.mark.parametrize("dtype", [np.float16, np.int64, np.uint8, object])
-@pytest.mark.parametrize("name", members(FAMILY))
+@pytest.mark.parametrize("name", cases(FAMILY))
 def test_other_dtypes_are_cast_first(name, dtype):
     x = np.random.default_rng(0).integers(0, 200, (60, 4))
     expected = FAMILY[name](x.astype(np.float32), DIM, k=K)
@@ -189,24 +189,24 @@ def test_other_dtypes_are_cast_first(name, dtype):
 
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
 @pytest.mark.parametrize("change", ["1e-20", "1e15", "offset"])
-@pytest.mark.parametrize("name", members(FREE_OF_UNITS))
-def test_scale_and_offset_change_nothing(name, change):
-    # Whole numbers, which keep their differences at an offset of 1e8 in float64; float32 sees them after the centring.
+@pytest.mark.parametrize("name", cases(SCALE_INVARIANT))
+def test_embeddings_are_invariant_to_scale_and_offset(name, change):
+    # Integers, whose differences are exact at an offset of 1e8 in float64; the cast to float32 follows the centering.
     x = np.random.default_rng(0).integers(-100, 100, (60, 4)).astype(np.float64)
     moved = {"1e-20": x * 2.0**-66, "1e15": x * 2.0**50, "offset": x + 1e8}[change]
     expected, found = FAMILY[name](x, DIM, k=K), FAMILY[name](moved, DIM, k=K)
     assert subspace_angle(found - found.mean(axis=0), expected - expected.mean(axis=0)) < 5e-3
 
 
-@pytest.mark.parametrize("name", members(DISCONNECTABLE))
-def test_a_graph_that_falls_apart_is_named(points, name):
+@pytest.mark.parametrize("name", cases(DISCONNECTABLE))
+def test_a_disconnected_graph_gives_a_warning_or_raises_on_request(points, name):
     x = points.copy()
-    x[::2] += 50  # the classes of labels_of too, so that they do not join the parts
+    x[::2] += 50  # these are the classes of labels_of, so that labels do not connect the components
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         FAMILY[name](x, DIM, k=6)
-    told = [str(w.message) for w in caught if w.category is DisconnectedGraphWarning]
-    assert any("components of" in text for text in told)
+    messages = [str(w.message) for w in caught if w.category is DisconnectedGraphWarning]
+    assert any("components of" in text for text in messages)
     if name not in ("generative",):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -215,11 +215,11 @@ def test_a_graph_that_falls_apart_is_named(points, name):
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
-@pytest.mark.parametrize("name", members([*DIFFERENTIABLE], quick=("guided",)))
-def test_places_have_the_derivative_of_finite_differences(x64, name):
+@pytest.mark.parametrize("name", cases([*DIFFERENTIABLE], quick=("guided",)))
+def test_derivatives_of_embeddings_match_finite_differences(x64, name):
     x, mix = np.random.default_rng(0).normal(size=(30, 3)), np.random.default_rng(1).normal(size=(30, 30))
 
-    def invariant(x):  # to turns of the places, which have no derivative of their own
+    def invariant(x):  # under rotations of the embedding, which are arbitrary
         y = DIFFERENTIABLE[name](x, 2, k=K)
         return jnp.sum(mix * (y @ y.T))
 
@@ -227,20 +227,20 @@ def test_places_have_the_derivative_of_finite_differences(x64, name):
 
 
 @pytest.mark.parametrize("name", sorted({*FAMILY} - {*DIFFERENTIABLE}))
-def test_members_without_a_derivative_say_so(points, name):
+def test_variants_without_a_derivative_raise(points, name):
     with pytest.raises(TypeError, match=r"no derivative|outside jit"):
         jax.grad(lambda x: jnp.sum(FAMILY[name](x, 2, k=K)))(points)
 
 
-def test_a_graph_with_parts_too_small_for_paths_is_refused(points):
+def test_components_too_small_for_k_neighbors_along_paths_raise(points):
     x = np.concatenate([points, points[:6] + 100])
-    with pytest.raises(ValueError, match="smallest of 6 points: no path leads to k = 8 others"):
+    with pytest.raises(ValueError, match="smallest of 6 points, in which paths do not reach k = 8 other points"):
         jaxlle.variants.isolle(x, 2, k=8, graph_k=5)
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.warnings.GapWarning")
-@pytest.mark.parametrize("name", members(["modified", "hessian", "ltsa", "lltsa"], quick=("ltsa",)))
-def test_neighborhoods_of_too_low_a_rank_are_warned_of(name):
+@pytest.mark.parametrize("name", cases(["modified", "hessian", "ltsa", "lltsa"], quick=("ltsa",)))
+def test_neighborhoods_of_deficient_rank_give_a_warning(name):
     line = np.outer(np.arange(60.0), [1.0, 2.0, 3.0, 4.0]).astype(np.float32)
     line[::10, 1] += 0.5
     with warnings.catch_warnings(record=True) as caught:
@@ -257,7 +257,7 @@ def test_neighborhoods_of_too_low_a_rank_are_warned_of(name):
         lambda x, labels: jaxlle.variants.discriminant_projection(jaxlle.lle_alignment(x, k=K), x, labels, 1),
     ],
 )
-def test_labels_that_are_missing_or_too_few_are_refused(points, fit):
+def test_missing_labels_and_wrong_numbers_of_labels_raise(points, fit):
     y = labels_of(points)
     with pytest.raises(ValueError, match=r"labels has (shape \(59,\)|59 rows)"):
         fit(points, y[1:])
@@ -267,16 +267,16 @@ def test_labels_that_are_missing_or_too_few_are_refused(points, fit):
         fit(points, [None, *y[1:]])
 
 
-def test_labels_that_say_nothing_and_small_classes_are_named(points):
+def test_uninformative_labels_raise_and_small_classes_give_a_warning(points):
     with pytest.raises(ValueError, match="nothing to guide"):
         jaxlle.variants.guided_lle(points, np.zeros(60, int), 2, k=K)
     with pytest.raises(ValueError, match="nothing to guide"):
         jaxlle.variants.guided_lle(points, np.full(60, -1), 2, k=K)
-    with pytest.warns(JaxlleWarning, match="no more than k = 8 members"):
+    with pytest.warns(JaxlleWarning, match="no more than k = 8 cases"):
         jaxlle.variants.supervised_neighbors(points, np.arange(60) < 5, K)
 
 
-def test_kernels_that_are_not_positive_are_refused(points):
+def test_kernels_that_are_not_positive_definite_raise(points):
     with pytest.raises(ValueError, match="not positive definite"):
         jaxlle.variants.kernel_lle(points, 2, lambda a, b: -jnp.dot(a, b), k=K)
     with pytest.raises(ValueError, match=r"NaN or infinity|not finite"):
@@ -285,7 +285,7 @@ def test_kernels_that_are_not_positive_are_refused(points):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxlle.warnings.GapWarning")
-def test_an_increment_far_from_the_data_is_named(points):
+def test_new_points_far_from_the_data_give_a_warning_or_raise(points):
     state = jaxlle.variants.incremental_lle(points, 2, k=K)
     new = np.concatenate([points[:3] + 0.01, points[:2] + 1000]).astype(np.float32)
     with pytest.warns(JaxlleWarning, match="2 of 5 new points are up to .* from the data"):
