@@ -12,9 +12,8 @@ from jaxtyping import Array, Bool, Float, Int
 from .._core.blocks import Progress
 from .._core.linear import matmul
 
-_DIRECT_MAX_FEATURES = (
-    16  # up to here direct differences, which are accurate in any dtype, take no longer than a product
-)
+_DIRECT_MAX_FEATURES = 16  # up to here direct differences, accurate in any dtype, take no longer than a product
+_SORTED_ROWS = 64  # of a block on a CPU
 
 
 @contextmanager
@@ -33,6 +32,14 @@ def row_bytes(arrays: int, *points: Array) -> int:
     """Return the memory that one row of a block takes: a number of arrays of a row's length, and its direct differences."""
     direct = max([p.shape[1] for p in points if p.shape[1] <= _DIRECT_MAX_FEATURES], default=0)
     return points[0].shape[0] * (arrays + direct) * max(p.dtype.itemsize for p in points)
+
+
+def sorting_budget(block_bytes: int, bytes_per_row: int) -> int:
+    """Return the memory that a block may take whose rows are sorted.
+
+    On a CPU sorting does not gain from larger blocks, and the system has to clear the memory of large arrays for each block.
+    """
+    return min(block_bytes, _SORTED_ROWS * bytes_per_row) if jax.default_backend() == "cpu" else block_bytes
 
 
 def row_blocks(

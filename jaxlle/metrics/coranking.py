@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._core.blocks import BLOCK_BYTES, Progress
 from ._inputs import prepare_pair, require_concrete
-from ._ranks import exact_distances, ranks_of_all, row_blocks, row_bytes
+from ._ranks import exact_distances, ranks_of_all, row_blocks, row_bytes, sorting_budget
 
 
 class CoRanking(NamedTuple):
@@ -64,7 +64,8 @@ def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progr
     n = data.coordinates.shape[0]
     counts = np.zeros(n - 1, np.int64)
     with exact_distances(data.coordinates, embedding.coordinates) as (base, other):
-        for ids, valid in row_blocks(n, block_bytes, row_bytes(6, base, other), progress):
+        row = row_bytes(6, base, other)
+        for ids, valid in row_blocks(n, sorting_budget(block_bytes, row), row, progress):
             counts += np.asarray(_count_larger_ranks(base, other, ids, valid), np.int64)
     return _curves(counts)
 

@@ -69,5 +69,5 @@ def _largest_square(points: Float[Array, "n d"], ids: Int[Array, " b"]) -> Float
 
 
 @jax.jit
-def _kernel_sums(points: Float[Array, "n d"], ids: Int[Array, " b"], rate: Real[ArrayLike, ""]) -> Float[Array, " b"]:
+def _kernel_sums(points: Float[Array, "n d"], ids: Int[Array, " b"], rate: float | Array) -> Float[Array, " b"]:
     return jnp.exp(-rate * squared_distances(points, ids)).sum(axis=1)

@@ -163,7 +163,7 @@ def measure(
             rows.append(lax.map(lambda y: _local_procrustes(x, y, neighborhoods, budget), ys))
         elif neighborhoods is not None:
             each = (ys, neighborhoods.embeddings)
-            rows.append(lax.map(lambda pair: _preservation(x, *pair, neighborhoods, budget), each))
+            rows.append(lax.map(lambda pair: _preservation(x, pair[0], pair[1], neighborhoods, budget), each))
     return jnp.stack(rows)
 
 

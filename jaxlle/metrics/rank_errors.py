@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count
 from ._inputs import prepare_pair, require_concrete
-from ._ranks import exact_distances, ranks_of_all, row_blocks, row_bytes
+from ._ranks import exact_distances, ranks_of_all, row_blocks, row_bytes, sorting_budget
 
 
 class RankErrors(NamedTuple):
@@ -60,7 +60,8 @@ def relative_rank_errors(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYT
     check_count(k, "k (n_neighbors)", 1, n - 1, f"of n_samples = {n} points excluding the point itself")
     totals = np.zeros(2)
     with exact_distances(data.coordinates, embedding.coordinates) as (base, other):
-        for ids, valid in row_blocks(n, block_bytes, row_bytes(6, base, other)):
+        row = row_bytes(6, base, other)
+        for ids, valid in row_blocks(n, sorting_budget(block_bytes, row), row):
             totals += np.asarray(_sum_rank_changes(base, other, ids, valid, k), np.float64)
     ranks = np.arange(1, k + 1)
     normalizer = n * (np.abs(2 * ranks - n - 1) / ranks).sum()
