@@ -31,11 +31,6 @@ from jaxtyping import Array, Float
 import jaxlle
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows a figure
-HEADLINE = {
-    "error without a graph, %": "no graph: error, %",
-    "error with the Laplacian, gamma_I = 10, %": "Laplacian, gamma_I = 10: error, %",
-    "error with the LLE cost, gamma_I = 10, %": "LLE, gamma_I = 10: error, %",
-}
 SMALL = {"seeds": 20, "strengths": (0.1, 1.0)}
 
 KINDS = ("Laplacian", "LLE")

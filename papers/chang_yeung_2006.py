@@ -29,12 +29,6 @@ import numpy as np
 import jaxlle
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows figures
-HEADLINE = {
-    "trustworthiness of LLE, Swiss roll with 5 % outliers": "Swiss roll, 5% outliers: LLE, trustworthiness",
-    "of robust LLE": "Swiss roll, 5% outliers: robust LLE, trustworthiness",
-    "of LLE without the outliers": "Swiss roll, 5% outliers: LLE without the outliers, trustworthiness",
-    "outliers classified as reliable, %": "Swiss roll, 5% outliers: outliers found reliable, %",
-}
 SMALL = {"n": 500, "shares": (0.0, 0.05), "seeds": 2}
 
 SURFACES = {"Swiss roll": jaxlle.datasets.swiss_roll, "S-curve": jaxlle.datasets.s_curve}

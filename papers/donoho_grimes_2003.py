@@ -39,13 +39,6 @@ PUBLISHED = {
     "modified: largest": (0.022, "R"),
     "hessian, n = 600, k = 8: median": (0.018, "R"),
 }
-HEADLINE = {
-    "median affine residual of LLE": "lle: median",
-    "of modified LLE": "modified: median",
-    "of Hessian LLE": "hessian: median",
-    "of LTSA": "ltsa: median",
-    "of Hessian LLE, n = 600, k = 8": "hessian, n = 600, k = 8: median",
-}
 SMALL = {"seeds": 1, "sparse": ()}
 
 

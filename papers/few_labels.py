@@ -56,14 +56,6 @@ from scipy import stats
 import jaxlle
 
 PUBLISHED: dict[str, tuple[float, str]] = {}
-HEADLINE = {
-    "test error of the MLP, cross-entropy alone": "mlp.cross-entropy.error",
-    "with the graph Laplacian": "mlp.laplacian.error",
-    "with the LLE term": "mlp.lle.error",
-    "reduction of the error by the LLE term": "mlp.lle.reduction",
-    "p-value of this reduction": "mlp.lle.p",
-    "p-value of the difference to the Laplacian": "mlp.lle on laplacian.p",
-}
 
 ARMS = ("cross-entropy", "laplacian", "lle")
 CLASSES = 10

@@ -28,12 +28,6 @@ from sklearn.neighbors import KNeighborsClassifier
 import jaxlle
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # measured on other data
-HEADLINE = {
-    "error with 6 dimensions of PCA, %": "PCA, 6 dimensions: error, %",
-    "6 dimensions of NPE": "NPE, 6 dimensions: error, %",
-    "20 dimensions of PCA": "PCA, 20 dimensions: error, %",
-    "20 dimensions of NPE": "NPE, 20 dimensions: error, %",
-}
 SMALL = {"dims": (2, 6), "splits": 2}
 
 METHODS = ("PCA", "NPE", "supervised NPE", "orthogonal NPE")

@@ -26,13 +26,6 @@ import numpy as np
 import jaxlle
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows curves
-HEADLINE = {
-    "affine residual, twin peaks, best k": "twin peaks, least affine residual",
-    "twin peaks, k by residual variance": "twin peaks, residual variance: affine residual at its k",
-    "Swiss roll, best k": "Swiss roll, least affine residual",
-    "Swiss roll, k by residual variance": "Swiss roll, residual variance: affine residual at its k",
-    "Swiss roll, k by the Procrustes criterion": "Swiss roll, procrustes: affine residual at its k",
-}
 SMALL = {"n": 400, "ks": (6, 10, 16), "seeds": 1}
 
 SURFACES = {"twin peaks": jaxlle.datasets.twin_peaks, "Swiss roll": jaxlle.datasets.swiss_roll}

@@ -88,15 +88,6 @@ PUBLISHED = {
     "encoder.k-min": (1.00, "S"),
     "encoder.k-max": (2.14, "S"),
 }
-HEADLINE = {
-    "trustworthiness of LLE": "lle.trust",
-    "L-KL of modified LLE": "mlle.l-kl",
-    "relative rank error of LTSA": "ltsa.rre",
-    "samples unrolled by the encoder": "encoder.success",
-    "relative rank error of the encoder": "encoder.rre",
-    "trustworthiness of the encoder": "encoder.trust",
-    "K-max of the encoder": "encoder.k-max",
-}
 SMALL = {"seeds": 1, "steps": 20}
 
 UNIT = np.sqrt(2 / 3)  # the table divides distances by the square root of the dimension: K is 1 at this scale

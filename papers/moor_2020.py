@@ -76,14 +76,6 @@ PUBLISHED: dict[str, tuple[float, str]] = {
     "topological autoencoder: RMSE": (13.5, "M"),
     "topological autoencoder: MSE": (0.868, "M"),
 }
-HEADLINE = {
-    "KL at scale 0.01, topological autoencoder": "topological autoencoder: KL.01",
-    "KL, isometric autoencoder": "isometric autoencoder: KL.01",
-    "KL, LLE and isometric autoencoder": "LLE and isometric autoencoder: KL.01",
-    "trustworthiness, topological autoencoder": "topological autoencoder: Trust",
-    "trustworthiness, isometric autoencoder": "isometric autoencoder: Trust",
-    "trustworthiness, LLE and isometric autoencoder": "LLE and isometric autoencoder: Trust",
-}
 SMALL = {
     "n": 60,
     "draws": 1,

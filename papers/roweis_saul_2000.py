@@ -28,12 +28,6 @@ import numpy as np
 import jaxlle
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows a figure
-HEADLINE = {
-    "affine residual, median": "affine residual: median",
-    "affine residual, worst": "affine residual: worst",
-    "trustworthiness, median": "trustworthiness: median",
-    "trustworthiness, worst": "trustworthiness: worst",
-}
 COVARIANCE = jaxlle.EmbedOptions(scaling="covariance")  # the constraint of the paper
 SMALL = {"n": 1000, "seeds": 2}
 

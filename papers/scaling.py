@@ -51,13 +51,6 @@ FLOOR_ROWS = 2_048
 _RECORDED = ("neighbors", "floor", "weights", "eigen", "landmark", "total", "first", "residual", "peak_gib")
 
 PUBLISHED: dict[str, tuple[float, str]] = {}
-HEADLINE = {
-    "10,000 digits: seconds of scikit-learn / seconds of jaxlle": "digits 10000: times as fast as scikit-learn",
-    "100,000 points of a Swiss roll: the same ratio": "swiss_roll 100000: times as fast as scikit-learn",
-    "70,000 digits: seconds": "digits 70000: total",
-    "1,000,000 points of a Swiss roll: seconds": "swiss_roll 1000000: total",
-    "digits: growth exponent of the landmark solver": "digits: growth exponent of the landmark solver from 5,000",
-}
 SMALL: dict[str, Any] = {"sizes": {"swiss_roll": (500, 1_000)}, "limit": 120.0}
 
 

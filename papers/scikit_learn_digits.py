@@ -35,14 +35,6 @@ PUBLISHED = {
     "hessian: cost": (0.212807, "S"),
     "ltsa: cost": (0.212805, "S"),
 }
-HEADLINE = {
-    "cost of LLE": "lle: cost",
-    "lowest with the rows in other orders": "lle, rows shuffled: least cost",
-    "highest with the rows in other orders": "lle, rows shuffled: largest cost",
-    "cost of modified LLE": "modified: cost",
-    "cost of scikit-learn's Hessian LLE": "hessian: cost",
-    "cost of LTSA": "ltsa: cost",
-}
 SMALL = {"classes": 3, "orders": 2}
 
 

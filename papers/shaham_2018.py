@@ -37,13 +37,6 @@ from jaxlle.losses import laplacian_loss, lle_loss
 from jaxlle.nn import OrthonormalHead
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows a figure
-HEADLINE = {
-    "accuracy of k-means": "k-means: accuracy",
-    "of spectral clustering": "spectral clustering: accuracy",
-    "of SpectralNet": "SpectralNet: accuracy",
-    "of SpectralNet on new points": "SpectralNet: accuracy on new points",
-    "of the network with the LLE cost": "LLE network: accuracy",
-}
 SMALL = {"n": 300, "steps": 800, "seeds": 1}
 
 KINDS = ("SpectralNet", "LLE network")

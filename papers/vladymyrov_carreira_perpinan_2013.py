@@ -30,14 +30,6 @@ import numpy as np
 import jaxlle
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows curves
-HEADLINE = {
-    "seconds of the exact embedding": "exact: seconds",
-    "error of LLL, 500 landmarks": "LLL, L = 500: error",
-    "seconds of LLL": "LLL, L = 500: seconds",
-    "error of Nystrom, 500 landmarks": "Nystrom, L = 500: error",
-    "error of LLL smoothed, 500 landmarks": "LLL smoothed, L = 500: error",
-    "seconds of LLL smoothed": "LLL smoothed, L = 500: seconds",
-}
 SMALL = {"n": 500, "landmarks": (100, 400), "draws": 1}
 
 

@@ -47,14 +47,6 @@ PUBLISHED: dict[str, tuple[float, str]] = {
     "EmbedNN: error, %": (5.66, "M"),
     "Bayes rule: error, %": (5.0, "D"),
 }
-HEADLINE = {
-    "error of the Bayes rule, %": "Bayes rule: error, %",
-    "of an SVM": "SVM: error, %",
-    "of the network without unlabeled points": "network: error, %",
-    "of the network with repulsion": "repulsion alone: error, %",
-    "of EmbedNN": "EmbedNN: error, %",
-    "of the network with the LLE cost": "LLE network: error, %",
-}
 SMALL = {"seeds": 4, "steps": 100}
 
 

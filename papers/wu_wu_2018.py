@@ -39,14 +39,6 @@ PUBLISHED = {
     "heavy: m = 2": (4.0, "D"),
     "heavy: m = 3": (9.0, "D"),
 }
-HEADLINE = {
-    "eigenvalue without regularization, m = 2": "none: m = 2",
-    "without, m = 3": "none: m = 3",
-    "without, m = 4": "none: m = 4",
-    "with strong regularization, m = 2": "heavy: m = 2",
-    "strong, m = 3": "heavy: m = 3",
-    "largest error of (I - W) cos(m t)": "error against the circulant",
-}
 NONE, HEAVY = 1e-9, 1e3  # of the trace
 SMALL = {"n": 400, "k": 40, "regs": (1e-3,)}
 

@@ -23,12 +23,6 @@ import numpy as np
 import jaxlle
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows figures
-HEADLINE = {
-    "affine residual at the worst k, S-curve, LLE": "S-curve, LLE: worst k",
-    "S-curve, modified LLE": "S-curve, modified LLE: worst k",
-    "Swiss roll, LLE": "Swiss roll, LLE: worst k",
-    "Swiss roll, modified LLE": "Swiss roll, modified LLE: worst k",
-}
 SMALL = {"n": 400, "ks": (8, 14), "seeds": 2}
 
 METHODS = {"LLE": jaxlle.lle, "modified LLE": jaxlle.modified_lle}

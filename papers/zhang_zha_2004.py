@@ -31,12 +31,6 @@ import numpy as np
 import jaxlle
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows figures
-HEADLINE = {
-    "affine residual of LLE, 2,000 points": "n = 2000, noise 0: LLE",
-    "of LTSA": "n = 2000, noise 0: LTSA",
-    "of Hessian LLE": "n = 2000, noise 0: Hessian LLE",
-    "relative difference of the alignment matrices, six members": "six members: difference of the alignment matrices",
-}
 SMALL = {"sizes": (600, 800), "noises": (0.1,), "seeds": 2}
 
 METHODS = {"LLE": jaxlle.lle, "LTSA": jaxlle.ltsa, "Hessian LLE": jaxlle.hessian_lle}

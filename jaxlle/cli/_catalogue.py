@@ -70,7 +70,7 @@ def read_paper(folder: Path, name: str) -> Paper:
         doi.group(1) if doi else "none",
         " ".join(claim.group(1).split()) if claim else "",
         _constant(tree, "PUBLISHED"),
-        _constant(tree, "HEADLINE"),
+        _read_headlines(folder).get(name, {}),
     )
 
 
@@ -84,6 +84,12 @@ def _constant(tree: ast.Module, name: str) -> dict[str, Any]:
             assert isinstance(node, ast.Assign | ast.AnnAssign)
             return {} if node.value is None else ast.literal_eval(node.value)
     return {}
+
+
+def _read_headlines(folder: Path) -> dict[str, dict[str, str]]:
+    """Return the results that tables show, by paper and label, from `folder`/headlines.json."""
+    path = folder / "headlines.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def import_paper(paper: Paper) -> ModuleType:

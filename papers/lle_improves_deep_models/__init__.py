@@ -97,13 +97,6 @@ STUDY = {
     "wrong neighbors, MLP, 100 labels": Row("digits", "mlp", 100, shuffled=True),
 }
 PUBLISHED: dict[str, tuple[float, str]] = {}
-HEADLINE = {
-    "rows with a significantly lower error": "rows improved",
-    "rows with a significantly higher error": "rows worsened",
-    "rows without a significant change": "rows undecided",
-    "reduction of the error, MLP, 100 of 4,000 digits labeled": "digits, MLP, 100 labels.reduction",
-    "reduction of the error, MLP, all 4,000 digits labeled": "digits, MLP, all 4,000 labels.reduction",
-}
 SMALL = {
     "rows": ("digits, CNN, 100 labels", "syllables, RNN, 100 labels", "diabetes, MLP, 50 labels"),
     "digits": 600,
@@ -113,7 +106,7 @@ SMALL = {
     "steps": 20,
 }
 
-__all__ = ["HEADLINE", "PUBLISHED", "SMALL", "draw", "main"]  # what `jaxlle papers` uses
+__all__ = ["PUBLISHED", "SMALL", "draw", "main"]  # what `jaxlle papers` uses
 
 RATES = {"adam": (2e-3, 5e-3, 1e-2, 3e-2), "sgd": (0.03, 0.1, 0.3, 1.0)}
 SHARED_RATES = {"adam": (5e-3, 2e-2), "sgd": (0.05, 0.2)}  # combined with two values of another parameter

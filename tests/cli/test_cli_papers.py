@@ -24,7 +24,6 @@ PAPER = '''
     from pathlib import Path
 
     PUBLISHED = {"square": (9.0, "S"), "never run": (1.0, "M")}
-    HEADLINE = {"the square": "square", "its root": "root"}
     SMALL = {"x": 2.0}
 
     def main(x: float = 3.0, *, report=print):
@@ -46,6 +45,7 @@ def checkout(tmp_path, monkeypatch):
     (root / "jaxlle").mkdir()
     (root / "jaxlle" / "__init__.py").touch()
     (root / "papers" / "README.md").write_text(f"# Title\n\n{_catalogue.BEGIN}\n{_catalogue.END}\n\nEnd.\n")
+    (root / "papers" / "headlines.json").write_text('{"toy": {"the square": "square", "its root": "root"}}')
     write(root)
     monkeypatch.chdir(root)
     return root
@@ -156,7 +156,7 @@ def test_a_paper_may_be_a_folder_whose_files_import_each_other(checkout, capsys)
     folder.mkdir()
     (checkout / "papers" / "toy.py").rename(folder / "toy.py")
     text = textwrap.dedent(PAPER).lstrip().split("from pathlib")[0]
-    (folder / "__init__.py").write_text(text + "from .toy import HEADLINE, PUBLISHED, SMALL, draw, main\n")
+    (folder / "__init__.py").write_text(text + "from .toy import PUBLISHED, SMALL, draw, main\n")
     assert run(capsys, "run", "large")[0] == 0
     assert files("jaxlle-papers") == ["figures/large.png", "results/large.json"]
     assert run(capsys)[1].startswith("large: Doe (1999)")
