@@ -4,7 +4,7 @@ r"""Intrinsic dimension: four estimators, from the variances within neighborhood
 | --- | --- |
 | `local_pca` | the number of large eigenvalues of each neighborhood's covariance (Fukunaga and Olsen 1971) |
 | `maximum_likelihood` | the growth of the distances to the neighbors (Levina and Bickel 2004) |
-| `two_nn` | the ratio of the distances to the two nearest neighbors (Facco et al. 2017) |
+| `two_nn` | the ratio of the distances to the second and the first neighbor (Facco et al. 2017) |
 | `correlation_dimension` | the growth of the number of close pairs (Grassberger and Procaccia 1983) |
 """
 
@@ -100,7 +100,7 @@ def maximum_likelihood(x: Any, *, k: int, block_bytes: int = BLOCK_BYTES) -> Dim
 
 
 def two_nn(x: Any, *, discard: float = 0.1, block_bytes: int = BLOCK_BYTES) -> Dimension:
-    """Estimate the dimension from the two nearest neighbors of every point (TwoNN).
+    """Estimate the dimension from the first and the second neighbor of every point (TwoNN).
 
     The ratio m of the distances to the second and to the first neighbor has the distribution function ``F(m) = 1 - m^-d``,
     whatever the density. The estimate of d is the slope of the line through the origin that fits ``-log(1 - F)`` over ``log m``,

@@ -69,7 +69,7 @@ def squared_distances(points: Float[Array, "n d"], ids: Int[Array, " b"]) -> Flo
 def ranks_of_all(points: Float[Array, "n d"], ids: Int[Array, " b"]) -> Int[Array, "b n"]:
     """Return the ranks of all points by distance from a block of points, by sorting.
 
-    A point has rank 0 from itself, whatever its duplicates; equal distances are ranked by index.
+    A point has rank 0 from itself, also if it has duplicates; equal distances are ranked by index.
     """
     order = jnp.argsort(_rank_keys(points, ids), axis=1, stable=True)
     rank = jnp.broadcast_to(jnp.arange(points.shape[0], dtype=jnp.int32), order.shape)
@@ -86,8 +86,8 @@ def ranks_of_listed(points: Float[Array, "n d"], ids: Int[Array, " b"], listed: 
 
     def rank(pair: tuple[Array, Array]) -> Int[Array, " b"]:
         index, key = pair  # of the j-th listed point of each row
-        # A point at the same distance comes first if its index is lower: `keys <= key` is `keys < nextafter(key)`.
-        # What comes after 0 is denormal, and may be flushed to 0.
+        # Equal keys with a lower index come first, and `keys <= key` is equivalent to `keys < nextafter(key)`. The float after
+        # 0 is denormal and may be flushed to 0.
         above = jnp.maximum(jnp.nextafter(key, jnp.inf), jnp.finfo(key.dtype).tiny)
         limit = jnp.where(columns < index[:, None], above[:, None], key[:, None])
         # Counted by a product with ones, exact below 2^24 points: XLA's reductions of rows are far slower on a CPU.
