@@ -1,4 +1,4 @@
-"""Neighbours by deformed distances: against a loop over all points, and the moments that they rest on."""
+"""Neighbors by deformed distances, compared with a loop over all points and with the moments that define them."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import pytest
 import jaxlle
 
 
-def by_a_loop(x, k, dim):
+def loop_over_points(x, k, dim):
     x, found = np.asarray(x, np.float64), []
     for i in range(len(x)):
         spokes = x - x[i]
@@ -28,22 +28,23 @@ def cloud():
     return np.random.default_rng(0).gamma(1.0, size=(150, 3)).astype(np.float32)
 
 
-def test_they_are_those_of_a_loop_over_all_points(cloud):
+def test_deformed_neighbors_equal_those_of_a_loop_over_all_points(cloud):
     found = jaxlle.variants.deformed_neighbors(cloud, 6, dim=2)
-    np.testing.assert_array_equal(found.indices, by_a_loop(cloud, 6, 2))
+    np.testing.assert_array_equal(found.indices, loop_over_points(cloud, 6, 2))
     assert (np.diff(found.distances, axis=1) >= 0).all()
     assert (np.asarray(found.indices) != np.asarray(jaxlle.knn(cloud, 6).indices)).any()
 
 
-def test_shift_scale_and_rotation_leave_them(cloud):
+def test_deformed_neighbors_are_invariant_to_shift_scale_and_rotation(cloud):
     turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
     a = jaxlle.variants.deformed_neighbors(cloud, 6, dim=2)
     b = jaxlle.variants.deformed_neighbors((4 * cloud @ turn + 7).astype(np.float32), 6, dim=2)
-    assert (np.sort(a.indices, axis=1) == np.sort(b.indices, axis=1)).mean() > 0.99  # rounding decides some ties
+    # Rounding may break ties differently.
+    assert (np.sort(a.indices, axis=1) == np.sort(b.indices, axis=1)).mean() > 0.99
     np.testing.assert_allclose(b.distances, 4 * a.distances, rtol=1e-4)
 
 
-def test_where_neighbours_balance_each_other_nothing_is_deformed():
+def test_distances_are_unchanged_where_neighbors_are_balanced():
     line = jnp.arange(30.0)[:, None]
     inner = slice(4, -4)
     a, b = jaxlle.variants.deformed_neighbors(line, 4, dim=1), jaxlle.knn(line, 4)
@@ -51,7 +52,7 @@ def test_where_neighbours_balance_each_other_nothing_is_deformed():
     np.testing.assert_allclose(a.distances[inner], b.distances[inner], rtol=1e-6)
 
 
-def test_a_cloud_that_was_deformed_is_seen_as_it_was():
+def test_a_known_deformation_is_inverted():
     b, n, direction = 0.5, 2_000, np.array([0.0, 0.6, 0.8])
     normal = np.random.default_rng(0).normal(size=(n, 3))
     cloud = normal * (1 + b * (normal @ direction) / np.linalg.norm(normal, axis=1))[:, None]
@@ -59,12 +60,12 @@ def test_a_cloud_that_was_deformed_is_seen_as_it_was():
     found = jaxlle.variants.deformed_neighbors(x, n, dim=3)
     around = x[np.asarray(found.indices[0])]
     lengths = np.linalg.norm(around, axis=1)
-    # In the distance from its centre the cloud is the normal one again, but for what 2,000 points leave uncertain of b.
+    # The distances from the center are those before the deformation, up to the error of estimating b from 2,000 points.
     undone = lengths / (1 + b * around @ direction / lengths)
     np.testing.assert_allclose(found.distances[0], undone, rtol=6 / np.sqrt(n))
 
 
-def test_it_runs_under_jit_with_a_pool_and_in_float64(x64, cloud):
+def test_deformed_neighbors_run_under_jit_with_a_pool_and_in_float64(x64, cloud):
     wide = cloud.astype(np.float64)
     eager = jaxlle.variants.deformed_neighbors(wide, 6, dim=2, pool=60)
     traced = jax.jit(lambda x: jaxlle.variants.deformed_neighbors(x, 6, dim=2, pool=60))(wide)
@@ -72,7 +73,7 @@ def test_it_runs_under_jit_with_a_pool_and_in_float64(x64, cloud):
     assert eager.distances.dtype == np.float64
 
 
-def test_bad_input_is_named(cloud):
+def test_invalid_arguments_raise(cloud):
     for options, text in (
         ({"k": 150, "dim": 2}, "k \\(n_neighbors\\) = 150"),
         ({"k": 6, "dim": 0}, "dim = 0"),

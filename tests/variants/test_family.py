@@ -130,7 +130,7 @@ def check_dimensions(name, points):
 
 
 TOO_SMALL = {
-    "hessian": (4, r"more than dim \(dim \+ 3\) / 2 = 5 cases"),
+    "hessian": (4, r"more than dim \(dim \+ 3\) / 2 = 5 members"),
     "ltsa": (2, r"dim \+ 1 = 3 affine functions"),
     "lltsa": (2, r"dim \+ 1 = 3 affine functions"),
     "modified": (1, "n_neighbors >= n_components = 2"),
@@ -272,7 +272,7 @@ def test_uninformative_labels_raise_and_small_classes_give_a_warning(points):
         jaxlle.variants.guided_lle(points, np.zeros(60, int), 2, k=K)
     with pytest.raises(ValueError, match="nothing to guide"):
         jaxlle.variants.guided_lle(points, np.full(60, -1), 2, k=K)
-    with pytest.warns(JaxlleWarning, match="no more than k = 8 cases"):
+    with pytest.warns(JaxlleWarning, match="no more than k = 8 members"):
         jaxlle.variants.supervised_neighbors(points, np.arange(60) < 5, K)
 
 

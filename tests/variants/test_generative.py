@@ -1,4 +1,4 @@
-"""Weights as random variables: their mean and covariance against closed forms, and the spread that they give."""
+"""Weights as random variables: their mean and covariance in closed form, and the spread of the embeddings."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def gram(x, ids, i, reg):
     return g + reg * np.trace(g) * np.eye(len(ids))
 
 
-def test_the_posterior_is_the_gaussian_of_the_regularised_cost_on_the_plane(x64):
+def test_the_posterior_is_the_gaussian_of_the_regularized_cost_on_the_plane(x64):
     x = np.random.default_rng(0).normal(size=(40, 3))
     neighbors = jaxlle.knn(x, 6)
     posterior = jaxlle.variants.weight_posterior(x, neighbors, noise=0.1)
@@ -31,7 +31,7 @@ def test_the_posterior_is_the_gaussian_of_the_regularised_cost_on_the_plane(x64)
         np.testing.assert_allclose(posterior.factor[i] @ posterior.factor[i].T, expected, atol=1e-9)
 
 
-def test_the_noise_is_the_fixed_point_of_expectation_maximisation(x64):
+def test_the_noise_is_the_fixed_point_of_expectation_maximization(x64):
     x = np.random.default_rng(0).normal(size=(30, 3))
     neighbors = jaxlle.knn(x, 6)
     posterior = jaxlle.variants.weight_posterior(x, neighbors)
@@ -48,7 +48,7 @@ def test_the_noise_is_the_fixed_point_of_expectation_maximisation(x64):
 
 
 @pytest.mark.slow
-def test_drawn_weights_sum_to_one_and_have_the_posteriors_moments():
+def test_sampled_weights_sum_to_one_and_have_the_moments_of_the_posterior():
     x = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
     posterior = jaxlle.variants.weight_posterior(x, jaxlle.knn(x, 6), noise=0.2)
     draws = np.asarray(jax.vmap(posterior.sample)(jax.random.split(KEY, 4000)))
@@ -70,7 +70,7 @@ def test_the_embedding_as_a_second_view_narrows_the_posterior(x64):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxlle.warnings.GapWarning")
-def test_without_noise_every_sample_is_lle_and_noise_spreads_them():
+def test_samples_equal_lle_without_noise_and_spread_with_noise():
     x = np.asarray(jaxlle.datasets.s_curve(KEY, 150).points)
     still = jaxlle.variants.generative_lle(
         x, 2, k=10, options=jaxlle.EmbedOptions(key=KEY), num_samples=2, noise=0.0, solver=jaxlle.solvers.DenseQR()
@@ -92,7 +92,7 @@ def test_without_noise_every_sample_is_lle_and_noise_spreads_them():
 
 
 @pytest.mark.slow
-def test_it_runs_under_jit_with_the_dense_solver():
+def test_generative_lle_runs_under_jit_with_the_dense_solver():
     x = jnp.asarray(jaxlle.datasets.s_curve(KEY, 60).points)
     out = jax.jit(
         lambda a, key: jaxlle.variants.generative_lle(a, 2, k=8, options=jaxlle.EmbedOptions(key=key), num_samples=2)
@@ -101,7 +101,7 @@ def test_it_runs_under_jit_with_the_dense_solver():
     assert np.isfinite(out.spread).all()
 
 
-def test_bad_requests_are_refused():
+def test_invalid_arguments_of_generative_lle_raise():
     x = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
     neighbors = jaxlle.knn(x, 6)
     with pytest.raises(ValueError, match="noise = -1"):

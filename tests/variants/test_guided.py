@@ -1,4 +1,4 @@
-"""The guided embedding: against a dense eigenproblem, at both ends of the guidance, and how labels may come."""
+"""Guided LLE: compared with a dense eigenproblem, over the range of the guidance, and for every form of labels."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def label_kernel(labels):
     return k / np.linalg.norm(k, 2)
 
 
-def test_with_all_modes_it_is_the_bottom_of_the_guided_matrix(x64, data):
+def test_with_all_modes_the_embedding_spans_the_bottom_eigenvectors_of_the_guided_matrix(x64, data):
     x, labels = data
     alignment = jaxlle.lle_alignment(x, k=8)
     b = np.asarray(alignment.to_dense())
@@ -46,7 +46,7 @@ def test_with_all_modes_it_is_the_bottom_of_the_guided_matrix(x64, data):
 
 
 @pytest.mark.slow
-def test_guidance_trades_the_cost_for_dependence(data):
+def test_stronger_guidance_increases_both_dependence_and_cost(data):
     x, labels = data[0].astype(np.float32), data[1]
     outs = [jaxlle.variants.guided_lle(x, labels, 2, k=8, guidance=g) for g in (0.0, 0.5, 0.95)]
     assert subspace_angle(outs[0].embedding.points, jaxlle.lle(x, 2, k=8).points) < 1e-2
@@ -59,7 +59,7 @@ def test_guidance_trades_the_cost_for_dependence(data):
 
 
 @pytest.mark.slow
-def test_labels_come_as_names_as_features_or_not_at_all(x64, data):
+def test_labels_are_names_features_or_missing(x64, data):
     x, labels = data
     alignment = jaxlle.lle_alignment(x, k=8)
     base = jaxlle.variants.guided_embed(alignment, labels, 2)
@@ -68,13 +68,13 @@ def test_labels_come_as_names_as_features_or_not_at_all(x64, data):
     one_hot = jaxlle.variants.guided_embed(alignment, np.eye(2)[labels], 2)
     np.testing.assert_allclose(one_hot.embedding.points, base.embedding.points, atol=1e-9)
     target = jaxlle.variants.guided_embed(alignment, 7 * x[:, :1] + 3, 2, guidance=0.9)
-    assert target.dependence[0] > 0.5  # a regression: the first column follows the target
+    assert target.dependence[0] > 0.5  # regression: the first column depends on the target
     some = jaxlle.variants.guided_embed(alignment, np.where(np.arange(90) < 60, labels, -1), 2, guidance=0.9)
     assert some.dependence[0] > jaxlle.variants.guided_embed(alignment, labels, 2, guidance=0.0).dependence[0]
 
 
 @pytest.mark.slow
-def test_it_runs_under_jit_and_vmap_and_keeps_float32(data):
+def test_guided_lle_runs_under_jit_and_vmap_in_float32(data):
     x, labels = jnp.asarray(data[0], jnp.float32), data[1]
 
     def fit(g):
@@ -86,7 +86,7 @@ def test_it_runs_under_jit_and_vmap_and_keeps_float32(data):
         assert subspace_angle(y, fit(g).embedding.points) < 1e-2
 
 
-def test_bad_requests_are_refused(data):
+def test_invalid_arguments_of_guided_lle_raise(data):
     x, labels = data[0].astype(np.float32), data[1]
     for g in (-0.1, 1.0):
         with pytest.raises(ValueError, match="guidance = "):

@@ -1,4 +1,4 @@
-"""Points that join an embedding, and maps for new points: exact graphs, least squares, and every training row in its place."""
+"""Incremental LLE and maps for new points: exact graphs, least squares, and training rows that are returned unchanged."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ def grown():
     return x, start, jaxlle.variants.add_points(start, x[300:])
 
 
-def test_graph_and_weights_are_those_of_all_points(grown):
+def test_the_extended_graph_and_weights_equal_those_of_all_points(grown):
     x, _, more = grown
     exact = jaxlle.knn(x, 10)
     np.testing.assert_array_equal(more.neighbors.indices, exact.indices)
@@ -28,7 +28,7 @@ def test_graph_and_weights_are_those_of_all_points(grown):
     np.testing.assert_allclose(more.weights, jaxlle.barycentric_weights(x, exact), atol=2e-3)
 
 
-def test_older_points_keep_their_place_and_new_ones_solve_the_least_squares_problem(grown):
+def test_old_points_are_unchanged_and_new_points_solve_the_least_squares_problem(grown):
     _, start, more = grown
     np.testing.assert_array_equal(more.points[:300], start.points)
     b = np.asarray(jaxlle.weights_alignment(more.neighbors, more.weights).to_dense(), np.float64)
@@ -38,7 +38,7 @@ def test_older_points_keep_their_place_and_new_ones_solve_the_least_squares_prob
 
 
 @pytest.mark.slow
-def test_a_few_points_turn_the_span_little_and_a_refit_is_the_full_solve(grown):
+def test_a_few_new_points_rotate_the_span_little_and_a_refit_is_the_full_solution(grown):
     x, start, more = grown
     full = jaxlle.lle(x, 2, k=10)
     true = float(subspace_angle(more.points - more.points.mean(axis=0), full.points))
@@ -54,7 +54,7 @@ def test_a_few_points_turn_the_span_little_and_a_refit_is_the_full_solve(grown):
 
 
 @pytest.mark.slow
-def test_the_embedding_to_start_from_is_lle_with_its_own_gap(grown):
+def test_the_initial_embedding_is_lle_with_the_same_gap(grown):
     x, start, _ = grown
     plain = jaxlle.lle(x[:300], 2, k=10)
     assert subspace_angle(start.points, plain.points) < 2e-2
@@ -63,7 +63,7 @@ def test_the_embedding_to_start_from_is_lle_with_its_own_gap(grown):
 
 
 @pytest.mark.slow
-def test_more_points_than_were_fitted_ask_for_a_refit():
+def test_more_new_points_than_fitted_points_require_a_refit():
     x = swiss_roll(160).astype(np.float32)
     assert jaxlle.variants.add_points(jaxlle.variants.incremental_lle(x[:70], 2, k=8, tolerance=9), x[70:]).refit
     with pytest.raises(TypeError, match="outside jit"):
@@ -78,7 +78,7 @@ def fitted():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["ltsa", "hessian_lle", "modified_lle", "lle"])
-def test_every_map_gives_training_rows_their_places_and_new_rows_a_near_one(fitted, method):
+def test_every_map_returns_training_rows_unchanged_and_places_new_rows_near_their_neighbors(fitted, method):
     x, new = fitted
     fit = getattr(jaxlle, method)
     out = fit(x, 2, k=12)
@@ -95,7 +95,7 @@ def test_every_map_gives_training_rows_their_places_and_new_rows_a_near_one(fitt
         assert jaxlle.metrics.trustworthiness(both, where, k=8) > 0.97, name
 
 
-def test_tangent_maps_carry_affine_functions_exactly(x64):
+def test_tangent_maps_reproduce_affine_functions_exactly(x64):
     rng = np.random.default_rng(0)
     t, basis = rng.uniform(size=(80, 2)), np.linalg.qr(rng.normal(size=(5, 2)))[0]
     x = t @ basis.T + 1e3
@@ -106,7 +106,7 @@ def test_tangent_maps_carry_affine_functions_exactly(x64):
 
 
 @pytest.mark.slow
-def test_the_place_by_tangents_is_where_the_cost_of_ltsa_is_least(x64):
+def test_the_tangent_map_minimizes_the_cost_of_ltsa(x64):
     x = swiss_roll(120)
     y = np.asarray(jaxlle.ltsa(x[:-1], 2, k=9).points)
     near = jaxlle.knn(x[:-1], 9, query=x[-1:])
@@ -117,7 +117,7 @@ def test_the_place_by_tangents_is_where_the_cost_of_ltsa_is_least(x64):
     np.testing.assert_allclose(jaxlle.extension.tangent_transform(x[-1:], x[:-1], y, k=9), expected, atol=1e-9)
 
 
-def test_eigenfunctions_are_nystroms_formula_on_the_kernel_of_lle(x64):
+def test_the_eigenfunction_map_is_the_nystrom_formula_for_the_kernel_of_lle(x64):
     x = np.random.default_rng(0).normal(size=(70, 3))
     out = jaxlle.lle(x[:60], 2, k=8)
     near = jaxlle.knn(x[:60], 8, query=x[60:])
@@ -135,7 +135,7 @@ def test_eigenfunctions_are_nystroms_formula_on_the_kernel_of_lle(x64):
 
 
 @pytest.mark.slow
-def test_kernel_maps_are_the_published_regression(x64):
+def test_kernel_maps_equal_the_published_regression(x64):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
     made = jaxlle.extension.kernel_map(x, y, k=5)

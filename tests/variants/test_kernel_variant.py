@@ -1,4 +1,4 @@
-"""Weights and embeddings under kernels and metrics: identities, parameters, and what is not a kernel."""
+"""Weights and embeddings under kernels and metrics: identities, derivatives in their parameters, and invalid kernels."""
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +31,8 @@ def test_a_polynomial_kernel_gives_lle_in_its_features(x64, points):
     assert subspace_angle(out.points, jaxlle.lle(features, 2, k=10).points) < 1e-8
 
 
-def test_a_metric_that_is_euclidean_in_other_coordinates_gives_their_weights(x64):
-    # Log-Euclidean distances of covariance matrices: their logarithms are the flat coordinates.
+def test_a_metric_that_is_euclidean_in_other_coordinates_gives_the_weights_of_those_coordinates(x64):
+    # Log-Euclidean distances of covariance matrices are Euclidean in the matrix logarithms.
     rng = np.random.default_rng(0)
     roots = rng.normal(size=(40, 3, 3)) / 3
     logs = (roots + roots.transpose(0, 2, 1)) / 2
@@ -69,13 +69,13 @@ def test_weights_are_differentiable_in_the_parameters_of_kernels_and_metrics(x64
     np.testing.assert_allclose(jitted(0.3), jax.grad(lambda s: jnp.sum(by_kernel(s) ** 3))(0.3), rtol=1e-9)
 
 
-def test_equal_kernel_distances_are_one_strategy():
+def test_kernel_distances_compare_equal_and_have_a_zero_gradient_at_equal_points():
     assert jaxlle.distances.KernelDistance(jnp.dot) == jaxlle.distances.KernelDistance(jnp.dot)
     a = jnp.ones(3)
     assert not jax.grad(jaxlle.distances.KernelDistance(jnp.dot))(a, a).any()
 
 
-def test_what_is_no_kernel_and_no_metric_is_refused(points):
+def test_functions_that_are_not_kernels_or_metrics_raise(points):
     x = points.astype(np.float32)
     neighbors = jaxlle.knn(x, 6)
     with pytest.raises(ValueError, match="not positive definite"):

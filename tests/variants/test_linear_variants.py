@@ -1,4 +1,4 @@
-"""Linear maps: against generalized eigenproblems in SciPy, least squares, and LLE itself."""
+"""Linear maps, compared with generalized eigenproblems in SciPy, least squares, and LLE itself."""
 
 import jax
 import jax.numpy as jnp
@@ -46,13 +46,13 @@ def test_an_orthonormal_matrix_solves_the_eigenproblem(x64, wide):
     np.testing.assert_allclose(jnp.linalg.norm(made.transform(wide)[0] - made.transform(wide)[1]), far, rtol=1e-9)
 
 
-def test_with_as_many_features_as_points_the_linear_map_is_lle_itself(x64):
+def test_with_more_features_than_points_the_linear_map_equals_lle(x64):
     x = np.random.default_rng(0).normal(size=(40, 60))
     made = jaxlle.variants.npe(x, 2, k=8)
     assert subspace_angle(made.transform(x), jaxlle.lle(x, 2, k=8).points) < 1e-8
 
 
-def test_directions_without_extent_take_no_part(x64, wide):
+def test_directions_without_variance_have_no_effect(x64, wide):
     padded = np.concatenate([wide, np.ones((120, 1)), wide[:, :1] - wide[:, 1:2]], axis=1)
     alignment = jaxlle.lle_alignment(wide, k=10)
     for fit in (jaxlle.variants.linear_projection, jaxlle.variants.orthogonal_projection):
@@ -73,25 +73,27 @@ def test_the_reconstruction_map_is_the_least_squares_solution(x64, wide):
     solution = np.linalg.lstsq(design, wide)[0]
     np.testing.assert_allclose(made.transform(wide), wide @ solution[:6] + solution[6], atol=1e-9)
     y = np.asarray(made.transform(wide))
-    moved = wide - y - ((w @ y) - y)  # the article's own form, its rows of weights sum to one
+    moved = wide - y - ((w @ y) - y)  # the form of the article, for weights that sum to one
     np.testing.assert_allclose((moved**2).sum(), ((design @ solution - wide) ** 2).sum(), rtol=1e-9)
 
 
-def test_the_reconstruction_map_of_low_rank_is_the_best_of_its_rank(x64, wide):
+def test_the_reconstruction_map_of_low_rank_is_optimal_for_its_rank(x64, wide):
     alignment = jaxlle.lle_alignment(wide, k=10)
     w = np.eye(120) - np.asarray(alignment.to_dense())
     made = jaxlle.variants.reconstruction_map(alignment, wide, 2)
     assert np.linalg.matrix_rank(made.matrix, tol=1e-9) == 2
     cost = ((wide - w @ np.asarray(made.transform(wide))) ** 2).sum()
-    # Eckart and Young: what no map fits, and what is left of the fit behind its second singular value.
+    # Eckart and Young: the cost is that of the full map plus the squared singular values beyond the second.
     full = ((wide - w @ np.asarray(jaxlle.variants.reconstruction_map(alignment, wide).transform(wide))) ** 2).sum()
     np.testing.assert_allclose(cost, full + (np.asarray(made.values)[2:] ** 2).sum() * float(made.unit) ** 2, rtol=1e-9)
     rng = np.random.default_rng(1)
     a, b = np.asarray(made.matrix / made.unit), np.asarray(made.offset)
     left, s, right = np.linalg.svd(a)
     for _ in range(20):
-        shaken = (left[:, :2] * s[:2] + 0.01 * rng.normal(size=(6, 2))) @ (right[:2] + 0.01 * rng.normal(size=(2, 6)))
-        y = (wide - np.asarray(made.center)) @ shaken + b
+        perturbed = (left[:, :2] * s[:2] + 0.01 * rng.normal(size=(6, 2))) @ (
+            right[:2] + 0.01 * rng.normal(size=(2, 6))
+        )
+        y = (wide - np.asarray(made.center)) @ perturbed + b
         assert ((wide - w @ y) ** 2).sum() > cost
 
 
@@ -123,7 +125,7 @@ def test_maps_are_invariant_to_the_offset_and_the_scale_of_the_data(wide):
         assert subspace_angle(np.asarray(base, np.float64), np.asarray(exact)) < 1e-3
 
 
-def test_maps_are_made_under_jit_and_vmap_and_their_outputs_are_differentiable(wide):
+def test_maps_are_fitted_under_jit_and_vmap_and_their_outputs_are_differentiable(wide):
     x = jnp.asarray(np.stack([wide, wide[::-1] ** 2]), jnp.float32)
     made = jax.jit(jax.vmap(lambda a: jaxlle.variants.npe(a, 2, k=10)))(x)
     alone = jaxlle.variants.npe(x[1], 2, k=10)
@@ -131,7 +133,7 @@ def test_maps_are_made_under_jit_and_vmap_and_their_outputs_are_differentiable(w
     check_grads(lambda a: jnp.asarray(alone.transform(a)), (x[1, :5],), order=1, modes=["rev"], rtol=1e-2)
 
 
-def test_bad_requests_are_refused(wide):
+def test_invalid_arguments_of_linear_maps_raise(wide):
     x = wide.astype(np.float32)
     with pytest.raises(ValueError, match=r"dim \(n_components\) = 7"):
         jaxlle.variants.npe(x, 7, k=10)

@@ -1,4 +1,4 @@
-"""Reliability, weighted costs and convex weights: against oracles, and on a roll with outliers."""
+"""Reliability, weighted costs and convex weights: compared with oracles, and on a roll with outliers."""
 
 import jax
 import jax.numpy as jnp
@@ -12,24 +12,24 @@ import jaxlle
 from jaxlle.metrics import subspace_angle
 
 
-def spoiled_roll(n=600, share=0.05):
+def roll_with_outliers(n=600, share=0.05):
     x = swiss_roll(n)
     rng = np.random.default_rng(1)
-    bad = rng.choice(n, int(share * n), replace=False)
-    x[bad] = rng.uniform(x.min(axis=0), x.max(axis=0), (len(bad), 3))
-    return x.astype(np.float32), bad
+    outliers = rng.choice(n, int(share * n), replace=False)
+    x[outliers] = rng.uniform(x.min(axis=0), x.max(axis=0), (len(outliers), 3))
+    return x.astype(np.float32), outliers
 
 
 def test_outliers_have_the_lowest_scores():
-    x, bad = spoiled_roll()
+    x, outliers = roll_with_outliers()
     scores = np.asarray(jaxlle.variants.reliability(x, 2, jaxlle.knn(x, 12)))
     assert scores.max() == 1
-    assert np.median(scores[bad]) < 0.5 * np.median(np.delete(scores, bad))
+    assert np.median(scores[outliers]) < 0.5 * np.median(np.delete(scores, outliers))
 
 
-def test_robust_lle_is_nearer_to_the_clean_embedding_than_lle():
-    x, bad = spoiled_roll()
-    clean = np.delete(np.arange(len(x)), bad)
+def test_robust_lle_is_closer_than_lle_to_the_embedding_without_outliers():
+    x, outliers = roll_with_outliers()
+    clean = np.delete(np.arange(len(x)), outliers)
     expected = jaxlle.lle(x[clean], 2, k=12).points
 
     def angle(y):
@@ -39,13 +39,13 @@ def test_robust_lle_is_nearer_to_the_clean_embedding_than_lle():
     assert angle(jaxlle.variants.robust_lle(x, 2, k=12).points) < 0.5 * angle(jaxlle.lle(x, 2, k=12).points)
 
 
-def test_without_outliers_points_of_a_plane_are_all_reliable(x64):
+def test_all_points_of_a_plane_are_reliable(x64):
     x = np.random.default_rng(0).uniform(size=(80, 2)) @ np.array([[1.0, 0, 1], [0, 1, 1]])
     scores = jaxlle.variants.reliability(x, 2, jaxlle.knn(x, 8))
     assert scores.min() > 0.1
 
 
-def test_a_weighted_cost_is_the_sum_of_its_parts(x64):
+def test_a_weighted_cost_is_the_weighted_sum_of_the_costs_per_point(x64):
     x = swiss_roll(80)
     rng = np.random.default_rng(0)
     scores, y = rng.uniform(size=80), jnp.asarray(rng.normal(size=(80, 2)))
@@ -55,7 +55,7 @@ def test_a_weighted_cost_is_the_sum_of_its_parts(x64):
         np.testing.assert_allclose(found, (scores * parts).sum(), rtol=1e-12)
 
 
-def test_convex_weights_are_those_of_nonnegative_least_squares(x64):
+def test_convex_weights_equal_those_of_nonnegative_least_squares(x64):
     x = np.random.default_rng(0).normal(size=(50, 3))
     neighbors = jaxlle.knn(x, 9)
     found = np.asarray(jaxlle.weights.simplex_weights(x, neighbors))
@@ -63,14 +63,14 @@ def test_convex_weights_are_those_of_nonnegative_least_squares(x64):
         z = x[np.asarray(neighbors.indices[i])] - x[i]
         g = z @ z.T
         root = np.linalg.cholesky(g + 1e-3 * np.trace(g) * np.eye(9)).T
-        heavy = 1e5 * np.sqrt(np.trace(g))  # holds the sum at one
+        heavy = 1e5 * np.sqrt(np.trace(g))  # enforces that the weights sum to one
         w = nnls(np.vstack([root, np.full(9, heavy)]), np.append(np.zeros(9), heavy))[0]
         np.testing.assert_allclose(found[i], w / w.sum(), atol=1e-6)
     assert (found >= 0).all()
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-12)
 
 
-def test_convex_weights_honour_a_mask_and_are_differentiable(x64):
+def test_convex_weights_respect_a_mask_and_are_differentiable(x64):
     x = np.random.default_rng(0).normal(size=(30, 4))
     wide = jaxlle.knn(x, 7)
     masked = wide._replace(mask=jnp.arange(7)[None, :] < jnp.full((30, 1), 5))
@@ -79,7 +79,7 @@ def test_convex_weights_honour_a_mask_and_are_differentiable(x64):
     check_grads(lambda x: jaxlle.weights.simplex_weights(x, masked), (jnp.asarray(x),), order=1, modes=["rev"])
 
 
-def test_bad_requests_are_refused(cloud):
+def test_invalid_arguments_of_robust_lle_raise(cloud):
     neighbors = jaxlle.knn(cloud, 8)
     alignment = jaxlle.lle_alignment(cloud, k=8)
     with pytest.raises(ValueError, match="one score per point"):

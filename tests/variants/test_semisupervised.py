@@ -1,4 +1,4 @@
-"""The semi-supervised embedding: against dense least squares, its limits, invariances and derivatives, and bad requests."""
+"""Semi-supervised LLE: comparison with dense least squares, limits, invariances, derivatives, and invalid arguments."""
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ def alignments(x):
 
 
 def oracle(alignment, known, places, trust=None):
-    """Solve by NumPy's least squares, with the known columns moved to the right or as rows of their own."""
+    """Solve by NumPy's least squares, with the known columns on the right-hand side or as additional rows."""
     b = np.asarray(alignment.to_dense(), np.float64)
     n = b.shape[1]
     if trust is None:
@@ -53,7 +53,7 @@ def oracle(alignment, known, places, trust=None):
         pytest.param("ltsa", ConjugateGradient(), marks=pytest.mark.slow),
     ],
 )
-def test_places_are_those_of_dense_least_squares(x64, cloud, name, linear):
+def test_points_equal_those_of_dense_least_squares(x64, cloud, name, linear):
     alignment = alignments(cloud)[name]
     b = np.asarray(alignment.to_dense())
     for trust in (None, 0.05, TRUST):
@@ -69,12 +69,12 @@ def test_places_are_those_of_dense_least_squares(x64, cloud, name, linear):
     others = np.setdiff1d(np.arange(N), KNOWN)
     exact = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES, solver=linear)
     smallest = np.linalg.svd(b[:, others], compute_uv=False)[-1] / float(alignment.norm_bound())
-    assert smallest * 0.99 < exact.gap < 1.5 * smallest  # by a few steps from above
+    assert smallest * 0.99 < exact.gap < 1.5 * smallest  # estimated from above by a few iterations
     np.testing.assert_array_equal(exact.points[KNOWN], PLACES)
 
 
 @pytest.mark.parametrize("linear", LINEAR)
-def test_float32_is_near_to_the_oracle_and_keeps_its_dtype(cloud, linear):
+def test_results_in_float32_are_close_to_the_oracle_and_keep_their_dtype(cloud, linear):
     alignment = jaxlle.lle_alignment(cloud.astype(np.float32), k=8)
     for trust in (None, 0.05):
         out = jaxlle.variants.semisupervised_embed(
@@ -85,17 +85,17 @@ def test_float32_is_near_to_the_oracle_and_keeps_its_dtype(cloud, linear):
         np.testing.assert_allclose(out.points, oracle(alignment, KNOWN, PLACES, trust), atol=2e-4)
 
 
-def test_much_trust_is_exact_and_little_is_a_plane_fit(x64, cloud):
+def test_high_trust_approaches_the_exact_solution_and_low_trust_the_mean(x64, cloud):
     alignment = jaxlle.lle_alignment(cloud, k=8)
     exact = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES).points
     for linear in LINEAR:
-        firm = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES, trust=1e9, solver=linear)
-        np.testing.assert_allclose(firm.points, exact, atol=1e-7)
+        tight = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES, trust=1e9, solver=linear)
+        np.testing.assert_allclose(tight.points, exact, atol=1e-7)
     loose = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES, trust=1e-11, solver=DenseInverse()).points
     np.testing.assert_allclose(loose, np.broadcast_to(PLACES.mean(axis=0), (N, 2)), atol=1e-4)
 
 
-def test_an_affine_map_of_the_places_is_one_of_the_answer(x64, cloud):
+def test_an_affine_map_of_the_places_is_applied_to_all_points(x64, cloud):
     turn, shift = np.array([[0.6, -0.8], [0.8, 0.6]]), np.array([1e6, -3.0])
     for trust in (None, TRUST):
         plain = jaxlle.variants.semisupervised_lle(cloud, KNOWN, PLACES, k=8, trust=trust).points
@@ -108,7 +108,7 @@ def test_an_affine_map_of_the_places_is_one_of_the_answer(x64, cloud):
 
 
 @pytest.mark.parametrize("align", [jaxlle.ltsa_alignment, jaxlle.hessian_alignment])
-def test_an_affine_map_of_a_flat_sheet_is_continued_exactly_from_three_points(x64, align):
+def test_an_affine_map_of_a_flat_sheet_is_recovered_exactly_from_three_points(x64, align):
     flat = np.random.default_rng(0).uniform(size=(N, 2))
     x = flat @ np.random.default_rng(1).normal(size=(2, 4))
     truth = flat @ np.array([[1.0, 2.0], [-1.0, 3.0]]) + 5
@@ -123,7 +123,7 @@ def test_an_affine_map_of_a_flat_sheet_is_continued_exactly_from_three_points(x6
             jaxlle.variants.semisupervised_embed(align(x, 2, k=9), known[:2], truth[known[:2]], solver=linear)
 
 
-def test_twenty_known_places_unroll_a_swiss_roll_and_name_the_wrong_one(x64):
+def test_twenty_known_places_unroll_a_swiss_roll_and_the_pull_identifies_a_wrong_one(x64):
     roll = jaxlle.datasets.swiss_roll(jax.random.key(0), 1000)
     truth = np.asarray(roll.parameters)
     known = np.random.default_rng(1).choice(1000, 20, replace=False)
@@ -135,19 +135,19 @@ def test_twenty_known_places_unroll_a_swiss_roll_and_name_the_wrong_one(x64):
     assert affine_residual(truth, out.points) < plain / 50
     wrong = truth[known].copy()
     wrong[7] += 0.2 * np.ptp(truth, axis=0)
-    spoilt = jaxlle.variants.semisupervised_lle(roll.points, known, wrong, k=12)
-    assert np.argmax(spoilt.pull) == 7
+    with_error = jaxlle.variants.semisupervised_lle(roll.points, known, wrong, k=12)
+    assert np.argmax(with_error.pull) == 7
 
 
 def generic(n):
-    """Return a ring of small maps, three rows each."""
+    """Return the indices and random blocks of three rows of a ring graph."""
     rng = np.random.default_rng(0)
     blocks = rng.normal(size=(n, 3, 5))
     return (np.arange(n)[:, None] + np.arange(-2, 3)) % n, blocks - blocks.mean(axis=2, keepdims=True)
 
 
 @pytest.mark.parametrize("linear", [DenseInverse(), pytest.param(ConjugateGradient(), marks=pytest.mark.slow)])
-def test_derivatives_inside_jit_are_those_of_finite_differences(x64, linear):
+def test_derivatives_inside_jit_match_finite_differences(x64, linear):
     indices, blocks = map(jnp.asarray, generic(24))
     mix, known = np.random.default_rng(1).normal(size=(24, 2)), np.array([1, 8, 15, 20])
 
@@ -162,7 +162,7 @@ def test_derivatives_inside_jit_are_those_of_finite_differences(x64, linear):
     check_grads(loss, values, order=1, modes=["rev"], eps=1e-6, rtol=1e-5, atol=1e-6)
 
 
-def test_derivatives_on_the_host_are_those_of_finite_differences(x64):
+def test_derivatives_on_the_host_match_finite_differences(x64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(24, 3)))
     neighbors, known = jaxlle.knn(x, 6), np.array([1, 8, 15, 20])
     mix = np.random.default_rng(1).normal(size=(24, 2))
@@ -178,7 +178,7 @@ def test_derivatives_on_the_host_are_those_of_finite_differences(x64):
 
 
 @pytest.mark.slow
-def test_second_derivatives_are_right_too(x64):
+def test_second_derivatives_match_finite_differences(x64):
     indices, blocks = map(jnp.asarray, generic(24))
     known = np.array([1, 8, 15, 20])
 
@@ -191,7 +191,7 @@ def test_second_derivatives_are_right_too(x64):
     check_grads(loss, values, order=2, modes=["rev"], eps=1e-5, rtol=1e-4)
 
 
-def test_it_runs_under_jit_and_vmap_and_traces_once(cloud):
+def test_semisupervised_embed_runs_under_jit_and_vmap_and_traces_once(cloud):
     alignment = jaxlle.lle_alignment(jnp.asarray(cloud, jnp.float32), k=8)
     traces = []
 
@@ -212,7 +212,7 @@ def test_it_runs_under_jit_and_vmap_and_traces_once(cloud):
         np.testing.assert_allclose(one, oracle(alignment, np.asarray(ids), np.asarray(p), trust), atol=1e-3)
 
 
-def test_too_few_iterations_are_told(cloud):
+def test_too_few_iterations_give_a_warning(cloud):
     alignment = jaxlle.lle_alignment(cloud.astype(np.float32), k=8)
     with pytest.warns(jaxlle.warnings.ConvergenceWarning, match="ConjugateGradient left a relative error"):
         out = jaxlle.variants.semisupervised_embed(
@@ -221,7 +221,7 @@ def test_too_few_iterations_are_told(cloud):
     assert not bool(out.converged)
 
 
-def test_parts_of_the_graph_without_a_known_place_are_named(cloud):
+def test_components_without_a_known_point_raise(cloud):
     x = cloud.astype(np.float32)
     x[50:] += 100
     places = PLACES[:4].astype(np.float32)
@@ -232,7 +232,7 @@ def test_parts_of_the_graph_without_a_known_place_are_named(cloud):
     with pytest.warns(JaxlleWarning, match=r"1 of 2 components .* one of 30 points with 1"):
         out = jaxlle.variants.semisupervised_lle(x, [1, 2, 3, 60], places, k=6)
     np.testing.assert_allclose(out.points[50:], np.broadcast_to(places[3], (30, 2)), atol=1e-3)
-    # Points between two clusters look into both: one part, of which only the clusters must be pinned.
+    # A point between two clusters has neighbors in both: one component, in which only the clusters need known points.
     between = np.concatenate([x, [[0.45, 50, 50]]]).astype(np.float32)
     graph = jaxlle.knn(between, 6)
     graph = graph._replace(indices=graph.indices.at[80].set(jnp.array([0, 1, 2, 50, 51, 52])), distances=None)
@@ -240,25 +240,25 @@ def test_parts_of_the_graph_without_a_known_place_are_named(cloud):
         jaxlle.variants.semisupervised_lle(between, [1, 2, 3, 80], places, k=6, neighbors=graph)
 
 
-def test_bad_requests_are_refused(cloud):
+def test_invalid_arguments_of_semisupervised_embed_raise(cloud):
     x, p = cloud.astype(np.float32), PLACES.astype(np.float32)
     alignment = jaxlle.lle_alignment(x, k=8)
 
-    def refused(message, known=KNOWN, places=p, **options):
+    def check_raises(message, known=KNOWN, places=p, **options):
         with pytest.raises(ValueError, match=message):
             jaxlle.variants.semisupervised_embed(alignment, known, places, **options)
 
-    refused("known lists 8 points, but places has 9 rows", known=KNOWN[1:])
-    refused(r"known ranges from 0 to 80, but there are 80 points", known=np.arange(0, 81, 10))
-    refused("known ranges from -1", known=np.arange(-1, 8))
-    refused("known lists point 3 2 times", known=[0, 1, 2, 3, 3, 5, 6, 7, 8])
-    refused(r"integer row numbers .* numpy.flatnonzero", known=np.isin(np.arange(N), KNOWN))
-    refused("integer row numbers", known=KNOWN.astype(float))
-    refused("places contains NaN", places=np.where(p > 0, np.nan, p))
-    refused("Expected 2D array", places=p[:, 0])
-    refused("number of exactly known points = 80", known=np.arange(N), places=np.ones((N, 1), np.float32))
+    check_raises("known lists 8 points, but places has 9 rows", known=KNOWN[1:])
+    check_raises(r"known ranges from 0 to 80, but there are 80 points", known=np.arange(0, 81, 10))
+    check_raises("known ranges from -1", known=np.arange(-1, 8))
+    check_raises("known lists point 3 2 times", known=[0, 1, 2, 3, 3, 5, 6, 7, 8])
+    check_raises(r"integer row numbers .* numpy.flatnonzero", known=np.isin(np.arange(N), KNOWN))
+    check_raises("integer row numbers", known=KNOWN.astype(float))
+    check_raises("places contains NaN", places=np.where(p > 0, np.nan, p))
+    check_raises("Expected 2D array", places=p[:, 0])
+    check_raises("number of exactly known points = 80", known=np.arange(N), places=np.ones((N, 1), np.float32))
     for trust in (0.0, -1.0, np.inf, np.where(np.arange(M) == 3, 0.0, 1.0)):
-        refused("trust = .* must be positive and finite", trust=trust)
-    refused(r"trust has shape \(3,\)", trust=np.ones(3))
+        check_raises("trust = .* must be positive and finite", trust=trust)
+    check_raises(r"trust has shape \(3,\)", trust=np.ones(3))
     with pytest.raises(TypeError, match=r"inside jit or vmap use derivatives\.DenseInverse"):
         jax.jit(lambda p: jaxlle.variants.semisupervised_embed(alignment, KNOWN, p, solver=SparseInverse()))(p)

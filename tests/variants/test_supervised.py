@@ -1,4 +1,4 @@
-"""Neighbours that labels choose: against the published formulas in NumPy, and what labels may be."""
+"""Supervised neighbors and LLE: comparison with the published formulas in NumPy, and the forms of labels."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def different(labels):
 
 
 @pytest.mark.parametrize("alpha", [0.05, 1.0])
-def test_neighbors_by_shifted_distances_are_the_formulas(x64, iris, alpha):
+def test_shifted_distances_match_the_formula(x64, iris, alpha):
     x, labels = iris
     far = cdist(x, x)
     expected = nearest(far + alpha * far.max() * different(labels), 9)
@@ -35,7 +35,7 @@ def test_neighbors_by_shifted_distances_are_the_formulas(x64, iris, alpha):
     assert (np.asarray(found.indices) != np.arange(150)[:, None]).all()
 
 
-def test_neighbors_by_warped_distances_are_the_formulas(x64, iris):
+def test_warped_distances_match_the_formula(x64, iris):
     x, labels = iris
     square = cdist(x, x) ** 2
     for beta in (None, 2.0):
@@ -46,7 +46,7 @@ def test_neighbors_by_warped_distances_are_the_formulas(x64, iris):
         np.testing.assert_allclose(found.distances, expected, atol=1e-9)
 
 
-def test_probabilities_take_the_place_of_labels(x64, iris):
+def test_class_probabilities_are_accepted_as_labels(x64, iris):
     x, labels = iris
     rng = np.random.default_rng(0)
     p = rng.dirichlet(np.ones(3), 150)
@@ -57,16 +57,16 @@ def test_probabilities_take_the_place_of_labels(x64, iris):
     np.testing.assert_array_equal(certain.indices, jaxlle.variants.supervised_neighbors(x, labels, 9).indices)
 
 
-def test_points_without_a_label_are_told_from_nobody(x64, iris):
+def test_distances_to_points_without_a_label_are_unchanged(x64, iris):
     x, labels = iris
-    unlabelled = np.where(np.arange(150) % 2, labels, -1)
-    found = jaxlle.variants.supervised_neighbors(x, unlabelled, 9)
+    partial = np.where(np.arange(150) % 2, labels, -1)
+    found = jaxlle.variants.supervised_neighbors(x, partial, 9)
     far = cdist(x, x)
-    known = (unlabelled >= 0)[:, None] & (unlabelled >= 0)[None, :]
-    np.testing.assert_allclose(found.distances, nearest(far + far.max() * different(unlabelled) * known, 9), atol=1e-9)
+    known = (partial >= 0)[:, None] & (partial >= 0)[None, :]
+    np.testing.assert_allclose(found.distances, nearest(far + far.max() * different(partial) * known, 9), atol=1e-9)
 
 
-def test_no_shift_is_lle_and_a_full_shift_tells_the_classes_apart(x64):
+def test_a_zero_shift_gives_lle_and_a_full_shift_separates_the_classes(x64):
     x = np.random.default_rng(0).normal(size=(150, 4))
     labels = (x[:, 0] + x[:, 1] ** 2 > 1).astype(int)
     plain = jaxlle.lle(x, 2, k=12)
@@ -85,7 +85,7 @@ def test_no_shift_is_lle_and_a_full_shift_tells_the_classes_apart(x64):
     assert jaxlle.metrics.label_accuracy(partly.points, labels) >= jaxlle.metrics.label_accuracy(plain.points, labels)
 
 
-def test_labels_that_do_not_fit_are_refused(iris):
+def test_invalid_labels_raise(iris):
     x, labels = iris[0].astype(np.float32), iris[1]
     for bad, message in (
         (labels[1:], r"labels has shape \(149,\)"),
