@@ -1,22 +1,22 @@
-"""What several test files share: data, oracles and comparisons."""
+"""Fixtures and helpers of several test files: data, and the configuration of the compiler and its cache."""
 
 import os
 
-# jaxtyping imports this at its first check of a tree, and options of JAX's come with it: what was traced before is traced again.
+# jaxtyping imports this at its first check of a tree, which changes options of JAX and invalidates earlier traces.
 import equinox.internal  # noqa: F401
 import jax
 import numpy as np
 import pytest
 
-# Most of a test's time is XLA compiling what then runs for milliseconds. JAXLLE_TEST_OPTIMIZED=1 compiles as users do.
+# Tests spend most of their time on compilation, so optimization is off. JAXLLE_TEST_OPTIMIZED=1 compiles as users do.
 if "JAXLLE_TEST_OPTIMIZED" not in os.environ:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 
 
 def pytest_configure(config):
-    """Keep compiled programs, for the files and the processes that run the same ones and for the next run: many repeat.
+    """Cache compiled programs in .pytest_cache, because test files, processes and later runs compile many of them again.
 
-    They lie in .pytest_cache; ``pytest --cache-clear`` removes them.
+    ``pytest --cache-clear`` removes them.
     """
     if not config.pluginmanager.hasplugin("cacheprovider"):
         return
@@ -27,7 +27,7 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled_programs():
-    """Free a file's programs after it: each holds memory mappings, and at 65,530 of them Linux lets a process have no more."""
+    """Free the compiled programs of a file: each holds memory mappings, of which Linux allows 65,530 per process."""
     yield
     jax.clear_caches()
 
@@ -44,19 +44,19 @@ def cloud():
 
 
 def compiled_as_users_do():
-    """Return the environment of a process that compiles with optimisation, and keeps the programs where tests keep theirs."""
+    """Return the environment of a process that compiles with optimization and shares the cache of the tests."""
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     kept = jax.config.jax_compilation_cache_dir
     return {**environment, **(keeping_programs(kept) if kept else {})}
 
 
 def keeping_programs(folder):
-    """Return the variables by which JAX in another process keeps every compiled program in a folder."""
+    """Return the environment variables with which JAX caches every compiled program in a folder."""
     return {
         "JAX_COMPILATION_CACHE_DIR": str(folder),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        "PYTHONWARNINGS": "ignore:Error reading persistent compilation cache entry",  # another is just writing it
+        "PYTHONWARNINGS": "ignore:Error reading persistent compilation cache entry",  # another process is writing it
     }
 
 

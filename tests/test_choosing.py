@@ -1,4 +1,4 @@
-"""The grid of k and reg: each measure against its formula, and the choice."""
+"""The grid of k and reg: each criterion compared with its formula, and the choice."""
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ def grid(curve):
 
 
 def preservation(x, y, k):
-    """The formula of `metrics.preservation_error`, point by point."""
+    """Evaluate the formula of `metrics.preservation_error` point by point."""
     far_x, far_y = cdist(x, x), cdist(y, y)
     near, back = (
         np.argsort(far + np.diag(np.full(len(x), np.inf)), axis=1, kind="stable")[:, :k] for far in (far_x, far_y)
@@ -35,7 +35,7 @@ def preservation(x, y, k):
     return total / 2 / len(x) / (at(far_x, near) ** 2).mean()
 
 
-def test_every_measure_is_its_formula_on_the_embedding_of_its_k_and_reg(curve, grid):
+def test_every_criterion_matches_its_formula_for_every_k_and_reg(curve, grid):
     assert grid.ks.tolist() == [7, 12]
     for i, k in enumerate(grid.ks):
         for j, reg in enumerate(grid.regs):
@@ -49,7 +49,7 @@ def test_every_measure_is_its_formula_on_the_embedding_of_its_k_and_reg(curve, g
             np.testing.assert_allclose(grid.preservation[i, j], preservation(curve, y, int(k)), rtol=3e-2)
 
 
-def test_the_best_is_the_least_among_connected_graphs(grid):
+def test_the_best_setting_has_the_lowest_criterion_among_connected_graphs(grid):
     k, reg = grid.best("procrustes")
     i, j = np.argwhere(grid.procrustes == grid.procrustes.min())[0]
     assert (k, reg) == (grid.ks[i], grid.regs[j])
@@ -61,7 +61,7 @@ def test_the_best_is_the_least_among_connected_graphs(grid):
         grid.best("gap")
 
 
-def test_the_table_has_a_line_for_every_pair_and_a_picture(grid):
+def test_the_grid_is_printed_with_a_line_per_pair_and_can_be_plotted(grid):
     lines = str(grid).splitlines()
     assert len(lines) == 5
     assert lines[1].split()[:2] == ["7", "0.001"]
@@ -75,7 +75,7 @@ def test_the_table_has_a_line_for_every_pair_and_a_picture(grid):
     matplotlib.pyplot.close("all")
 
 
-def test_only_what_is_asked_for_is_measured_and_progress_is_told(curve):
+def test_only_requested_criteria_are_computed_and_progress_is_reported(curve):
     seen = []
     common = {"ks": [7, 12], "progress": lambda *call: seen.append(call)}
     few = jaxlle.choose(curve, 2, criteria=["procrustes"], **common)
@@ -91,7 +91,7 @@ def test_only_what_is_asked_for_is_measured_and_progress_is_told(curve):
 
 
 @pytest.mark.slow
-def test_k_auto_is_the_best_of_the_usual_grid(curve):
+def test_k_auto_is_the_best_k_of_the_default_grid(curve):
     ks = [6, 8, 10, 12, 16, 20, 24, 32]
     k, _ = jaxlle.choose(curve, 2, ks=ks, criteria=["procrustes"]).best()
     np.testing.assert_array_equal(jaxlle.lle(curve, 2, k="auto").points, jaxlle.lle(curve, 2, k=k).points)
@@ -106,7 +106,7 @@ def test_k_auto_is_the_best_of_the_usual_grid(curve):
         jax.jit(lambda x: jaxlle.lle(x, 2, k="auto").points)(curve)
 
 
-def test_bad_requests_are_refused(curve):
+def test_invalid_arguments_of_choose_raise(curve):
     with pytest.raises(ValueError, match=r"k \(n_neighbors\) = 200"):
         jaxlle.choose(curve, 2, ks=[200])
     with pytest.raises(ValueError, match="reg = 0"):

@@ -1,7 +1,7 @@
-"""The notebooks: their form, and (slow) that each runs from top to bottom without an error or a warning.
+"""The notebooks: their format, and (slow) that each runs from top to bottom without an error or a warning.
 
-`python tests/test_notebooks.py [NAME ...]` executes notebooks and writes them back with their outputs, without what differs
-from one run to the next.
+`python tests/test_notebooks.py [NAME ...]` executes notebooks and writes them back with their outputs, without metadata
+that differs between runs.
 """
 
 import base64
@@ -22,7 +22,7 @@ each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.ste
 
 
 def execute(path):
-    """Return the notebook with fresh outputs, run in an empty folder and compiled as users compile."""
+    """Execute the notebook in an empty folder, with the compiler options of users, and return it with its outputs."""
     import nbformat
     from nbclient import NotebookClient
 
@@ -41,7 +41,7 @@ def execute(path):
 
 
 def write(notebook, path):
-    """Write a notebook without times, versions and empty fields, so that another run changes little."""
+    """Write a notebook without times, versions and empty fields, so that another run changes few lines."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -54,7 +54,7 @@ def write(notebook, path):
 
 
 def joined(outputs):
-    """Return the outputs with what was printed in one piece: in how many pieces it came is chance."""
+    """Return the outputs with consecutive pieces of a stream joined, because their division is arbitrary."""
     kept = []
     for output in outputs:
         if "metadata" in output:
@@ -69,7 +69,7 @@ def joined(outputs):
 
 
 def compact(picture):
-    """Return a picture with a palette of 256 colours, which looks the same and is a third of the size."""
+    """Return a picture with a palette of 256 colors, which reduces its size to a third without visible loss."""
     from PIL import Image
 
     packed = io.BytesIO()
@@ -79,7 +79,7 @@ def compact(picture):
 
 
 def in_lines(value):
-    """Return the notebook's texts as lists of lines, as Jupyter writes them: a change then shows in its line alone."""
+    """Return the texts of a notebook as lists of lines, as Jupyter writes them, so that differences are by line."""
     if isinstance(value, list):
         return [in_lines(item) for item in value]
     if not isinstance(value, dict):
@@ -92,26 +92,26 @@ def in_lines(value):
 
 
 def read(path):
-    """Return the code cells' outputs beside the cells."""
+    """Return the cells of a notebook and the outputs of all code cells."""
     cells = json.loads(path.read_text())["cells"]
     return cells, [output for cell in cells for output in cell.get("outputs", [])]
 
 
 def words(cells, outputs):
-    """Return all text of a notebook, pictures left out."""
+    """Return all text of a notebook, without pictures."""
     printed = [output.get("text", []) for output in outputs]
     shown = [text for output in outputs for kind, text in output.get("data", {}).items() if kind.startswith("text/")]
     return "".join("".join(lines) for lines in [*(cell["source"] for cell in cells), *printed, *shown])
 
 
-def test_notebooks_are_numbered_without_gaps_and_listed():
+def test_notebooks_are_numbered_without_gaps_and_listed_in_the_readme():
     assert [path.stem[:3] for path in PATHS] == [f"{i:02d}_" for i in range(1, len(PATHS) + 1)]
     listed = re.findall(r"\((\d\d_\w+\.ipynb)\)", (NOTEBOOKS / "README.md").read_text())
     assert listed == [path.name for path in PATHS]
 
 
 @each_notebook
-def test_a_notebook_is_short_and_says_first_what_you_will_learn(path):
+def test_a_notebook_is_short_and_begins_with_what_you_will_learn(path):
     cells, _ = read(path)
     assert len(cells) <= 15
     assert path.stat().st_size <= 300_000
@@ -121,7 +121,7 @@ def test_a_notebook_is_short_and_says_first_what_you_will_learn(path):
 
 
 @each_notebook
-def test_a_notebook_keeps_the_outputs_of_one_clean_run(path):
+def test_a_notebook_contains_the_outputs_of_one_complete_run(path):
     cells, outputs = read(path)
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
@@ -133,7 +133,7 @@ def test_a_notebook_keeps_the_outputs_of_one_clean_run(path):
 
 
 @each_notebook
-def test_a_notebook_names_no_machine_and_its_links_lead_somewhere(path):
+def test_a_notebook_contains_no_machine_paths_and_no_broken_links(path):
     cells, outputs = read(path)
     assert MACHINE.search(words(cells, outputs)) is None
     assert not any(cell["metadata"] for cell in cells)

@@ -1,4 +1,4 @@
-"""Points over a mesh: eight simulated devices, and two real processes, against one device."""
+"""Sharding over a mesh: eight simulated devices and two processes give the result of one device."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from jaxlle.metrics import subspace_angle
 from jaxlle.solvers import Landmark
 
 assert jax.device_count() == 8
-x = (load_digits().data[:403] / 16).astype(np.float32)  # eight does not divide 403
+x = (load_digits().data[:403] / 16).astype(np.float32)  # 403 is not divisible by 8
 line, square = jax.make_mesh((8,), ("points",)), jax.make_mesh((2, 4), ("hosts", "chips"))
 here = jaxlle.knn(x, 10)
 for mesh in (line, square):
@@ -76,7 +76,7 @@ def run(script, *arguments, devices=None):
 
 
 @pytest.mark.slow
-def test_eight_devices_give_the_answer_of_one():
+def test_eight_devices_give_the_result_of_one():
     process = run(EIGHT, devices=8)
     out, err = process.communicate()
     assert process.returncode == 0, err
@@ -84,7 +84,7 @@ def test_eight_devices_give_the_answer_of_one():
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_answer_of_one(tmp_path):
+def test_two_processes_give_the_result_of_one(tmp_path):
     import jax.numpy as jnp
     from sklearn.datasets import load_digits
 

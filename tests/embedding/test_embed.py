@@ -1,4 +1,4 @@
-"""Solvers and the embedding: against closed spectra, dense algebra and each other."""
+"""Solvers and `embed`, compared with spectra in closed form, dense linear algebra, and each other."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ SOLVERS = [DenseQR(), SparseLU()]
 
 
 def grid(rows, columns, dtype=np.float64):
-    """I minus the random walk with reflection on a grid: eigenvalues in closed form, and symmetric."""
+    """Return I minus the reflecting random walk on a grid: symmetric, with eigenvalues in closed form."""
     ids = np.arange(rows * columns).reshape(rows, columns)
     shifted = [
         np.pad(ids, 1, mode="edge")[1 + a : 1 + a + rows, 1 + b : 1 + b + columns]
@@ -32,14 +32,14 @@ def grid_values(rows, columns):
     return np.sort((1 - (a[:, None] + b[None, :]) / 2).ravel())[1:]
 
 
-def two_parts(dtype=np.float32, gap=100.0):
+def two_components(dtype=np.float32, gap=100.0):
     x = np.random.default_rng(0).normal(size=(150, 4)).astype(dtype)
     x[:50] += gap
     return x
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_the_spectrum_of_a_grid_is_its_closed_form(x64, solver):
+def test_the_spectrum_of_a_grid_matches_its_closed_form(x64, solver):
     alignment = grid(13, 9)
     out = jaxlle.embed(alignment, 4, solver=solver)
     np.testing.assert_allclose(out.singular_values, grid_values(13, 9)[:4], rtol=1e-9)
@@ -52,14 +52,14 @@ def test_the_spectrum_of_a_grid_is_its_closed_form(x64, solver):
     assert subspace_angle(out.points[:, :1], jnp.asarray(first)[:, None]) < 1e-8
 
 
-def test_the_dense_solver_finds_the_grid_in_float32():
+def test_the_dense_solver_finds_the_spectrum_of_a_grid_in_float32():
     out = jaxlle.embed(grid(13, 9, np.float32), 4, solver=DenseQR())
     np.testing.assert_allclose(out.singular_values, grid_values(13, 9)[:4], rtol=1e-4)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize(("k", "reg"), [(8, 1e-3), (20, 1e-1)])
-def test_the_subspace_is_that_of_a_dense_svd(x64, solver, k, reg):
+def test_the_subspace_matches_a_dense_svd(x64, solver, k, reg):
     x = np.random.default_rng(0).normal(size=(200, 5))
     alignment = jaxlle.lle_alignment(x, k=k, reg=reg)
     _, s, vt = np.linalg.svd(np.asarray(alignment.to_dense()))
@@ -69,7 +69,7 @@ def test_the_subspace_is_that_of_a_dense_svd(x64, solver, k, reg):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_tall_blocks_are_solved_too(x64, solver):
+def test_blocks_with_several_rows_match_a_dense_svd(x64, solver):
     rng = np.random.default_rng(0)
     indices = np.stack([rng.choice(90, 6, replace=False) for _ in range(90)])
     blocks = rng.normal(size=(90, 2, 6))
@@ -80,7 +80,7 @@ def test_tall_blocks_are_solved_too(x64, solver):
     assert subspace_angle(out.points, jnp.asarray(vt[::-1][1:3].T)) < 1e-6
 
 
-def test_nested_dissection_gives_the_same_answer_with_smaller_factors(x64, monkeypatch):
+def test_nested_dissection_gives_the_same_result_with_smaller_factors(x64, monkeypatch):
     from scipy.sparse.linalg import splu
 
     from jaxlle.solvers import _factors, _ordering
@@ -105,7 +105,7 @@ def test_nested_dissection_gives_the_same_answer_with_smaller_factors(x64, monke
     assert dissected.L.nnz < 0.9 * splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", **options).L.nnz
 
 
-def test_digits_that_elimination_lost_are_refined_back_without_factoring_again(x64, monkeypatch):
+def test_iterative_refinement_recovers_accuracy_without_another_factorization(x64, monkeypatch):
     from jaxlle.solvers import _factors
 
     x = np.random.default_rng(0).random((300, 3))
@@ -130,7 +130,7 @@ def test_digits_that_elimination_lost_are_refined_back_without_factoring_again(x
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("dim", [1, 2, 5, 9])
-def test_columns_are_orthonormal_centred_ordered_and_have_their_sign(cloud, solver, dim):
+def test_columns_are_orthonormal_centered_ordered_and_have_a_fixed_sign(cloud, solver, dim):
     out = jaxlle.lle(np.pad(cloud, ((0, 0), (0, 5))), dim, k=10, solver=solver)
     y = np.asarray(out.points)
     np.testing.assert_allclose(y.T @ y, np.eye(dim), atol=1e-4)
@@ -141,14 +141,14 @@ def test_columns_are_orthonormal_centred_ordered_and_have_their_sign(cloud, solv
     np.testing.assert_allclose(cost, (np.asarray(out.singular_values) ** 2).sum(), rtol=1e-3)
 
 
-def test_both_scalings_hold(cloud):
+def test_points_have_the_requested_scaling(cloud):
     unit = jaxlle.lle(cloud, 2, k=10)
     roweis = jaxlle.lle(cloud, 2, k=10, options=jaxlle.EmbedOptions(scaling="covariance"))
     np.testing.assert_allclose(roweis.points, unit.points * np.sqrt(120), rtol=1e-4)
     np.testing.assert_allclose(roweis.points.T @ roweis.points / 120, np.eye(2), atol=1e-4)
 
 
-def test_the_same_key_gives_the_same_bits_and_another_key_the_same_subspace(cloud):
+def test_the_same_key_reproduces_the_points_exactly_and_another_key_approximately(cloud):
     for solver in SOLVERS:
         a, b = (
             jaxlle.lle(cloud, 2, k=10, solver=solver, options=jaxlle.EmbedOptions(key=jax.random.key(7))).points
@@ -160,8 +160,8 @@ def test_the_same_key_gives_the_same_bits_and_another_key_the_same_subspace(clou
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_graph_that_falls_apart_is_named_with_number_and_sizes(solver):
-    x = two_parts()
+def test_a_disconnected_graph_gives_a_warning_with_number_and_sizes_of_components(solver):
+    x = two_components()
     with pytest.warns(DisconnectedGraphWarning, match="2 components of 100, 50 points"):
         out = jaxlle.lle(x, 2, k=8, solver=solver)
     assert int(out.num_components) == 2
@@ -173,8 +173,8 @@ def test_a_graph_that_falls_apart_is_named_with_number_and_sizes(solver):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_the_largest_part_and_every_part_are_embedded_as_if_alone(solver):
-    x = two_parts()
+def test_components_are_embedded_as_if_given_separately(solver):
+    x = two_components()
     alone = [jaxlle.lle(x[50:], 2, k=8, solver=solver), jaxlle.lle(x[:50], 2, k=8, solver=solver)]
     largest = jaxlle.lle(x, 2, k=8, solver=solver, options=jaxlle.EmbedOptions(disconnected="largest"))
     np.testing.assert_array_equal(largest.rows, np.arange(50, 150))
@@ -186,12 +186,12 @@ def test_the_largest_part_and_every_part_are_embedded_as_if_alone(solver):
 
 
 def test_closed_classes_of_a_connected_graph_are_counted_by_both_solvers(x64):
-    # Two rings that nothing leaves, and one point between them.
+    # Two rings without outgoing edges, and one point with a neighbor in each.
     rings = np.array([[10 * (i // 10) + (i + s) % 10 for s in (1, 9)] for i in range(20)])
     indices = np.concatenate([np.arange(21)[:, None], np.vstack([rings, [[0, 10]]])], axis=1)
     alignment = Alignment(jnp.asarray(indices), jnp.tile(jnp.array([[[1.0, -0.5, -0.5]]]), (21, 1, 1)))
     for solver in SOLVERS:
-        with pytest.warns(DisconnectedGraphWarning, match="2 closed classes, of 10, 10 points"):
+        with pytest.warns(DisconnectedGraphWarning, match="2 closed classes of 10, 10 points"):
             out = jaxlle.embed(alignment, 1, solver=solver)
         assert int(out.num_components) == 2
         assert out.singular_values[0] < 1e-12
@@ -199,23 +199,23 @@ def test_closed_classes_of_a_connected_graph_are_counted_by_both_solvers(x64):
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.warnings.GapWarning")
-def test_singular_values_below_rounding_are_no_components():
+def test_singular_values_below_rounding_error_are_not_counted_as_components():
     from conftest import swiss_roll
 
     x = jnp.asarray(swiss_roll(300), jnp.float32)
     out = jaxlle.lle(x, 2, k=12, reg=1e-6, solver=DenseQR())
-    assert out.rounding_angle > np.deg2rad(0.1)  # there is trouble, and it is the gap's
+    assert out.rounding_angle > np.deg2rad(0.1)  # the gap is too small for float32
     assert int(out.num_components) == 1
     assert int(jax.jit(lambda a: jaxlle.lle(a, 2, k=12, reg=1e-6))(x).num_components) == 1
 
 
-def test_inside_jit_components_and_gap_are_data():
-    out = jax.jit(lambda a: jaxlle.lle(a, 2, k=8))(two_parts())
+def test_the_number_of_components_is_returned_inside_jit():
+    out = jax.jit(lambda a: jaxlle.lle(a, 2, k=8))(two_components())
     assert int(out.num_components) == 2
     assert out.solver == "DenseQR"
 
 
-def test_a_gap_too_small_for_float32_is_warned_of():
+def test_a_gap_too_small_for_float32_gives_a_warning():
     from conftest import swiss_roll
 
     x = swiss_roll(500).astype(np.float32)
@@ -224,7 +224,7 @@ def test_a_gap_too_small_for_float32_is_warned_of():
     assert out.rounding_angle > np.deg2rad(0.1)
 
 
-def test_no_convergence_returns_the_best_so_far_with_a_warning(cloud):
+def test_missing_convergence_gives_a_warning_and_a_finite_result(cloud):
     for solver in (DenseQR(max_iterations=1, oversample=0), SparseLU(max_iterations=1, krylov=4, tol=1e-15)):
         with pytest.warns(ConvergenceWarning, match="did not converge"):
             out = jaxlle.lle(cloud, 2, k=10, solver=solver)
@@ -232,7 +232,7 @@ def test_no_convergence_returns_the_best_so_far_with_a_warning(cloud):
         assert np.isfinite(out.points).all()
 
 
-def test_auto_says_what_it_chose_and_is_never_silently_dense(cloud):
+def test_auto_reports_its_choice_and_chooses_no_dense_solver_for_many_points(cloud):
     assert jaxlle.lle(cloud, 2, k=10).solver == "SparseLU"
     assert jaxlle.lle(cloud[:40], 2, k=10).solver == "DenseQR"
     big = Alignment(jax.ShapeDtypeStruct((30_000, 4), np.int32), jax.ShapeDtypeStruct((30_000, 1, 4), np.float32))
@@ -241,7 +241,7 @@ def test_auto_says_what_it_chose_and_is_never_silently_dense(cloud):
         jax.jit(lambda a: jaxlle.lle(a, 2, k=5, solver=SparseLU()).points)(cloud)
 
 
-def test_solvers_are_hashable_values_and_do_not_retrace(cloud):
+def test_solvers_are_hashable_and_equal_solvers_do_not_retrace(cloud):
     from jaxlle.solvers import dense
 
     assert DenseQR() == DenseQR()
@@ -252,14 +252,14 @@ def test_solvers_are_hashable_values_and_do_not_retrace(cloud):
     assert dense._solve._cache_size() == before
 
 
-def test_every_column_can_be_asked_for():
+def test_the_maximum_number_of_columns_can_be_computed():
     x = np.random.default_rng(0).normal(size=(10, 9)).astype(np.float32)
     out = jaxlle.lle(x, 9, k=9, solver=DenseQR())
     assert out.points.shape == (10, 9)
     assert np.isinf(out.gap)
 
 
-def test_extreme_weights_still_give_the_right_subspace(x64):
+def test_solvers_agree_for_extreme_weights(x64):
     from conftest import swiss_roll
 
     alignment = jaxlle.lle_alignment(swiss_roll(400), k=12, reg=1e-9)
@@ -267,7 +267,7 @@ def test_extreme_weights_still_give_the_right_subspace(x64):
     assert subspace_angle(*outs) < 1e-4
 
 
-def test_bad_options_are_refused(cloud):
+def test_invalid_options_raise(cloud):
     alignment = jaxlle.lle_alignment(cloud, k=10)
     for bad in ({"scaling": "none"}, {"disconnected": "ignore"}, {"solver": "arpack"}):
         with pytest.raises((ValueError, TypeError), match=next(iter(bad))):
@@ -275,5 +275,5 @@ def test_bad_options_are_refused(cloud):
     for dim in (0, 120):
         with pytest.raises(ValueError, match=r"dim \(n_components\)"):
             jaxlle.embed(alignment, dim)
-    with pytest.raises(ValueError, match="smallest part"):
-        jaxlle.embedding.embed_components(jaxlle.lle_alignment(two_parts()[40:], k=8), 12)
+    with pytest.raises(ValueError, match="smallest component"):
+        jaxlle.embedding.embed_components(jaxlle.lle_alignment(two_components()[40:], k=8), 12)

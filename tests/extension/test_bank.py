@@ -1,4 +1,4 @@
-"""Projection onto a bank, and drift: against NumPy, geometry, and finite differences."""
+"""Projection onto a bank, and drift, compared with NumPy, geometry, and finite differences."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def banks():
     return rng.normal(size=(20, 3)), rng.normal(size=(80, 3)), rng.normal(size=(80, 2))
 
 
-def test_weights_come_from_one_bank_and_values_from_the_other(x64, banks):
+def test_weights_are_computed_in_the_bank_and_applied_to_the_values(x64, banks):
     z, bank, values = banks
     out = jaxlle.extension.project(z, bank, 6, values)
     ids = np.argsort(((z[:, None] - bank) ** 2).sum(-1), axis=1)[:, :6]
@@ -28,7 +28,7 @@ def test_weights_come_from_one_bank_and_values_from_the_other(x64, banks):
     np.testing.assert_allclose(jaxlle.extension.project(z, bank, 6).points, own, atol=1e-10)
 
 
-def test_it_does_not_change_when_both_banks_are_turned(banks):
+def test_projection_is_invariant_to_a_rotation_of_points_and_bank(banks):
     z, bank, values = banks
     turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
     base = jaxlle.extension.project(
@@ -41,7 +41,7 @@ def test_it_does_not_change_when_both_banks_are_turned(banks):
     np.testing.assert_allclose(turned.residuals, base.residuals, atol=1e-4)
 
 
-def test_it_runs_under_jit_vmap_and_grad(x64, banks):
+def test_projection_runs_under_jit_vmap_and_grad(x64, banks):
     z, bank, values = map(jnp.asarray, banks)
 
     def f(z, bank, values):
@@ -55,14 +55,14 @@ def test_it_runs_under_jit_vmap_and_grad(x64, banks):
     check_grads(jax.jit(f), (z[:3], bank, values), order=1)
 
 
-def test_a_point_of_the_bank_has_a_finite_gradient():
+def test_the_gradient_at_a_point_of_the_bank_is_finite():
     bank = jnp.repeat(jnp.asarray(np.random.default_rng(0).normal(size=(20, 3)), jnp.float32), 2, axis=0)
     with jax.debug_nans(True):
         grad = jax.grad(lambda z: jaxlle.extension.project(z, bank, 2).residuals.sum())(bank[:4])
     assert np.isfinite(grad).all()
 
 
-def test_drift_is_rare_on_the_same_distribution_and_seen_off_it():
+def test_the_drift_rate_is_low_on_the_same_distribution_and_high_on_another():
     rng = np.random.default_rng(0)
 
     def plane(n):
@@ -78,7 +78,7 @@ def test_drift_is_rare_on_the_same_distribution_and_seen_off_it():
     assert ((own >= 0.95).mean() - 0.05) < 0.01
 
 
-def test_bad_banks_are_refused(banks):
+def test_invalid_banks_raise(banks):
     z, bank, values = (a.astype(np.float32) for a in banks)
     with pytest.raises(ValueError, match="values has 79 rows"):
         jaxlle.extension.project(z, bank, 6, values[1:])

@@ -1,3 +1,5 @@
+"""Barycentric maps for new points: scikit-learn, inverse, and derivatives."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,34 +17,34 @@ def fitted():
     return x[:800], x[800:], np.asarray(jaxlle.lle(x[:800], 2, k=12).points)
 
 
-def test_a_training_row_gets_its_own_embedding_bit_for_bit(fitted):
+def test_training_rows_get_exactly_their_own_embedding(fitted):
     x, _, y = fitted
     np.testing.assert_array_equal(jaxlle.transform(x, x, y, k=12), y)
     np.testing.assert_array_equal(jaxlle.transform(jnp.asarray(x[::7]), x, y, k=12), y[::7])
     np.testing.assert_array_equal(jaxlle.inverse_transform(y, y, x, k=12), x)
 
 
-def test_new_points_get_the_embedding_that_scikit_learn_gives_them(x64, fitted):
+def test_new_points_match_scikit_learn(x64, fitted):
     x, new, _ = (np.asarray(a, np.float64) for a in fitted)
     oracle = LocallyLinearEmbedding(n_neighbors=12, eigen_solver="dense").fit(x)
     out = jaxlle.transform(new, x, oracle.embedding_, k=12)
     np.testing.assert_allclose(out, oracle.transform(new), atol=1e-10)
 
 
-def test_new_points_are_placed_among_their_neighbors(fitted):
+def test_new_points_are_embedded_near_their_neighbors(fitted):
     x, new, y = fitted
     both = np.concatenate([y, jaxlle.transform(new, x, y, k=12)])
     assert trustworthiness(np.concatenate([x, new]), both, k=12) > 0.98
 
 
-def test_the_way_there_and_back_returns_near_the_point(fitted):
+def test_the_inverse_transform_of_the_transform_is_near_the_point(fitted):
     x, new, y = fitted
     back = jaxlle.inverse_transform(jaxlle.transform(new, x, y, k=12), y, x, k=12)
     spacing = jaxlle.knn(x, 12).distances.mean()
     assert np.median(np.linalg.norm(back - new, axis=1)) < spacing
 
 
-def test_precomputed_distances_transform_too(fitted):
+def test_precomputed_distances_are_supported(fitted):
     x, new, y = fitted
 
     def far(a, b):
@@ -53,13 +55,13 @@ def test_precomputed_distances_transform_too(fitted):
     np.testing.assert_array_equal(jaxlle.transform(far(x, x), far(x, x), y, k=12, metric="precomputed"), y)
 
 
-def test_one_point_at_a_time_is_the_same_as_all_together(fitted):
+def test_points_transformed_one_at_a_time_match_a_batch(fitted):
     x, new, y = fitted
     alone = np.concatenate([jaxlle.transform(new[i : i + 1], x, y, k=12) for i in range(5)])
     np.testing.assert_allclose(alone, jaxlle.transform(new, x, y, k=12)[:5], atol=1e-6)
 
 
-def test_it_is_differentiable_and_runs_under_jit_and_vmap(x64):
+def test_transform_is_differentiable_and_runs_under_jit_and_vmap(x64):
     rng = np.random.default_rng(0)
     x, new, y = (jnp.asarray(rng.normal(size=s)) for s in ((40, 3), (4, 3), (40, 2)))
 
@@ -71,7 +73,7 @@ def test_it_is_differentiable_and_runs_under_jit_and_vmap(x64):
     np.testing.assert_allclose(jax.vmap(f, (0, None, None))(new[None], x, y)[0], f(new, x, y), atol=1e-12)
 
 
-def test_shapes_that_do_not_fit_are_refused(fitted):
+def test_shapes_that_do_not_match_raise(fitted):
     x, new, y = fitted
     with pytest.raises(ValueError, match="row by row"):
         jaxlle.transform(new, x, y[:-1], k=12)

@@ -1,3 +1,5 @@
+"""Approximate neighbors and their recall."""
+
 import builtins
 
 import numpy as np
@@ -8,7 +10,7 @@ from jaxlle.neighbors import approximate
 
 
 @pytest.mark.slow
-def test_the_recall_is_that_of_a_full_comparison():
+def test_the_recall_matches_a_comparison_with_all_exact_neighbors():
     pytest.importorskip("pynndescent")
     x = np.random.default_rng(0).normal(size=(800, 40)).astype(np.float32)
     out = jaxlle.neighbors.approximate_knn(x, 10, sample=800, effort=0.1)
@@ -22,7 +24,7 @@ def test_the_recall_is_that_of_a_full_comparison():
     np.testing.assert_allclose(out.neighbors.distances, wanted, rtol=1e-4)
 
 
-def test_the_search_for_a_tpu_finds_the_exact_neighbours_where_it_is_exact():
+def test_the_search_for_tpus_returns_the_exact_neighbors_at_recall_1():
     x = np.random.default_rng(0).normal(size=(300, 20)).astype(np.float32)
     found = approximate._on_tpu(jaxlle.neighbors.prepare_points(x), 8, 1.0)  # approx_min_k is exact on a CPU
     exact = jaxlle.knn(x, 8)
@@ -30,7 +32,7 @@ def test_the_search_for_a_tpu_finds_the_exact_neighbours_where_it_is_exact():
     np.testing.assert_allclose(found.distances, exact.distances, rtol=1e-4)
 
 
-def test_a_missing_package_and_a_bad_k_are_named(monkeypatch):
+def test_a_missing_package_and_an_invalid_k_raise(monkeypatch):
     x = np.eye(5, dtype=np.float32)
     with pytest.raises(ValueError, match=r"k \(n_neighbors\) = 5"):
         jaxlle.neighbors.approximate_knn(x, 5)

@@ -1,3 +1,5 @@
+"""Exact neighbors and radius neighbors, compared with brute force in SciPy."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,7 @@ METRICS = {"euclidean": "euclidean", "cosine": "cosine", "manhattan": "cityblock
 
 
 def reference(x, k, metric="euclidean", query=None):
-    """Brute force in float64, ties by index."""
+    """Search by brute force in float64, with ties in order of index."""
     far = cdist(x if query is None else query, x, METRICS[metric])
     if query is None:
         np.fill_diagonal(far, np.inf)
@@ -67,7 +69,7 @@ def test_precomputed_distances_give_the_neighbors_of_the_points():
 @pytest.mark.parametrize("algorithm", ["auto", "brute"])
 def test_equal_distances_are_ordered_by_index_and_no_point_is_its_own_neighbor(d, algorithm):
     x = np.random.default_rng(0).integers(0, 3, size=(200, d)).astype(np.float32)
-    x[50:80] = x[10]  # more copies than neighbours
+    x[50:80] = x[10]  # more copies than neighbors
     found = jaxlle.knn(x, 6, algorithm=algorithm)
     np.testing.assert_array_equal(found.indices, reference(x, 6)[0])
     assert not (found.indices == np.arange(200)[:, None]).any()
@@ -75,7 +77,7 @@ def test_equal_distances_are_ordered_by_index_and_no_point_is_its_own_neighbor(d
 
 @pytest.mark.parametrize("d", [3, 40])
 @pytest.mark.parametrize("algorithm", ["auto", "brute"])
-def test_whole_numbers_keep_their_ties_in_float32(d, algorithm):
+def test_ties_of_integers_are_exact_in_float32(d, algorithm):
     x = np.random.default_rng(0).integers(0, 17, size=(300, d))
     np.testing.assert_array_equal(jaxlle.knn(x, 8, algorithm=algorithm).indices, reference(x, 8)[0])
 
@@ -83,12 +85,12 @@ def test_whole_numbers_keep_their_ties_in_float32(d, algorithm):
 @pytest.mark.filterwarnings("ignore::jaxlle.warnings.PrecisionWarning")
 @pytest.mark.parametrize("d", [3, 40])
 @pytest.mark.parametrize(("scale", "offset"), [(1e-20, 0), (1e20, 0), (1, 1e8), (1e-3, 1e4), (1e-170, 0), (1e160, 0)])
-def test_float32_is_right_at_any_scale_and_offset(d, scale, offset):
+def test_float32_is_accurate_at_any_scale_and_offset(d, scale, offset):
     x = points(200, d).astype(np.float64)
     shifted = x * scale + offset
     ids = reference((shifted - offset) / scale, 6)[0]
     exact = 1e-38 < scale < 1e38
-    if not exact:  # the distances leave float32, and that is said; the embedding needs only the neighbours
+    if not exact:  # the distances are outside the range of float32; the embedding needs only the neighbors
         with pytest.raises(ValueError, match="out of the range of float32: rescale x, or enable x64"):
             jaxlle.knn(shifted, 6)
         found = jaxlle.lle_alignment(shifted, k=6).indices[:, 1:]
@@ -97,15 +99,15 @@ def test_float32_is_right_at_any_scale_and_offset(d, scale, offset):
     np.testing.assert_array_equal(found, ids)
 
 
-def test_device_arrays_are_right_at_an_offset_that_float32_can_hold():
+def test_device_arrays_are_searched_accurately_at_an_offset_representable_in_float32():
     x = jnp.asarray(points(200, 40)) + 4096.0
     ids = reference(np.asarray(x, np.float64) - 4096, 6)[0]
     np.testing.assert_array_equal(jaxlle.knn(x, 6).indices, ids)
     np.testing.assert_array_equal(jax.jit(lambda x: jaxlle.knn(x, 6).indices)(x), ids)
 
 
-def test_rows_that_the_product_cannot_decide_are_searched_by_differences():
-    # Two tight clusters far apart: |q|^2 + |x|^2 - 2 q.x has no digits left for distances inside a cluster.
+def test_rows_that_the_product_cannot_resolve_are_searched_by_differences():
+    # Two distant tight clusters: |q|^2 + |x|^2 - 2 q.x loses all digits of the distances inside a cluster.
     x = 1e-5 * points(100, 40).astype(np.float64)
     x[50:] += 10
     single = jnp.asarray(x - x.mean(axis=0), jnp.float32)
@@ -119,7 +121,7 @@ def test_rows_that_the_product_cannot_decide_are_searched_by_differences():
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
-def test_blocks_do_not_change_the_answer_and_progress_reaches_the_end(metric):
+def test_blocks_do_not_change_the_result_and_progress_is_reported_to_the_end(metric):
     x, seen = points(130, 20), []
     whole = jaxlle.knn(x, 6, metric=metric)
     blocked = jaxlle.knn(x, 6, metric=metric, block_bytes=30_000, progress=lambda *done: seen.append(done))
@@ -130,7 +132,7 @@ def test_blocks_do_not_change_the_answer_and_progress_reaches_the_end(metric):
 
 
 @pytest.mark.parametrize("d", [3, 40])
-def test_jit_and_vmap_give_the_eager_answer(d):
+def test_jit_and_vmap_match_the_eager_result(d):
     x = jnp.asarray(np.stack([points(80, d, seed) for seed in range(3)]))
     eager = [jaxlle.knn(a, 5, algorithm="brute") for a in x]
     for traced in (jax.jit(lambda a: jaxlle.knn(a, 5)), lambda a: jax.vmap(lambda b: jaxlle.knn(b, 5))(a[None])):
@@ -141,7 +143,7 @@ def test_jit_and_vmap_give_the_eager_answer(d):
         np.testing.assert_array_equal(batched.indices[i], eager[i].indices)
 
 
-def test_neighbors_move_with_the_points_under_permutation_rotation_and_scaling():
+def test_neighbors_are_equivariant_to_permutation_and_invariant_to_rotation_and_scaling():
     x = points(120, 6)
     order = np.random.default_rng(1).permutation(120)
     rotation = np.linalg.qr(points(6, 6, seed=2))[0]
@@ -151,7 +153,7 @@ def test_neighbors_move_with_the_points_under_permutation_rotation_and_scaling()
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_distances_are_differentiable_also_between_copies(x64, metric):
+def test_distances_are_differentiable_even_between_equal_points(x64, metric):
     x = points(20, 3).astype(np.float64)
     check_grads(lambda a: jaxlle.knn(a, 3, metric=metric).distances, (jnp.asarray(x),), order=1)
     x[5] = x[6]
@@ -159,7 +161,7 @@ def test_distances_are_differentiable_also_between_copies(x64, metric):
     assert jnp.isfinite(grad).all()
 
 
-def test_radius_neighbors_are_those_within_the_radius():
+def test_radius_neighbors_are_the_points_within_the_radius():
     x = points(80, 3)
     far = cdist(x, x)
     np.fill_diagonal(far, np.inf)
@@ -172,7 +174,7 @@ def test_radius_neighbors_are_those_within_the_radius():
     np.testing.assert_array_equal(same.mask, mask)
 
 
-def test_radius_neighborhoods_are_never_cut_off_or_empty_silently():
+def test_truncated_and_empty_radius_neighborhoods_raise():
     x = points(80, 3)
     with pytest.raises(ValueError, match="raise max_neighbors"):
         jaxlle.neighbors.radius_neighbors(x, 2.5, max_neighbors=5)
@@ -184,14 +186,14 @@ def test_radius_neighborhoods_are_never_cut_off_or_empty_silently():
         jax.jit(lambda a: jaxlle.neighbors.radius_neighbors(a, 1.0))(x)
 
 
-def test_memory_is_bounded_by_the_block_and_never_n_by_n():
+def test_memory_is_bounded_by_the_block_size():
     from jaxlle.neighbors import blockwise
 
     n, d, k, budget = 20_000, 64, 12, 2**25
     options = blockwise._Options(k, distances.euclidean, True, budget)
-    filled = n + -n % blockwise._GROUP
+    padded = n + -n % blockwise._GROUP
     rows = blockwise._block_rows(jnp.zeros((n, d)), n, options)
-    shapes = ((n, d), (filled, d), (filled,))
+    shapes = ((n, d), (padded, d), (padded,))
     prepared = blockwise._Prepared(*(jax.ShapeDtypeStruct(s, np.float32) for s in shapes))
     ids = jax.ShapeDtypeStruct((rows,), np.int32)
     compiled = blockwise._block.lower(prepared, prepared, ids, options).compile()
@@ -201,7 +203,7 @@ def test_memory_is_bounded_by_the_block_and_never_n_by_n():
 
 @pytest.fixture
 def projecting(monkeypatch):
-    """Let a projection pay where data are as few as in a test."""
+    """Make a projection profitable for the small data of a test."""
     from jaxlle.neighbors import _projection
 
     monkeypatch.setattr(_projection, "MIN_POINTS", 100)
@@ -211,7 +213,7 @@ def projecting(monkeypatch):
 
 
 def images(n, d, noise):
-    """Make points near a 12-dimensional subspace of d dimensions, some of them twice."""
+    """Return points near a 12-dimensional subspace of d dimensions, four of them repeated."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, 12)) @ rng.normal(size=(12, d)) + noise * rng.normal(size=(n, d))
     x[5:9] = x[:4]
@@ -235,12 +237,12 @@ def test_search_by_projection_is_exact(monkeypatch, projecting, wide):
     assert sorted(seen) == seen
 
 
-def test_features_too_few_for_any_projection_are_searched_whole(projecting):
-    # 100 features: more than half of them would be kept.
+def test_few_features_are_not_projected(projecting):
+    # The projection would keep more than half of 100 features.
     assert projecting.plan(jnp.asarray(images(200, 100, noise=0.05), np.float32), 5) is None
 
 
-def test_bounds_of_a_projection_hold_for_all_pairs(projecting):
+def test_the_bounds_of_a_projection_hold_for_all_pairs(projecting):
     x = images(300, 128, noise=0.05)
     plan = projecting.plan(jnp.asarray(x, np.float32), 5)
     factor, exact = plan.factor.astype(np.float64), np.asarray(x, np.float32).astype(np.float64)
@@ -252,7 +254,7 @@ def test_points_without_a_subspace_are_not_projected(projecting):
     assert projecting.plan(jnp.asarray(images(700, 128, noise=100)), 10) is None
 
 
-def test_one_shape_is_traced_once():
+def test_a_shape_is_traced_once():
     from jaxlle.neighbors import blockwise
 
     x = points(77, 21)
@@ -263,15 +265,15 @@ def test_one_shape_is_traced_once():
 
 
 @pytest.mark.parametrize("k", [0, 50, -1])
-def test_k_out_of_range_is_refused_and_never_truncated(k):
+def test_k_out_of_range_raises(k):
     with pytest.raises(ValueError, match=r"k \(n_neighbors\) = .* between 1 and 49"):
         jaxlle.knn(points(50, 3), k)
 
 
-def test_bad_requests_say_what_to_do():
+def test_invalid_arguments_of_knn_raise():
     x = points(50, 3)
     for bad in (2.5, True, "3"):
-        with pytest.raises(TypeError, match=r"whole number|parameter 'k'"):
+        with pytest.raises(TypeError, match=r"must be an integer|parameter 'k'"):
             jaxlle.knn(x, bad)
     with pytest.raises(ValueError, match="metric = 'euclid' is not known"):
         jaxlle.knn(x, 3, metric="euclid")
@@ -292,7 +294,7 @@ def test_bad_requests_say_what_to_do():
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_metrics_match_scipy_and_are_safe_at_equal_vectors(x64, name):
+def test_metrics_match_scipy_and_have_finite_derivatives_at_equal_vectors(x64, name):
     a, b = jnp.asarray(points(2, 6).astype(np.float64))
     metric = distances.resolve(name)
     np.testing.assert_allclose(metric(a, b), cdist(a[None], b[None], METRICS[name])[0, 0], rtol=1e-12)

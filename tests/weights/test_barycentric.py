@@ -1,3 +1,5 @@
+"""Barycentric weights: scikit-learn, constrained least squares in NumPy, invariances, and derivatives."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,7 @@ def points(n=60, d=5, seed=0):
 
 
 def problem(i, x, ids, ridge):
-    """Solve one point's constrained least squares by its KKT system, in float64."""
+    """Solve the constrained least squares problem of one point by its KKT system in float64."""
     x = x.astype(np.float64)
     z = x[ids] - x[i]
     k = len(ids)
@@ -41,7 +43,7 @@ def test_weights_match_scikit_learn(d, k, reg):
         (regularizers.NoRidge(), lambda g: 0),
     ],
 )
-def test_every_regularizer_solves_its_own_constrained_least_squares(x64, regularizer, ridge):
+def test_every_regularizer_solves_its_constrained_least_squares_problem(x64, regularizer, ridge):
     x = 3 * points(d=9).astype(np.float64)
     neighbors = jaxlle.knn(x, 6)
     out = jaxlle.barycentric_weights(x, neighbors, reg=regularizer)
@@ -49,7 +51,7 @@ def test_every_regularizer_solves_its_own_constrained_least_squares(x64, regular
         np.testing.assert_allclose(out[i], problem(i, x, np.asarray(neighbors.indices)[i], ridge), rtol=1e-9)
 
 
-def test_uncentred_ridge_regression_is_the_normalised_normal_equation(x64):
+def test_uncentered_ridge_regression_solves_the_normal_equations_and_normalizes(x64):
     x = points().astype(np.float64)
     neighbors = jaxlle.knn(x, 4)
     out = jaxlle.weights.ridge_regression_weights(x, neighbors, reg=0.01)
@@ -71,7 +73,7 @@ def test_kernel_and_distance_and_gram_weights_agree_with_coordinates(x64):
     np.testing.assert_allclose(jaxlle.weights.gram_weights(gram), expected, atol=1e-10)
 
 
-def test_weights_do_not_change_under_translation_rotation_and_scaling():
+def test_weights_are_invariant_to_translation_rotation_and_scaling():
     x = points()
     neighbors = jaxlle.knn(x, 8)
     rotation = np.linalg.qr(points(5, 5, seed=1))[0]
@@ -81,7 +83,7 @@ def test_weights_do_not_change_under_translation_rotation_and_scaling():
     np.testing.assert_allclose(jaxlle.barycentric_weights(x + 100, neighbors), base, atol=1e-3)
 
 
-def test_a_tight_cluster_far_from_the_rest_keeps_its_weights():
+def test_weights_of_a_tight_distant_cluster_are_accurate():
     x = points()
     neighbors = jaxlle.knn(x, 4)
     base = jaxlle.barycentric_weights(x, neighbors)
@@ -92,7 +94,7 @@ def test_a_tight_cluster_far_from_the_rest_keeps_its_weights():
     np.testing.assert_allclose(both[60:], base, atol=5e-3)
 
 
-def test_tiny_neighborhoods_and_far_queries_keep_their_weights():
+def test_weights_of_tiny_neighborhoods_and_distant_queries_are_accurate():
     x = points()
     neighbors = jaxlle.knn(x, 4)
     base = jaxlle.barycentric_weights(x, neighbors)
@@ -103,12 +105,12 @@ def test_tiny_neighborhoods_and_far_queries_keep_their_weights():
     ids = jnp.concatenate([neighbors.indices, neighbors.indices[:2]])
     out = jax.jit(lambda q: jaxlle.barycentric_weights(x, Neighbors(ids, None), query=q))(query)
     np.testing.assert_allclose(out[:60], base, atol=1e-4)
-    np.testing.assert_allclose(out[60], 0.25, atol=1e-3)  # nothing but the ridge tells the neighbours apart from so far
+    np.testing.assert_allclose(out[60], 0.25, atol=1e-3)  # at this distance only the ridge determines the weights
     assert np.isnan(out[61]).all()
 
 
 @pytest.mark.parametrize("size", [1e-20, 1.0, 1e20])
-def test_small_cotangents_do_not_vanish_on_their_way_back(size):
+def test_small_cotangents_do_not_underflow_in_the_backward_pass(size):
     x, coefficients = points().astype(np.float32), np.random.default_rng(1).normal(size=(60, 4))
     neighbors = jaxlle.knn(x, 4)
 
@@ -127,7 +129,7 @@ def test_small_cotangents_do_not_vanish_on_their_way_back(size):
     np.testing.assert_allclose(1e12 * out, expected, atol=1e-4 * np.abs(expected).max())
 
 
-def test_masked_neighbors_take_no_part():
+def test_masked_neighbors_get_zero_weight_and_have_no_effect():
     x = points()
     wide, narrow = jaxlle.knn(x, 8), jaxlle.knn(x, 5)
     mask = jnp.broadcast_to(jnp.arange(8) < 5, (60, 8))
@@ -143,7 +145,7 @@ def test_blocks_do_not_change_the_weights():
     np.testing.assert_allclose(blocked, jaxlle.barycentric_weights(x, neighbors), atol=1e-6)
 
 
-def test_memory_is_never_n_by_k_by_d():
+def test_memory_is_less_than_n_by_k_by_d():
     from jaxlle.weights.barycentric import solve_points
 
     n, k, d = 20_000, 12, 100
@@ -165,7 +167,7 @@ def test_the_derivative_matches_finite_differences(x64, regularizer):
     check_grads(weights, (x, 0.1), order=2, modes=["rev"], rtol=1e-3, atol=1e-3)
 
 
-def test_the_derivative_is_the_closed_rule(x64):
+def test_the_derivative_matches_the_closed_form(x64):
     # ubar = (g - (g.w) 1) / s, v = C^-1 ubar, Cbar = -(v u^T + u v^T) / 2, with u = C^-1 1, s = sum u.
     rng = np.random.default_rng(0)
     a = rng.normal(size=(6, 6))
@@ -192,7 +194,7 @@ def test_gradients_are_finite_where_points_coincide():
     np.testing.assert_allclose(jaxlle.barycentric_weights(x, neighbors)[5], 1 / 6, atol=1e-6)
 
 
-def test_weights_vmap_over_reg_and_data():
+def test_weights_can_be_vmapped_over_reg():
     x = jnp.asarray(points())
     neighbors = jaxlle.knn(x, 8)
     regs = jnp.array([1e-3, 1e-2, 1e-1])
@@ -201,7 +203,7 @@ def test_weights_vmap_over_reg_and_data():
         np.testing.assert_allclose(one, jaxlle.barycentric_weights(x, neighbors, reg=float(r)), atol=1e-5)
 
 
-def test_reg_does_not_retrace():
+def test_another_reg_does_not_retrace():
     from jaxlle.weights.barycentric import solve_points
 
     x = points()
@@ -229,7 +231,7 @@ def test_the_local_condition_matches_numpy(x64):
     np.testing.assert_allclose(jaxlle.weights.local_condition(x, neighbors, reg=1e-3)[3], expected, rtol=1e-6)
 
 
-def test_bad_requests_say_what_to_do():
+def test_invalid_arguments_of_barycentric_weights_raise():
     x = points()
     neighbors = jaxlle.knn(x, 8)
     with pytest.raises(ValueError, match="reg = 0 with k = 8 neighbors in 5 dimensions"):
@@ -241,7 +243,7 @@ def test_bad_requests_say_what_to_do():
             jaxlle.barycentric_weights(x, neighbors, reg=bad)
     with pytest.raises(ValueError, match="clamp"):
         jaxlle.barycentric_weights(x[:40], Neighbors(neighbors.indices[:40].at[0, 0].set(55), None))
-    with pytest.raises(ValueError, match="one neighborhood each"):
+    with pytest.raises(ValueError, match="one neighborhood per point"):
         jaxlle.barycentric_weights(x[:40], neighbors)
     with pytest.raises(ValueError, match="not positive definite"):
         jaxlle.weights.kernel_weights(x, neighbors, lambda a, b: -jnp.dot(a, b))
