@@ -16,7 +16,7 @@ PAPER = '''
     DOI: 10.1000/182. Table 1.
 
     Claim: squares are never
-    negative. More is said there.
+    negative. This sentence is not part of it.
 
     Differs: nothing. Run: jaxlle papers run toy --full
     """
