@@ -1,4 +1,4 @@
-"""Mapping over rows in blocks, so that memory is bounded by a budget and not by the number of points."""
+"""Mapping over rows in blocks, so that memory is limited by a budget and does not grow with the number of points."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from jax import lax
 
 Progress = Callable[[int, int], None]  # called with (done, total)
 
-BLOCK_BYTES = 2**27  # default memory of a block
-CACHE_BYTES = 2**22  # a block that stays in the cache of a CPU core
+BLOCK_BYTES = 2**27  # default memory limit of a block
+CACHE_BYTES = 2**22  # size of a block that fits in the cache of a CPU core
 
 
 def cache_budget(block_bytes: int) -> int:
-    """Return the memory that a block may take where it is passed over several times.
+    """Return the memory limit of a block that is read several times.
 
-    On a CPU a block should stay in the cache; on an accelerator larger blocks amortize the launch of their kernels.
+    On a CPU such a block should fit in the cache; on an accelerator larger blocks amortize kernel launches.
     """
     return min(block_bytes, CACHE_BYTES) if jax.default_backend() == "cpu" else block_bytes
 
@@ -25,20 +25,20 @@ def cache_budget(block_bytes: int) -> int:
 def map_rows(function: Callable, rows: Any, budget: int, bytes_per_row: int) -> Any:
     """Apply a function of one row to all rows, as many at a time as the budget allows.
 
-    Like `lax.map` with a batch size, except that the last block is padded with repetitions of the last row, where `lax.map`
-    compiles (and, on a CPU, runs) a second program for it.
+    This is `lax.map` with a batch size, except that the last block is padded with copies of the last row, whereas `lax.map`
+    compiles (and, on a CPU, runs) a second program for a shorter block.
 
     Args:
-        function: of one row of each array in `rows`.
+        function: function of one row of each array in `rows`.
         rows: pytree of arrays with the same leading dimension.
-        budget: bytes that a block may take.
-        bytes_per_row: bytes that one row takes inside the function.
+        budget: memory limit of one block, in bytes.
+        bytes_per_row: memory that the function needs for one row, in bytes.
     """
     return map_blocks(jax.vmap(function), rows, budget, bytes_per_row)
 
 
 def map_blocks(function: Callable, rows: Any, budget: int, bytes_per_row: int) -> Any:
-    """Apply a function of a block of rows to all rows, block by block: `map_rows` is this with a `vmap`."""
+    """Apply a function of a block of rows to all rows, block by block; `map_rows` passes the `vmap` of its function."""
     n = jax.tree.leaves(rows)[0].shape[0]
     batch = int(max(1, min(n, budget // max(1, bytes_per_row))))
     if batch == n:
@@ -54,7 +54,7 @@ def map_blocks(function: Callable, rows: Any, budget: int, bytes_per_row: int) -
 
 @contextmanager
 def memory_advice(advice: str) -> Iterator[None]:
-    """Re-raise a device's out-of-memory error as a MemoryError with advice on what to change."""
+    """Re-raise an out-of-memory error of the device as a MemoryError with advice on how to avoid it."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:

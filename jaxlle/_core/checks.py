@@ -1,4 +1,4 @@
-"""Checks of arguments that every stage shares: counts, dimensions, finiteness, and whether a value is traced."""
+"""Argument checks shared by all stages: counts, dimensions, finiteness, and whether a value is traced."""
 
 import warnings
 from typing import Any
@@ -15,17 +15,17 @@ from ..warnings import JaxlleWarning
 
 
 def is_traced(*arrays: Any) -> bool:
-    """Return whether values are unavailable: an array is traced (jit, vmap, grad), or jit stages all operations."""
+    """Return whether values are unavailable: an array is traced (jit, vmap, grad), or jit is staging every operation."""
     return any(isinstance(a, Tracer) for a in jax.tree.leaves((arrays, jnp.zeros(()))))
 
 
 def without_derivative(x: Any) -> Any:
-    """Return arrays without their derivatives: concrete under `jax.grad` outside jit."""
+    """Return a pytree with `lax.stop_gradient` applied to its arrays, which makes them concrete under `jax.grad` outside jit."""
     return jax.tree.map(lambda a: lax.stop_gradient(a) if isinstance(a, Array) else a, x)
 
 
 def x64_is_on() -> bool:
-    """Return whether JAX computes in float64 when given float64."""
+    """Return whether JAX is configured to compute in float64 (jax_enable_x64)."""
     return jnp.zeros(()).dtype == np.float64
 
 
@@ -40,9 +40,9 @@ def _all_finite(x: Array) -> Array:
 
 
 def check_count(value: Any, name: str, low: int, high: int | None, why: str) -> int:
-    """Return a whole number within [low, high]; raise with the value and what is allowed otherwise."""
+    """Return value as an int; raise if it is not an integer in [low, high], with the reason `why` for the bounds."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be a whole number, got {value!r} of type {type(value).__name__}.")
+        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
     if value < low or (high is not None and value > high):
         allowed = f"at least {low}" if high is None else f"between {low} and {high}"
         raise ValueError(f"{name} = {value} is not allowed: it must be {allowed} ({why}).")
@@ -50,19 +50,19 @@ def check_count(value: Any, name: str, low: int, high: int | None, why: str) -> 
 
 
 def embedding_points(y: Any) -> Any:
-    """Return the points of an `Embedding`, and anything else unchanged: metrics accept either."""
+    """Return the points of an `Embedding`, and any other value unchanged, because metrics accept both."""
     return y.points if hasattr(type(y), "rounding_angle") else y
 
 
 def check_dim(dim: int, k: int, shape: tuple[int, ...], metric: distances.Metric) -> int:
-    """Validate dim, and warn if k < dim."""
+    """Validate dim for points of a shape, and warn if k < dim."""
     n, d = shape
     if metric != distances.PRECOMPUTED and dim > d:
         raise ValueError(
             f"output dimension must be less than or equal to input dimension: dim (n_components) = {dim}, but x has {d} "
             f"feature(s)."
         )
-    dim = check_count(dim, "dim (n_components)", 1, n - 1 if n > 1 else None, f"fewer than the {n} points")
+    dim = check_count(dim, "dim (n_components)", 1, n - 1 if n > 1 else None, f"less than the number of points, {n}")
     if k < dim:
         warnings.warn(
             f"k = {k} neighbors cannot span dim = {dim} dimensions locally: use k > dim.", JaxlleWarning, stacklevel=3

@@ -1,4 +1,4 @@
-"""Small systems, eigenvectors and orthogonal bases, written for one and mapped over many."""
+"""Dense linear algebra on small matrices: products, positive definite systems, eigenvectors and orthogonal bases."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """Return ``a @ b`` at the highest precision: on accelerators the default rounds the factors to half precision."""
+    """Return ``a @ b`` at the highest precision: the default on accelerators rounds the factors to a lower precision."""
     return jnp.dot(a, b, precision=lax.Precision.HIGHEST)
 
 
@@ -19,12 +19,13 @@ def project_out(basis: Float[Array, "n c"], x: Float[Array, "n m"]) -> Float[Arr
 
 
 def solve_positive(system: Float[Array, "*n k k"], target: Float[Array, "*n k"]) -> Float[Array, "*n k"]:
-    """Solve C u = b for symmetric positive definite C, one or many; NaN where C is not positive.
+    """Solve C u = b for one or a batch of symmetric positive definite C; the result is NaN where C is not positive definite.
 
-    Elimination without pivoting, stable for such C, written out in loops over k in which every step is one pass over the
-    whole batch, whose axis stands last: four times faster on a CPU than a vmap, which puts it first. LAPACK, called matrix
-    by matrix, is slower still at these sizes, and with other work beside it XLA's CPU runtime has been seen to hang in it
-    (jaxlib 0.10.2, two cores). The derivative is one more solve with the same factor: du = C^-1 (db - dC u).
+    The method is elimination without pivoting, which is stable for such C, in loops over k. Every step is one pass over the
+    whole batch, which is the last axis; on a CPU this is four times faster than `vmap`, which makes it the first axis. LAPACK,
+    called for one matrix at a time, is slower still at these sizes, and XLA's CPU runtime has been observed to hang in it
+    when other work runs concurrently (jaxlib 0.10.2, two cores). The derivative, ``du = C^-1 (db - dC u)``, is one more solve
+    with the same factor.
 
     >>> import jax.numpy as jnp
     >>> solve_positive(jnp.array([[2.0, 1.0], [1.0, 2.0]]), jnp.array([3.0, 3.0]))
@@ -40,8 +41,8 @@ def solve_positive(system: Float[Array, "*n k k"], target: Float[Array, "*n k"])
 
 
 def _eliminate(system: Float[Array, "k k *n"]) -> Float[Array, "k k *n"]:
-    """Return L D L^T in one matrix: the multipliers L below the diagonal, D L^T on and above it."""
-    k, number = system.shape[0], _numbers(system[0])
+    """Return the factors of C = L D L^T in one matrix: L below the diagonal, D L^T on and above it."""
+    k, number = system.shape[0], _row_numbers(system[0])
 
     def step(j: Any, a: Array) -> Array:
         pivot = jnp.where(a[j, j] > 0, a[j, j], jnp.nan)
@@ -54,7 +55,7 @@ def _eliminate(system: Float[Array, "k k *n"]) -> Float[Array, "k k *n"]:
 
 
 def _substitute(factor: Float[Array, "k k *n"], b: Float[Array, "k *n"]) -> Float[Array, "k *n"]:
-    k, number = b.shape[0], _numbers(b)
+    k, number = b.shape[0], _row_numbers(b)
     b = lax.fori_loop(0, k, lambda j, b: b - jnp.where(number > j, factor[:, j] * b[j], 0), b)
 
     def back(step: Any, b: Array) -> Array:
@@ -65,16 +66,16 @@ def _substitute(factor: Float[Array, "k k *n"], b: Float[Array, "k *n"]) -> Floa
     return lax.fori_loop(0, k, back, b)
 
 
-def _numbers(rows: Float[Array, "k *n"]) -> Array:
+def _row_numbers(rows: Float[Array, "k *n"]) -> Array:
     return jnp.arange(rows.shape[0]).reshape(-1, *(1,) * (rows.ndim - 1))
 
 
 @jax.custom_jvp
 def principal_axes(matrix: Float[Array, "m m"]) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
-    """Return the eigenvalues of a symmetric matrix, falling, and its eigenvectors as columns.
+    """Return the eigenvalues of a symmetric matrix, in decreasing order, and its eigenvectors as columns.
 
-    The derivative holds for whatever depends on the spans of leading vectors alone, not on the basis chosen in them: turns
-    among vectors of equal eigenvalues, whose derivative does not exist, are left out of it.
+    The derivative is correct for functions that depend only on the spans of leading eigenvectors, not on the basis in them:
+    rotations among eigenvectors of equal eigenvalues, which have no derivative, are omitted.
 
     >>> import jax.numpy as jnp
     >>> principal_axes(jnp.diag(jnp.array([1.0, 3.0])))[0]
@@ -89,17 +90,18 @@ def _principal_axes_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[
     values, vectors = principal_axes(primals[0])
     inner = matmul(matmul(vectors.T, tangents[0]), vectors)
     gaps = values[None, :] - values[:, None]
-    apart = jnp.abs(gaps) > 4 * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values))
-    turn = jnp.where(apart, inner / jnp.where(apart, gaps, 1), 0)
-    return (values, vectors), (jnp.diagonal(inner), matmul(vectors, turn))
+    distinct = jnp.abs(gaps) > 4 * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values))
+    rotation = jnp.where(distinct, inner / jnp.where(distinct, gaps, 1), 0)
+    return (values, vectors), (jnp.diagonal(inner), matmul(vectors, rotation))
 
 
 @jax.custom_jvp
 def inverse_root(matrix: Float[Array, "m m"]) -> Float[Array, "m m"]:
-    """Return C^(-1/2), symmetric, for a symmetric positive definite C; eigenvalues below rounding count as rounding.
+    """Return the symmetric C^(-1/2) of a symmetric positive definite C; smaller eigenvalues are raised to eps times the largest.
 
-    Unlike the eigenvectors it has a derivative wherever C is positive: of an eigenvalue l_i and another, l_j, it is
-    ``-1 / (sqrt(l_i) sqrt(l_j) (sqrt(l_i) + sqrt(l_j)))``, equal or not.
+    Unlike the eigenvectors, it is differentiable wherever C is positive definite: in the basis of the eigenvectors, the
+    derivative multiplies entry (i, j) of dC by ``-1 / (sqrt(l_i) sqrt(l_j) (sqrt(l_i) + sqrt(l_j)))`` for eigenvalues l_i and
+    l_j, equal or not.
 
     >>> import jax.numpy as jnp
     >>> inverse_root(jnp.diag(jnp.array([4.0, 1.0])))
@@ -120,22 +122,24 @@ def _inverse_root_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Ar
 
 
 def _roots(matrix: Float[Array, "m m"]) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
-    """Return the roots of the eigenvalues, and the eigenvectors."""
+    """Return the square roots of the eigenvalues, and the eigenvectors."""
     values, vectors = jnp.linalg.eigh(matrix, symmetrize_input=False)
     return jnp.sqrt(jnp.maximum(values, jnp.finfo(values.dtype).eps * jnp.abs(values).max())), vectors
 
 
 def reflections(columns: Float[Array, "m p"], tol: float) -> tuple[Float[Array, "m p"], Float[Array, " p"]]:
-    """Triangulate columns by Householder reflections, in a loop over p: under vmap every step is one pass over the batch.
+    """Reduce columns to triangular form by Householder reflections.
+
+    The loop runs over the p columns, so that under vmap every step is one pass over the batch.
 
     Args:
-        columns: p <= m of them.
-        tol: share of a column's length below which what is left of it, after the earlier ones, is taken as rounding. Such
-            a column has no direction of its own and is passed over: its reflection is the identity.
+        columns: matrix of shape (m, p) with p <= m.
+        tol: a column is skipped, with the identity as its reflection, if its remainder after the earlier reflections is
+            shorter than tol times the column: it depends linearly on the earlier columns, up to rounding.
 
     Returns:
-        The reflections I - 2 v v^T as columns v (0 for the identity), for `reflect`, and the diagonal of the triangle, 0
-        where a column was passed over.
+        The reflections I - 2 v v^T as columns v (0 for the identity), for `reflect`, and the diagonal of the triangular factor,
+        which is 0 where a column was skipped.
 
     >>> import jax.numpy as jnp
     >>> reflections(jnp.array([[3.0, 6.0], [4.0, 8.0]]), 1e-5)[1]
@@ -147,13 +151,13 @@ def reflections(columns: Float[Array, "m p"], tol: float) -> tuple[Float[Array, 
 
     def step(j: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         columns, vectors, pivots = state
-        rest = jnp.where(number >= j, columns[:, j], 0)
-        square = jnp.sum(rest**2)
+        remainder = jnp.where(number >= j, columns[:, j], 0)
+        square = jnp.sum(remainder**2)
         present = square > tol**2 * sizes[j]
         length = jnp.sqrt(jnp.where(present, square, 1))
-        pivot = jnp.where(rest[j] > 0, -length, length)
-        vector = rest - jnp.where(number == j, pivot, 0)
-        vector = vector / jnp.sqrt(2 * length * (length + jnp.abs(rest[j])))
+        pivot = jnp.where(remainder[j] > 0, -length, length)
+        vector = remainder - jnp.where(number == j, pivot, 0)
+        vector = vector / jnp.sqrt(2 * length * (length + jnp.abs(remainder[j])))
         vector = jnp.where(present, vector, 0)
         columns = columns - 2 * vector[:, None] * matmul(vector, columns)[None, :]
         return columns, vectors.at[:, j].set(vector), pivots.at[j].set(jnp.where(present, pivot, 0))
@@ -166,8 +170,8 @@ def reflections(columns: Float[Array, "m p"], tol: float) -> tuple[Float[Array, 
 def reflect(vectors: Float[Array, "m p"], start: int, stop: int) -> Float[Array, "m q"]:
     """Return the columns start to stop of the orthogonal matrix Q that `reflections` describe.
 
-    The first p span the triangulated columns, in their order, where none was passed over; those from p on are orthogonal to
-    all of them.
+    If no column was skipped, the first j columns of Q span the first j of the given columns, for every j up to p. Columns p
+    and later are orthogonal to all given columns.
 
     >>> import jax.numpy as jnp
     >>> vectors, _ = reflections(jnp.array([[3.0], [4.0]]), 1e-5)

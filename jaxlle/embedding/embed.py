@@ -25,11 +25,11 @@ Scaling = Literal["unit", "covariance"]
 Disconnected = Literal["warn", "error", "largest"]
 AnyArray = Array | np.ndarray  # embeddings may be moved to the host
 
-_ANGLE_LIMIT = np.deg2rad(0.1)  # a larger expected rounding error is warned of
+_ANGLE_LIMIT = np.deg2rad(0.1)  # expected rotation by rounding errors above which a warning is issued
 
 
 class DisconnectedGraphError(ValueError):
-    """The neighborhood graph is disconnected, and `EmbedOptions.disconnected` is "error"."""
+    """Raised if the neighborhood graph is disconnected and `EmbedOptions.disconnected` is "error"."""
 
 
 @partial(
@@ -39,20 +39,21 @@ class DisconnectedGraphError(ValueError):
 )
 @dataclass(frozen=True)
 class EmbedOptions:
-    """Options that every embedding takes, in one value.
+    """Options shared by all embedding functions.
 
     Attributes:
         scaling: "unit" for columns of norm 1 (scikit-learn), "covariance" for (1/n) Y^T Y = I (Roweis and Saul).
-        disconnected: what to do, outside jit, if the graph is disconnected: "warn" and embed all points, so that the first
-            columns only separate the components; "error"; or embed the "largest" component alone, with `Embedding.rows`. For
-            one embedding per component see `embed_components`.
-        dedupe: embed each distinct point once and give its copies the same position; outside jit, and only in functions that
-            are given the points and find their neighbors.
-        key: seed of the start of the solver, a `jax.random.key`; the same key gives the same result. None: key(0).
-        block_bytes: memory that one block of points may take.
+        disconnected: treatment of a disconnected graph, outside jit. "warn" embeds all points with a warning; the first columns
+            then only separate the components. "error" raises `DisconnectedGraphError`. "largest" embeds the largest component
+            alone, whose points are given by `Embedding.rows`. For one embedding per component see `embed_components`.
+        dedupe: whether to embed each distinct point once and give its copies the same position; outside jit, and only in
+            functions that compute the neighbors from the points.
+        key: `jax.random.key` that seeds the solver and other random choices; the same key gives the same result. None means
+            key(0).
+        block_bytes: memory limit of one block of points, in bytes.
 
     Raises:
-        ValueError: for an unknown scaling or disconnected.
+        ValueError: if scaling or disconnected is unknown.
 
     Example:
         >>> import jax, jaxlle
@@ -69,7 +70,7 @@ class EmbedOptions:
     block_bytes: int = BLOCK_BYTES
 
     def __post_init__(self) -> None:
-        """Validate the names."""
+        """Validate scaling and disconnected."""
         if self.scaling not in ("unit", "covariance"):
             raise ValueError(f"scaling = {self.scaling!r} is not known: use 'unit' or 'covariance'.")
         if self.disconnected not in ("warn", "error", "largest"):
@@ -77,7 +78,7 @@ class EmbedOptions:
 
     @property
     def random_key(self) -> Array:
-        """Return the key, or key(0)."""
+        """Return `key`, or key(0) if it is None."""
         return jax.random.key(0) if self.key is None else self.key
 
 
@@ -94,20 +95,20 @@ class Embedding:
     """An embedding with its diagnostics.
 
     Attributes:
-        points: the embedding, shape (n, dim); columns in order of increasing singular value, centered, with the sign that
-            makes the entry of largest magnitude positive. Unit columns, or (1/n) Y^T Y = I: see `EmbedOptions`.
-        singular_values: of B, without the zero of the constant vector, shape (dim,). Their squares are the eigenvalues of
-            M = B^T B, and the sum of the squares is the cost of the embedding.
-        residuals: ``|B^T B v - s^2 v|`` of each unit vector v with its singular value s, shape (dim,), as
-            computed in the dtype of the points.
-        gap: ``(s_{dim+1} - s_dim) / |B|``, the distance to the first omitted singular value, relative to (a
-            bound of) the norm. In a dtype with rounding eps the subspace of the embedding is off by an angle of up to
+        points: the embedding, shape (n, dim). The columns are centered and in order of increasing singular value, with the sign
+            that makes the entry of largest magnitude positive. They have norm 1, or (1/n) Y^T Y = I: see `EmbedOptions`.
+        singular_values: smallest singular values of B, without the zero of the constant vector, shape (dim,). Their squares are
+            the eigenvalues of M = B^T B, and the sum of the squares is the cost of the embedding.
+        residuals: ``|B^T B v - s^2 v|`` for each unit vector v with singular value s, shape (dim,), computed in the dtype of
+            the points.
+        gap: ``(s_{dim+1} - s_dim) / |B|``, the distance to the first omitted singular value, relative to an upper bound of the
+            norm. In a dtype with machine epsilon eps, rounding errors rotate the subspace of the embedding by an angle of up to
             eps / gap, whatever the solver; see `rounding_angle`. Infinite if no singular value is omitted.
-        num_components: number of null vectors of B that follow from the graph: 1 for a connected graph. With more, the first
-            columns only separate the components. `Landmark` inside jit counts the singular values below rounding
-            instead, which exactly flat data increase.
-        converged: whether the solver reached its tolerance.
-        rows: indices of the points in the alignment, shape (n,).
+        num_components: number of null vectors of B that follow from the graph, 1 for a connected graph. If it is larger, the
+            first columns only separate the components. Inside jit, `Landmark` counts the singular values below rounding error
+            instead, which can be more for exactly flat data.
+        converged: whether the solver reached its tolerance and the points are finite.
+        rows: indices of the embedded points in the alignment, shape (n,).
         solver: name of the solver.
     """
 
@@ -122,7 +123,7 @@ class Embedding:
 
     @property
     def rounding_angle(self) -> Float[Array, "..."]:
-        """Return the angle in radians by which rounding is expected to have rotated the subspace: eps / (32 gap)."""
+        """Return the expected rotation of the subspace by rounding errors, in radians: eps / (32 gap)."""
         return jnp.minimum(TYPICAL_ROUNDING * jnp.finfo(self.points.dtype).eps / self.gap, jnp.pi / 2)
 
 
@@ -137,26 +138,33 @@ def embed(
 ) -> Embedding:
     """Embed the points of an alignment by its bottom singular vectors.
 
-    Minimizes ``|B Y|^2`` over centered Y with orthonormal columns (Roweis and Saul 2000, equation 2). The points are
-    differentiable in the blocks as a subspace, whatever the solver (`jaxlle.derivatives`): every function of them that is
-    invariant to rotation has its derivative, also where singular values are equal. For other functions fix the gauge by
-    `metrics.procrustes`.
+    Minimizes ``|B Y|^2`` over centered Y with orthonormal columns (Roweis and Saul 2000, equation 2). The embedding is
+    differentiable with respect to the blocks as a subspace, whatever the solver (`jaxlle.derivatives`): functions of the points
+    that are invariant to rotation have correct derivatives, also where singular values are equal. For other functions, align
+    the embedding to a reference first, by `jaxlle.metrics.procrustes`.
 
     Args:
-        alignment: the local maps, from `lle_alignment` or made by hand.
+        alignment: the local maps, from a function such as `lle_alignment` or constructed directly.
         dim: number of columns, 1 <= dim <= n - 1.
-        solver: one of `jaxlle.solvers`, or "auto", which chooses by size and device (`solvers.choose`).
-        options: scaling, what to do with a disconnected graph, and the random key.
-        points: the data of the alignment, shape (n, d), or a `Points` value, for solvers that choose landmarks among them.
-            They affect the time and not the result; `lle` passes them on.
-        start: initial vectors for iterative solvers: an embedding of nearly the same data, shape (n, c).
+        solver: an object of `jaxlle.solvers`, or "auto", which selects one by size and device (`jaxlle.solvers.choose`).
+        options: scaling, disconnected graphs and random key; see `EmbedOptions`.
+        points: the data of the alignment, shape (n, d), or a `Points` value, for solvers that choose landmarks among the
+            points. They affect the run time but not the result; `lle` passes them automatically.
+        start: initial vectors for iterative solvers, shape (n, c), such as an embedding of similar data.
 
     Returns:
-        Embedding. Inside jit it carries num_components, gap and converged as data, and no warning is issued.
+        Embedding. Inside jit no warning is issued: see its fields num_components, gap and converged.
 
     Raises:
-        ValueError: for a malformed alignment, dim out of range, an unknown solver, points of another number, or options.dedupe.
-        DisconnectedGraphError: a ValueError, if options.disconnected is "error".
+        ValueError: if the alignment is invalid, dim is out of range, the solver is unknown, points has another number of rows
+            than the alignment, or options.dedupe is True.
+        DisconnectedGraphError: a ValueError, if the graph is disconnected and options.disconnected is "error".
+
+    Warns:
+        DisconnectedGraphWarning: if options.disconnected is not "error" and all points of a disconnected graph are embedded, or
+            a graph has several closed classes, which are sets of points whose neighborhoods contain no other points.
+        ConvergenceWarning: if the solver does not reach its tolerance.
+        GapWarning: if rounding errors are expected to rotate the embedding by more than 0.1 degrees.
 
     Example:
         >>> import jax, jaxlle
@@ -166,7 +174,8 @@ def embed(
     """
     if options.dedupe:
         raise ValueError(
-            "dedupe=True is not available here: it drops copies of points before the neighbors are found. Use lle, or drop them."
+            "dedupe=True is not available in embed, because copies are dropped before the neighbors are computed: pass "
+            "it to lle, or drop the copies first."
         )
     dim = check_count(dim, "dim (n_components)", 1, alignment.indices.shape[0] - 1, "less than the number of points")
     fixed = lax.stop_gradient(alignment)  # concrete under grad outside jit
@@ -194,23 +203,29 @@ def embed_components(
 ) -> tuple[Embedding, ...]:
     """Embed every component of a disconnected graph separately, the largest first.
 
+    Minimizes ``|B Y|^2`` as `embed` does (Roweis and Saul 2000, equation 2), over the points of one component at a time. The
+    positions and rotations of the embeddings are independent of each other.
+
     Args:
         alignment: as for `embed`; outside jit only.
         dim: number of columns of each embedding.
         solver: as for `embed`.
-        options: as for `embed`; `disconnected` is not used.
+        options: as for `embed`; `disconnected` and `dedupe` are not used.
         points: as for `embed`.
 
     Returns:
-        One Embedding per component; its `rows` are the indices of its points. A connected graph gives one.
+        One Embedding per component, with the indices of its points in `rows`. A connected graph gives one.
 
     Raises:
-        ValueError: as `embed`; also if a component has too few points for dim.
+        ValueError: as for `embed`; also if a component has too few points for dim.
+
+    Warns:
+        DisconnectedGraphWarning, ConvergenceWarning, GapWarning: as for `embed`, for each component.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3)).at[:40].add(100)
-        >>> [part.points.shape for part in jaxlle.embedding.embed_components(jaxlle.lle_alignment(x, k=8), 2)]
+        >>> [out.points.shape for out in jaxlle.embedding.embed_components(jaxlle.lle_alignment(x, k=8), 2)]
         [(60, 2), (40, 2)]
     """
     check_alignment(alignment)
@@ -219,12 +234,12 @@ def embed_components(
         dim, "dim (n_components)", 1, int(components.sizes.min()) - 1, "less than the size of the smallest component"
     )
     hints = _hints(alignment, points, None)
-    parts = [np.flatnonzero(components.labels == part) for part in range(len(components.sizes))]
-    return tuple(_embed_component(alignment, rows, dim, solver, options, hints) for rows in parts)
+    members = [np.flatnonzero(components.labels == label) for label in range(len(components.sizes))]
+    return tuple(_embed_component(alignment, rows, dim, solver, options, hints) for rows in members)
 
 
 def _hints(alignment: Alignment, points: Any, start: Any) -> Hints:
-    """Return what may speed up a solver, without derivatives."""
+    """Return the optional inputs of solvers, without derivatives."""
     coordinates = None if points is None else prepare_points(points).coordinates
     n = alignment.indices.shape[0]
     if coordinates is not None and coordinates.shape[0] != n:
@@ -235,27 +250,27 @@ def _hints(alignment: Alignment, points: Any, start: Any) -> Hints:
 def _embed_component(
     alignment: Alignment, rows: np.ndarray, dim: int, solver: Any, options: EmbedOptions, hints: Hints
 ) -> Embedding:
-    """Embed some points whose neighborhoods contain no others."""
+    """Embed the points of one component, whose neighborhoods contain no other points."""
     check_count(dim, "dim (n_components)", 1, len(rows) - 1, f"less than the {len(rows)} points of the component")
     position = np.zeros(alignment.indices.shape[0], np.int32)
     position[rows] = np.arange(len(rows))
-    part = Alignment(jnp.asarray(position[np.asarray(alignment.indices)[rows]]), alignment.blocks[rows])
-    inner = connected_components(part)
+    component = Alignment(jnp.asarray(position[np.asarray(alignment.indices)[rows]]), alignment.blocks[rows])
+    inner = connected_components(component)
     if len(inner.closed) > 1:
         _report_disconnected(inner, "warn")
     own = Hints(*(None if values is None else values[rows] for values in hints))
-    out = _count_components(solve(part, dim, solver, options, own), inner)
+    out = _count_components(solve(component, dim, solver, options, own), inner)
     warn_if_unreliable(out)
     return replace(out, rows=jnp.asarray(rows, jnp.int32))
 
 
 def _count_components(embedding: Embedding, components: Components) -> Embedding:
-    """Return the embedding with the number of null vectors that the graph has: solvers count them up to rounding only."""
+    """Set num_components to the number of null vectors that follow from the graph, which solvers know only up to rounding."""
     return replace(embedding, num_components=jnp.full_like(embedding.num_components, len(components.closed)))
 
 
 def solve(alignment: Alignment, dim: int, solver: Any, options: EmbedOptions, hints: Hints) -> Embedding:
-    """Embed the points of a valid alignment without checks of its graph and without warnings: the traceable part of `embed`."""
+    """Embed the points of a valid alignment, without checks of the graph and warnings: the traceable part of `embed`."""
     key, fixed = options.random_key, lax.stop_gradient(alignment)
     if solver == "auto":
         solver = choose(fixed, is_traced(fixed, key))
@@ -267,11 +282,11 @@ def solve(alignment: Alignment, dim: int, solver: Any, options: EmbedOptions, hi
     spectrum: Any = jax.tree.map(jnp.asarray, solver(fixed, count, key, hints))
     dtype = alignment.blocks.dtype
     values, vectors = spectrum.singular_values.astype(dtype), spectrum.vectors.astype(dtype)
-    kept, moving = subspace(alignment, values[:dim], vectors[:, :dim], tangent_solver(solver))
-    points, residuals, gap = _finish(fixed, values, moving, dim, options.scaling)
+    singular_values, basis = subspace(alignment, values[:dim], vectors[:, :dim], tangent_solver(solver))
+    points, residuals, gap = _finish(fixed, values, basis, dim, options.scaling)
     return Embedding(
         points=points,
-        singular_values=kept,
+        singular_values=singular_values,
         residuals=residuals,
         gap=gap,
         num_components=spectrum.num_components.astype(jnp.int32),
@@ -285,15 +300,15 @@ def solve(alignment: Alignment, dim: int, solver: Any, options: EmbedOptions, hi
 def _finish(
     alignment: Alignment, values: Array, vectors: Array, dim: int, scaling: Scaling
 ) -> tuple[Float[Array, "n dim"], Float[Array, " dim"], Float[Array, ""]]:
-    """Return points with fixed sign and scale, residuals, and the relative gap."""
+    """Return the points with normalized signs and scale, the residuals, and the relative gap."""
     n = vectors.shape[0]
     gap = (
         (values[dim] - values[dim - 1]) / alignment.norm_bound()
         if values.shape[0] > dim
         else jnp.array(jnp.inf, values.dtype)
     )
-    points, still = vectors, lax.stop_gradient(vectors)
-    residuals = alignment.rmatvec(alignment.matvec(still)) - still * values[:dim] ** 2
+    points, fixed = vectors, lax.stop_gradient(vectors)
+    residuals = alignment.rmatvec(alignment.matvec(fixed)) - fixed * values[:dim] ** 2
     top = jnp.take_along_axis(points, jnp.argmax(jnp.abs(points), axis=0)[None], axis=0)
     points = points * jnp.where(top < 0, -1, 1)
     if scaling == "covariance":
@@ -322,11 +337,11 @@ def _report_disconnected(components: Components, disconnected: Disconnected) -> 
 
 
 def warn_if_unreliable(embedding: Embedding) -> None:
-    """Warn, outside jit, if the solver did not converge or if rounding turns the embedding noticeably."""
+    """Warn, outside jit, if the solver did not converge or rounding errors rotate the embedding noticeably."""
     if not bool(embedding.converged):
         warnings.warn(
-            f"{embedding.solver} did not converge (residuals up to {float(embedding.residuals.max()):.2g}): its best result so far "
-            f"is returned. Raise its iteration limit, or use another solver.",
+            f"{embedding.solver} did not converge (residuals up to {float(embedding.residuals.max()):.2g}): the best result so "
+            f"far is returned. Raise its iteration limit, or use another solver.",
             ConvergenceWarning,
             stacklevel=4,
         )
@@ -334,8 +349,8 @@ def warn_if_unreliable(embedding: Embedding) -> None:
         dtype = embedding.points.dtype
         advice = "Raise reg or k" + (", or compute in float64 (jax_enable_x64)." if dtype == np.float32 else ".")
         warnings.warn(
-            f"The gap at the cut, {float(embedding.gap):.2g}, is too small for {dtype}: rounding rotates the embedding by about "
-            f"{np.rad2deg(float(embedding.rounding_angle)):.2g} degrees. {advice}",
+            f"The relative gap after the last column, {float(embedding.gap):.2g}, is too small for {dtype}: rounding errors "
+            f"rotate the embedding by about {np.rad2deg(float(embedding.rounding_angle)):.2g} degrees. {advice}",
             GapWarning,
             stacklevel=4,
         )

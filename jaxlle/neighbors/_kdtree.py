@@ -1,4 +1,4 @@
-"""Exact nearest neighbours on the host by SciPy's k-d tree, which wins where the features are few."""
+"""Exact nearest neighbors on the host by SciPy's k-d tree, which is the fastest method for few features."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from .. import distances
 
 ORDERS = {distances.euclidean: 2.0, distances.manhattan: 1.0, distances.chebyshev: np.inf}
-_QUERY_ENTRIES = 2**22  # distances and indices in one call: 64 MB
+_QUERY_ENTRIES = 2**22  # entries per call: 64 MB of distances and indices
 
 
 def nearest(
@@ -20,7 +20,7 @@ def nearest(
     metric: Callable,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Int[Array, "q k"], Float[Array, "q k"]]:
-    """Return indices and distances of the k nearest points, ties ordered by index, self excluded by index."""
+    """Return indices and distances of the k nearest points; ties are ordered by index, and no point is its own neighbor."""
     from scipy.spatial import KDTree
 
     host = np.asarray(points, np.float64)
@@ -38,30 +38,30 @@ def nearest(
 
 
 def _query(tree: Any, source: np.ndarray, ids: np.ndarray, k: int, exclude_self: bool, order: float) -> tuple:
-    """Query for one more than k, and for more still where that one is tied with the k-th."""
+    """Query k + 1 points, and more for the rows in which the last one is tied with the k-th."""
     available = tree.n - exclude_self
     width = min(available, k + 1)
     indices, dist = _ranked(tree, source, ids, width, exclude_self, order)
     chosen = indices[:, :k], dist[:, :k]
     tied = np.flatnonzero(dist[:, k - 1] == dist[:, -1]) if width > k else np.array([], int)
-    while tied.size and width < available:  # equal distances at the cut: the lower index must win
+    while tied.size and width < available:  # ties with the k-th distance: the lowest indices are kept
         width = min(available, 2 * width)
         unresolved = []
-        for some in np.array_split(tied, max(1, tied.size * width // _QUERY_ENTRIES)):
-            indices, dist = _ranked(tree, source, ids[some], width, exclude_self, order)
-            chosen[0][some], chosen[1][some] = indices[:, :k], dist[:, :k]
-            unresolved.append(some[dist[:, k - 1] == dist[:, -1]])
+        for chunk in np.array_split(tied, max(1, tied.size * width // _QUERY_ENTRIES)):
+            indices, dist = _ranked(tree, source, ids[chunk], width, exclude_self, order)
+            chosen[0][chunk], chosen[1][chunk] = indices[:, :k], dist[:, :k]
+            unresolved.append(chunk[dist[:, k - 1] == dist[:, -1]])
         tied = np.concatenate(unresolved)
     return chosen
 
 
 def _ranked(tree: Any, source: np.ndarray, ids: np.ndarray, width: int, exclude_self: bool, order: float) -> tuple:
-    """Return the nearest `width` of each query without itself, ranked by distance, then index."""
+    """Return the `width` nearest points of each query, without itself, ordered by distance, then index."""
     dist, indices = tree.query(source[ids], width + exclude_self, p=order, workers=-1)
     dist, indices = dist.reshape(len(ids), -1), indices.reshape(len(ids), -1)
     if exclude_self:
         keep = indices != ids[:, None]
-        keep[keep.all(axis=1), -1] = False  # crowded out by copies of itself: they are its neighbours
+        keep[keep.all(axis=1), -1] = False  # absent if it has many copies: they are its neighbors
         dist, indices = (a[keep].reshape(len(ids), width) for a in (dist, indices))
     rank = np.lexsort((indices, dist), axis=1)
     return np.take_along_axis(indices, rank, axis=1), np.take_along_axis(dist, rank, axis=1)

@@ -1,4 +1,4 @@
-"""Approximate neighbors for data on which an exact search is too expensive, with their measured recall."""
+"""Approximate neighbors for data that are too large for an exact search, with their measured recall."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,8 +20,8 @@ class ApproximateNeighbors(NamedTuple):
     """An approximate neighbor graph and its recall.
 
     Attributes:
-        neighbors: as of `knn`, with some neighbours missed.
-        recall: share of the exact neighbours that were found, measured on a sample of the points.
+        neighbors: neighbors as returned by `knn`, in which some of the exact neighbors may be missing.
+        recall: share of the exact neighbors that were found, measured on a sample of the points.
     """
 
     neighbors: Neighbors
@@ -31,26 +31,27 @@ class ApproximateNeighbors(NamedTuple):
 def approximate_knn(
     x: Any, k: int, *, effort: float = 1.0, sample: int = 1000, key: Array | None = None
 ) -> ApproximateNeighbors:
-    """Find most of the k nearest neighbours of every point in the Euclidean metric.
+    """Find most of the k nearest neighbors of every point in the Euclidean metric.
 
-    On a TPU by `lax.approx_min_k` (Chern et al. 2022), elsewhere by nearest-neighbour descent (Dong et al. 2011) in the
-    package pynndescent, on the host. The recall is measured against exact neighbours of a sample, not assumed. A point's
-    missed neighbours change its weights; below a recall of 0.99 compare with an exact run on a subset first.
+    On a TPU the search uses `lax.approx_min_k` (Chern et al. 2022); elsewhere it uses nearest-neighbor descent (Dong, Moses and
+    Li 2011) from the package pynndescent, on the host. The recall ``|found & exact| / |exact|`` is measured on a sample of the
+    points, whose exact neighbors are computed. Missing neighbors change the weights of a point: if the recall is below 0.99,
+    compare with an exact search on a subset first. Not available inside jit.
 
     Args:
-        x: points, shape (n, d).
-        k: number of neighbours.
-        effort: more finds more, in more time: the length of descent's candidate lists, relative to its default. On a TPU
-            the recall aimed at, if below 1, else 0.99.
-        sample: number of points that the recall is measured on.
-        key: seeds descent and sample; None: key(0).
+        x: points, shape (n, d), or a `Points` value.
+        k: neighbors per point.
+        effort: larger values find more neighbors in more time: factor on the length of the candidate lists of the descent. On a
+            TPU it is the target recall, at most 0.99.
+        sample: number of points on which the recall is measured.
+        key: random key of the descent and the sample; None means key(0).
 
     Returns:
         ApproximateNeighbors.
 
     Raises:
-        ModuleNotFoundError: without pynndescent, where it is needed: pip install 'jaxlle[approximate]'.
-        ValueError: as `knn`.
+        ModuleNotFoundError: if pynndescent is required but not installed: pip install 'jaxlle[approximate]'.
+        ValueError: as for `knn`.
 
     Example:
         >>> import jax, jaxlle
@@ -72,16 +73,16 @@ def _descent(points: Points, k: int, effort: float, key: Array) -> Neighbors:
         from pynndescent import NNDescent
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Approximate neighbors on this device need pynndescent: pip install 'jaxlle[approximate]'."
+            "Approximate neighbors on this device require pynndescent: pip install 'jaxlle[approximate]'."
         ) from error
     seed = int(np.asarray(jax.random.key_data(key)).ravel()[-1] % 2**31)
     candidates = max(k, round(60 * effort))
-    # One more than k: a point is found among its own neighbors, and removed by its index.
+    # One more than k, because a point is found among its own neighbors and then removed by its index.
     index: Any = NNDescent(
         np.asarray(points.coordinates), n_neighbors=k + 1, max_candidates=candidates, random_state=seed
     )
-    ids, far = index.neighbor_graph
-    return as_neighbors(ids, far * float(points.unit))
+    ids, lengths = index.neighbor_graph
+    return as_neighbors(ids, lengths * float(points.unit))
 
 
 def _on_tpu(points: Points, k: int, effort: float) -> Neighbors:
@@ -96,9 +97,9 @@ def _approximate_rows(
     norms = jnp.sum(points**2, axis=1)
 
     def one(i: Array) -> tuple[Array, Array]:
-        far = norms + norms[i] - 2 * matmul(points, points[i])
-        far = jnp.where(jnp.arange(len(norms)) == i, jnp.inf, jnp.maximum(far, 0))
-        squares, ids = lax.approx_min_k(far, k, recall_target=recall)
+        squares = norms + norms[i] - 2 * matmul(points, points[i])
+        squares = jnp.where(jnp.arange(len(norms)) == i, jnp.inf, jnp.maximum(squares, 0))
+        squares, ids = lax.approx_min_k(squares, k, recall_target=recall)
         return ids, squares
 
     return lax.map(one, jnp.arange(len(norms), dtype=jnp.int32), batch_size=256)

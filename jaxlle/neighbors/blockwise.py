@@ -1,8 +1,8 @@
-"""Exact nearest neighbours on any device, by blocks of queries.
+"""Exact nearest neighbors on any device, in blocks of queries.
 
-Wide points are selected by matrix products, whose rounding error is bounded a priori: candidates are ranked by a
-lower bound of their distance, the best few are measured by direct differences, and a row is certain if its k-th
-distance lies below every bound left out. Rows that are not certain are searched by direct differences.
+Points with many features are selected by matrix products, whose rounding error has an a priori bound: candidates are ranked by
+a lower bound of their distance, the distances of the first few are computed by direct differences, and a row is certain if its
+k-th distance is below the bounds of all other points. Uncertain rows are searched by direct differences.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,21 +23,21 @@ from . import _projection
 
 Found = tuple[Int[Array, "q k"], Float[Array, "q k"]]
 FoundInBlock = tuple[Int[Array, "b k"], Float[Array, "b k"]]
-_DIRECT_MAX_FEATURES = 16  # up to here differences cost no more than the product, and need no re-ranking
-_SPARE = 4  # candidates beyond k that are measured
-_GROUP = 64  # points are filled up to a multiple, so that a selection can go by groups
+_DIRECT_MAX_FEATURES = 16  # up to here differences cost no more than products, and are exact
+_SPARE = 4  # candidates beyond k whose distances are computed
+_GROUP = 64  # points are padded to a multiple, so that they can be selected by groups
 _REPAIR_ROWS = 8  # uncertain rows searched at a time
-_SIDE_BY_SIDE = 2  # blocks that a CPU's host searches at once
+_CONCURRENT_BLOCKS = 2  # blocks that are searched concurrently on a CPU
 
 
 class _Prepared(NamedTuple):
     points: Float[Array, "n d"]
-    factor: Float[Array, "p m"]  # float32 rows whose products bound distances, filled up; empty where there are none
-    squares: Float[Array, " p"]  # squared norms, infinite where filled up
+    factor: Float[Array, "p m"]  # float32 rows whose products bound distances, padded; empty if unused
+    squares: Float[Array, " p"]  # squared norms, infinite in the padding
 
 
 class _Options(NamedTuple):
-    """What is static in a search."""
+    """Static options of a search."""
 
     k: int
     metric: Callable
@@ -47,8 +47,8 @@ class _Options(NamedTuple):
     how: Literal["products", "differences", "both"] = "products"
 
 
-class _Report:
-    """Counts the rows that are settled, and tells."""
+class _ProgressCounter:
+    """Counts finished rows and reports their number to `progress`."""
 
     def __init__(self, progress: Progress | None, total: int):
         self.progress, self.total, self.done = progress, total, 0
@@ -67,102 +67,104 @@ def nearest(
     block_bytes: int,
     progress: Progress | None,
 ) -> Found:
-    """Return indices and distances, block after block, so that a long search can be watched and interrupted."""
+    """Return indices and distances, computed in blocks, so that a long search reports progress and can be interrupted."""
     options = _Options(k, metric, query is None, block_bytes)
     total = points.shape[0] if query is None else query.shape[0]
-    report = _Report(progress, total)
-    with memory_advice(f"it was given block_bytes = {block_bytes} for the neighbours; try {block_bytes // 8}"):
+    report = _ProgressCounter(progress, total)
+    with memory_advice(f"the neighbor search used block_bytes = {block_bytes}; try {block_bytes // 8}"):
         plan = _projection.plan(points, k) if query is None and _is_host_product(points, metric) else None
         if plan is not None:
             return _nearest_by_projection(points, plan, options, report)
         prepared = _prepare(points, metric)
         source = prepared if query is None else _prepare(query, metric)
-        return _settled(prepared, source, np.arange(total), options, report)
+        return _search_rows(prepared, source, np.arange(total), options, report)
 
 
 def _nearest_by_projection(
-    points: Float[Array, "n d"], plan: _projection.Plan, options: _Options, report: _Report
+    points: Float[Array, "n d"], plan: _projection.Plan, options: _Options, report: _ProgressCounter
 ) -> Found:
-    """Search with few columns first, then with all of them for the rows that this leaves uncertain."""
+    """Search with the columns of a projection first, then with all columns for the rows that remain uncertain."""
     rows = np.arange(points.shape[0])
-    prepared = _filled(points, plan.factor, plan.squares)
+    prepared = _pad(points, plan.factor, plan.squares)
 
-    def with_few_columns(some: np.ndarray, spare: int) -> tuple[Array, Array, np.ndarray]:
-        return _in_blocks(prepared, prepared, some, options._replace(spare=spare), report)
+    def with_few_columns(subset: np.ndarray, spare: int) -> tuple[Array, Array, np.ndarray]:
+        return _search_blocks(prepared, prepared, subset, options._replace(spare=spare), report)
 
-    def with_more_candidates(rest: np.ndarray) -> Found:
-        def with_all_columns(last: np.ndarray) -> Found:
+    def with_more_candidates(uncertain: np.ndarray) -> Found:
+        def with_all_columns(remaining: np.ndarray) -> Found:
             complete = _prepare(points, options.metric)
-            return _settled(complete, complete, rest[last], options, report)
+            return _search_rows(complete, complete, uncertain[remaining], options, report)
 
-        return _again(with_few_columns(rest, _projection.MORE * plan.spare), with_all_columns)
+        return _replace_uncertain(with_few_columns(uncertain, _projection.MORE * plan.spare), with_all_columns)
 
-    return _again(with_few_columns(rows, plan.spare), with_more_candidates)
+    return _replace_uncertain(with_few_columns(rows, plan.spare), with_more_candidates)
 
 
-def _settled(prepared: _Prepared, source: _Prepared, rows: np.ndarray, options: _Options, report: _Report) -> Found:
-    """Search for some rows of the source, and by differences for those that the products leave uncertain."""
-    # Not by a loop inside the block, as under jit: XLA copies all points into a loop's state, for every block.
+def _search_rows(
+    prepared: _Prepared, source: _Prepared, rows: np.ndarray, options: _Options, report: _ProgressCounter
+) -> Found:
+    """Search for some rows of the source by products, and by differences for the rows that remain uncertain."""
+    # Not by a loop inside the block, as under jit: XLA copies all points into the state of a loop, for every block.
     exact = options._replace(how="differences")
 
-    def by_differences(rest: np.ndarray) -> Found:
-        return _in_blocks(prepared, source, rows[rest], exact, report)[:2]
+    def by_differences(uncertain: np.ndarray) -> Found:
+        return _search_blocks(prepared, source, rows[uncertain], exact, report)[:2]
 
-    return _again(_in_blocks(prepared, source, rows, options, report), by_differences)
+    return _replace_uncertain(_search_blocks(prepared, source, rows, options, report), by_differences)
 
 
-def _again(found: tuple[Array, Array, np.ndarray], search: Callable[[np.ndarray], Found]) -> Found:
-    """Put what another search finds in the place of uncertain rows."""
+def _replace_uncertain(found: tuple[Array, Array, np.ndarray], search: Callable[[np.ndarray], Found]) -> Found:
+    """Replace the uncertain rows by the result of another search."""
     indices, dist, certain = found
-    rest = np.flatnonzero(~certain)
-    if not len(rest):
+    uncertain = np.flatnonzero(~certain)
+    if not len(uncertain):
         return indices, dist
-    more, further = search(rest)
-    return indices.at[rest].set(more), dist.at[rest].set(further)
+    new_indices, new_dist = search(uncertain)
+    return indices.at[uncertain].set(new_indices), dist.at[uncertain].set(new_dist)
 
 
-def _in_blocks(
-    prepared: _Prepared, source: _Prepared, rows: np.ndarray, options: _Options, report: _Report
+def _search_blocks(
+    prepared: _Prepared, source: _Prepared, rows: np.ndarray, options: _Options, report: _ProgressCounter
 ) -> tuple[Int[Array, "r k"], Float[Array, "r k"], np.ndarray]:
     """Search for some rows of the source; return indices, distances, and which rows are certain."""
-    size = _block_rows(prepared.points, _few_sizes(len(rows), source.points.shape[0]), options)
+    size = _block_rows(prepared.points, _rounded_count(len(rows), source.points.shape[0]), options)
     starts = range(0, len(rows), size)
 
     def search(start: int) -> tuple[Array, Array, Array]:
         ids = rows[np.minimum(np.arange(start, start + size), len(rows) - 1)].astype(np.int32)
-        return jax.block_until_ready(_block(prepared, source, ids, options))  # a few blocks' memory at a time
+        return jax.block_until_ready(_block(prepared, source, ids, options))  # limits the memory to a few blocks
 
     found = []
-    for start, part in zip(starts, _side_by_side(search, starts), strict=True):
-        found.append(part)
-        report.add(int(np.asarray(part[2])[: len(rows) - start].sum()))
-    indices, dist, certain = (jnp.concatenate(parts)[: len(rows)] for parts in zip(*found, strict=True))
+    for start, block in zip(starts, _map_concurrently(search, starts), strict=True):
+        found.append(block)
+        report.add(int(np.asarray(block[2])[: len(rows) - start].sum()))
+    indices, dist, certain = (jnp.concatenate(blocks)[: len(rows)] for blocks in zip(*found, strict=True))
     return indices, dist, np.asarray(certain)
 
 
-def _side_by_side(search: Callable[[int], Any], starts: range) -> Iterator[Any]:
-    """Yield what is found from each start, in order; on a CPU two are searched at a time.
+def _map_concurrently(search: Callable[[int], Any], starts: range) -> Iterator[Any]:
+    """Yield the result of the search from each start, in order; on a CPU two blocks are searched concurrently.
 
-    XLA selects the best of a row in one thread there, while the product of another block has the other cores.
+    XLA selects the candidates of a block in one thread, while the product of another block uses the other cores.
     """
     if jax.default_backend() != "cpu" or len(starts) < 2:
         yield from map(search, starts)
         return
-    wide = x64_is_on()  # a context that holds in this thread alone
+    wide = x64_is_on()  # this setting is specific to a thread
 
     def within(start: int) -> Any:
         with jax.enable_x64(wide):
             return search(start)
 
-    pool = ThreadPoolExecutor(_SIDE_BY_SIDE)
+    pool = ThreadPoolExecutor(_CONCURRENT_BLOCKS)
     try:
         yield from pool.map(within, starts)
-    finally:  # an interrupt does not wait for the blocks not begun
+    finally:  # an interrupt does not wait for blocks that have not started
         pool.shutdown(cancel_futures=True)
 
 
-def _few_sizes(count: int, total: int) -> int:
-    """Round a number of rows up to a power of two, for few compiled shapes, unless it is all of them."""
+def _rounded_count(count: int, total: int) -> int:
+    """Round a number of rows up to a power of two, unless it is `total`, so that few shapes are compiled."""
     return count if count == total else 2 ** (count - 1).bit_length()
 
 
@@ -181,7 +183,7 @@ def nearest_traced(
 def nearest_of_rows(
     points: Float[Array, "n d"], ids: Int[Array, " q"], k: int, metric: Callable, block_bytes: int
 ) -> Found:
-    """Return indices and distances for some of the points, inside jit: a device's share of them."""
+    """Return indices and distances for some of the points, such as those of one device, inside jit."""
     prepared = _prepare(points, metric)
     options = _Options(k, metric, True, block_bytes, how="both")
     indices = _indices_in_blocks(prepared, prepared, ids, options)
@@ -210,9 +212,9 @@ def pair_distances(
     metric: Callable,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "q k"]:
-    """Return the distances from each query to the points it names, in blocks."""
+    """Return the distances from each query to the points with the given indices, in blocks."""
 
-    @jax.checkpoint  # the backward pass gathers again rather than keep q x k x d
+    @jax.checkpoint  # the backward pass gathers the points again instead of storing q x k x d
     def one(pair: tuple[Array, Array]) -> Array:
         q, ids = pair
         return jax.vmap(lambda j: metric(q, points[j]))(ids)
@@ -245,11 +247,11 @@ def _block_rows(points: Array, q: int, options: _Options) -> int:
     n, d = points.shape
     if options.how == "differences":
         return min(q, _REPAIR_ROWS)
-    # The products and the ranks are float32; differences keep the points' own dtype.
+    # Products and ranks are float32; differences have the dtype of the points.
     row = 8 * n if _uses_products(options.metric, d) else 3 * n * points.dtype.itemsize
     budget = options.block_bytes
-    if jax.default_backend() == "cpu":  # enough rows for a fast product, few enough for its ranks to stay in the cache
-        budget = min(budget // _SIDE_BY_SIDE, max(5 * CACHE_BYTES, 128 * row))
+    if jax.default_backend() == "cpu":  # enough rows for a fast product, few enough for the cache
+        budget = min(budget // _CONCURRENT_BLOCKS, max(5 * CACHE_BYTES, 128 * row))
     return int(max(1, min(q, budget // row)))
 
 
@@ -258,12 +260,12 @@ def _prepare(points: Float[Array, "n d"], metric: Callable) -> _Prepared:
     if not _uses_products(metric, points.shape[1]):
         return _Prepared(points, points[:0], points[:0, 0])
     single = points.astype(np.float32)
-    # Not beside the products: XLA's CPU compiler (jaxlib 0.10) would take the sum into them, at twice their time.
-    return _filled(points, single, _row_sums(single**2))
+    # Not in the program of the products: XLA's CPU compiler (jaxlib 0.10) would fuse the sum, which doubles their time.
+    return _pad(points, single, _row_sums(single**2))
 
 
-def _filled(points: Array, factor: ArrayLike, squares: ArrayLike) -> _Prepared:
-    """Fill up to a multiple of _GROUP with points infinitely far away."""
+def _pad(points: Array, factor: ArrayLike, squares: ArrayLike) -> _Prepared:
+    """Pad to a multiple of _GROUP with points at infinite distance."""
     more = -points.shape[0] % _GROUP
     return _Prepared(points, jnp.pad(factor, ((0, more), (0, 0))), jnp.pad(squares, (0, more), constant_values=jnp.inf))
 
@@ -272,7 +274,7 @@ def _filled(points: Array, factor: ArrayLike, squares: ArrayLike) -> _Prepared:
 def _block(
     prepared: _Prepared, source: _Prepared, ids: Int[Array, " b"], options: _Options
 ) -> tuple[Int[Array, "b k"], Float[Array, "b k"], Bool[Array, " b"]]:
-    """Return the neighbours of some rows of the source, and whether they are certain."""
+    """Return the neighbors of some rows of the source, and whether they are certain."""
     k, rows = options.k, ids.shape[0]
     own = ids if options.exclude_self else jnp.full_like(ids, -1)
     direct = partial(_by_differences, prepared.points, options=options)
@@ -280,15 +282,15 @@ def _block(
         return *direct(source.points[ids], own), jnp.ones(rows, bool)
 
     def repair(state: tuple) -> tuple:
-        (some,) = jnp.nonzero(~state[2], size=min(_REPAIR_ROWS, rows), fill_value=rows)
-        safe = jnp.minimum(some, rows - 1)
+        (uncertain,) = jnp.nonzero(~state[2], size=min(_REPAIR_ROWS, rows), fill_value=rows)
+        safe = jnp.minimum(uncertain, rows - 1)
         new = (*direct(source.points[ids[safe]], own[safe]), True)
-        return tuple(old.at[some].set(value, mode="drop") for old, value in zip(state, new, strict=True))
+        return tuple(old.at[uncertain].set(value, mode="drop") for old, value in zip(state, new, strict=True))
 
     state = _by_products(prepared, _Prepared(*(a[ids] for a in source)), own, k, options.spare)
     if options.how == "products":
         return state
-    # A loop and not a `cond`: under vmap a cond would always pay for both of its branches.
+    # A loop and not a `cond`: under vmap both branches of a cond are always computed.
     return lax.while_loop(lambda state: ~state[2].all(), repair, state)
 
 
@@ -296,28 +298,28 @@ def _by_products(
     prepared: _Prepared, queries: _Prepared, own: Int[Array, " b"], k: int, spare: int
 ) -> tuple[Int[Array, "b k"], Float[Array, "b k"], Bool[Array, " b"]]:
     n, m = prepared.points.shape[0], prepared.factor.shape[1]
-    # |q|^2 + |x|^2 - 2 q.x in float32 is off by at most 2 gamma (|q|^2 + |x|^2), whatever the order of the sums
-    # (Higham 2002, section 3.1), the cast included; taking that off the squares makes it a lower bound. Half of it,
-    # negative and without |q|^2, ranks the same and costs one pass less.
+    # In float32, |q|^2 + |x|^2 - 2 q.x has an error of at most 2 gamma (|q|^2 + |x|^2), whatever the order of the sums and
+    # including the cast (Higham 2002, section 3.1); reducing the squares by it gives a lower bound. Its negative half
+    # without |q|^2 gives the same ranks and saves one pass.
     shrunk = 1 - (m + 8) * np.finfo(np.float32).eps
     product = jnp.dot(queries.factor, prepared.factor.T, precision=lax.Precision.HIGHEST)
     count = min(n, k + 1 + spare)  # the query itself may be among them
     order, candidates = _largest(product - shrunk / 2 * prepared.squares, count)
     bound = shrunk * queries.squares - 2 * order[:, -1]
     others = candidates != own[:, None]
-    dist, faint = _measure(prepared.points, queries.points, candidates, others)
+    dist, inaccurate = _measure(prepared.points, queries.points, candidates, others)
     dist = jnp.where(others, dist, jnp.inf)
     dist, candidates = lax.sort((dist, candidates), num_keys=2)
     certain = (dist[:, k - 1] ** 2 < bound) | (count == n)
-    return candidates[:, :k], dist[:, :k], certain & ~faint
+    return candidates[:, :k], dist[:, :k], certain & ~inaccurate
 
 
 def _measure(
     points: Float[Array, "n d"], queries: Float[Array, "b d"], candidates: Int[Array, "b c"], others: Bool[Array, "b c"]
 ) -> tuple[Float[Array, "b c"], Bool[Array, " b"]]:
-    """Return Euclidean distances to candidates, and whether some of others are so small that their squares lose digits.
+    """Return Euclidean distances to candidates, and whether the squares of any of `others` are so small that they lose digits.
 
-    The blocks stay in a CPU's cache.
+    The blocks fit in the cache of a CPU.
     """
     d, dtype = points.shape[1], points.dtype
 
@@ -328,20 +330,20 @@ def _measure(
     squares = map_rows(one, (queries, candidates), CACHE_BYTES, 2 * candidates.shape[1] * d * dtype.itemsize)
     small = (squares < jnp.finfo(dtype).tiny * 1e8) & others
 
-    def apart(some: Bool[Array, "b c"]) -> Bool[Array, " b"]:
+    def differs(some: Bool[Array, "b c"]) -> Bool[Array, " b"]:
         def one(pair: tuple[Array, Array]) -> Array:
             q, ids = pair
             return (points[ids] != q).any(axis=1)
 
         return (map_rows(one, (queries, candidates), CACHE_BYTES, 2 * candidates.shape[1] * d) & some).any(axis=1)
 
-    # Squares that small are of duplicates, as a rule, which are not apart.
-    faint = lax.cond(small.any(), apart, lambda some: some.any(axis=1), small)
-    return jnp.sqrt(squares), faint
+    # Such small squares are usually those of duplicates, which are accurate.
+    inaccurate = lax.cond(small.any(), differs, lambda some: some.any(axis=1), small)
+    return jnp.sqrt(squares), inaccurate
 
 
 def _row_sums(a: Float[Array, "... d"]) -> Float[Array, "..."]:
-    # A product with ones: six times as fast on a CPU as a reduction.
+    # A product with ones is six times as fast as a reduction on a CPU.
     return jnp.dot(a, jnp.ones(a.shape[-1], a.dtype), precision=lax.Precision.HIGHEST)
 
 
@@ -362,18 +364,18 @@ def _by_differences(
 
 
 def _smallest(dist: Float[Array, "b n"], k: int) -> FoundInBlock:
-    # top_k ranks NaN above everything, so that a NaN distance would come out nearest.
+    # top_k ranks NaN first, so that a point at distance NaN would be the nearest.
     negative, indices = _top(-jnp.where(jnp.isnan(dist), jnp.inf, dist), k)
     return indices, -negative
 
 
 def _largest(values: Float[Array, "b p"], count: int) -> tuple[Float[Array, "b c"], Int[Array, "b c"]]:
-    """Select as `_top` does, but for the order of ties, by the largest of each group first: long rows are read once.
+    """Select as `_top` does, except for the order of ties, by the maxima of groups first, so that long rows are read once.
 
-    The largest `count` values lie in the `count` groups with the largest maxima.
+    The largest `count` values are in the `count` groups with the largest maxima.
     """
     b, p = values.shape
-    size = 2 ** int(np.log2(max(1, np.sqrt(p / count))))  # about as many groups as values in the chosen ones
+    size = 2 ** int(np.log2(max(1, np.sqrt(p / count))))  # about as many groups as values in the selected groups
     while p % size or p // size < count:
         size //= 2
     if size == 1:
@@ -381,13 +383,12 @@ def _largest(values: Float[Array, "b p"], count: int) -> tuple[Float[Array, "b c
     slabs = values.reshape(b, size, p // size)  # group j: the columns j, j + p / size, ...
     _, groups = _top(slabs.max(axis=1), count)
     chosen = jnp.take_along_axis(slabs, groups[:, None, :], axis=2).reshape(b, size * count)
-    best, place = _top(chosen, count)
-    return best, (place // count) * (p // size) + jnp.take_along_axis(groups, place % count, axis=1)
+    best, position = _top(chosen, count)
+    return best, (position // count) * (p // size) + jnp.take_along_axis(groups, position % count, axis=1)
 
 
 def _top(values: Float[Array, "b n"], count: int) -> tuple[Float[Array, "b c"], Int[Array, "b c"]]:
-    # Without the barrier XLA moves later slices into the selection, no longer sees a top-k in it, and sorts
-    # whole rows on a CPU: ten times slower.
-    # One barrier for each: one for the pair makes XLA's partitioner (jaxlib 0.10) stop inside shard_map.
-    best, place = lax.top_k(values, count)
-    return lax.optimization_barrier(best), lax.optimization_barrier(place)
+    # Without the barriers XLA moves later slices into the selection, does not recognize it as top-k, and sorts whole rows on
+    # a CPU, which is ten times slower. One barrier for both makes XLA's partitioner (jaxlib 0.10) fail inside shard_map.
+    best, position = lax.top_k(values, count)
+    return lax.optimization_barrier(best), lax.optimization_barrier(position)

@@ -1,7 +1,7 @@
 """Exact k nearest neighbors in bounded memory.
 
-No n x n array exists at any time: queries are processed in blocks whose size follows from a byte budget. A point is never its
-own neighbor, by index, so duplicates do no harm; equal distances are ordered by index.
+No n x n array is formed: queries are processed in blocks whose size is limited by a memory budget. A point is excluded from its
+own neighbors by its index, which is correct also for duplicates; equal distances are ordered by index.
 """
 
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from .graph import Neighbors, require_distances, rescale_distances
 
 Algorithm = Literal["auto", "brute", "kd_tree"]
 
-_TREE_MAX_FEATURES = 10  # above, a k-d tree visits most of its leaves and a matrix product is faster
+_TREE_MAX_FEATURES = 10  # with more features a matrix product is faster than a k-d tree
 
 
 def knn(
@@ -35,30 +35,31 @@ def knn(
 ) -> Neighbors:
     """Find the k nearest neighbors of every point, or of every query among the points.
 
-    Euclidean and cosine neighbors are selected by matrix products of centered and scaled points, widened by a
-    bound on their rounding error, and re-ranked by direct differences; the few rows that the bound leaves
-    undecided are searched again by direct differences, so the answer is exact in the dtype. On a CPU with few
-    features a k-d tree (SciPy) is faster and is chosen, outside jit.
+    The neighborhood of point i is the set of k indices ``j != i`` with the smallest distances ``m(x_i, x_j)``. Euclidean and
+    cosine candidates are selected by matrix products of the centered and scaled points, with a bound on the rounding error,
+    and then ranked by direct differences. The few rows for which the bound is not conclusive are searched again by direct
+    differences, so that the result is exact in the dtype. Outside jit, on a CPU and with few features, a k-d tree (SciPy) is
+    faster and is used instead.
 
     Args:
         x: points, shape (n, d), or a `Points` value; with metric="precomputed", distances of shape (n, n).
-        k: number of neighbors, 1 <= k <= n - 1 (<= n for queries).
-        query: points to find neighbors for, shape (q, d); None for the points themselves, each without
-            itself. With metric="precomputed", distances from the queries to the points, shape (q, n).
-        metric: "euclidean", "cosine" (1 - cos), "manhattan", "chebyshev", "precomputed", or a JAX function of
-            two vectors. A `Points` value brings its own.
-        algorithm: "auto", "brute" (blocks on the device) or "kd_tree" (host; not for functions).
-        block_bytes: memory that one block of queries may take.
-        progress: called with (rows done, rows in all) after each block; not called under jit.
+        k: number of neighbors, 1 <= k <= n - 1 (k <= n for queries).
+        query: points whose neighbors are sought, shape (q, d); None for the points themselves, each without itself. With
+            metric="precomputed", distances from the queries to the points, shape (q, n).
+        metric: "euclidean", "cosine" (1 - cos), "manhattan", "chebyshev", "precomputed", or a JAX function of two vectors. For
+            a `Points` value its own metric is used.
+        algorithm: "auto", "brute" (blocks on the device) or "kd_tree" (on the host; not for metrics that are functions).
+        block_bytes: memory limit of one block of queries, in bytes.
+        progress: function that is called with (finished rows, all rows) after each block; not called under jit.
 
     Returns:
-        Neighbors of shape (n, k) or (q, k). Distances are differentiable in the points. They are in the units of the metric;
-        given a `Points` value, Euclidean, Manhattan and Chebyshev distances are those of its coordinates, which no scale of
-        the data can overflow: multiply them by its unit.
+        Neighbors of shape (n, k) or (q, k). The distances are differentiable with respect to the points and in the units of the
+        metric. For a `Points` value, Euclidean, Manhattan and Chebyshev distances are those of its coordinates, which do not
+        overflow at any scale of the data: multiply them by its unit.
 
     Raises:
-        ValueError: for points that are not finite numbers, k out of range, an unknown metric, zero vectors
-            under the cosine metric, negative precomputed distances, or a metric that returns NaN.
+        ValueError: if points are not finite numbers, k is out of range, the metric or the algorithm is unknown, a vector is zero
+            under the cosine metric, precomputed distances are negative, or a metric returns NaN or infinity.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -72,7 +73,7 @@ def knn(
     k = check_shapes(points, query, k)
     if points.metric == PRECOMPUTED:
         return _from_distances(points.values if query is None else query, k, query is None, block_bytes)
-    if points.metric is distances.cosine:  # half the squared chord between unit vectors
+    if points.metric is distances.cosine:  # 1 - cos is half the squared distance between unit vectors
         sphere, center, unit = standardize(_unit_rows(points.values, "x"))
         other = None if query is None else rescale(_unit_rows(query, "query"), center, unit, sphere.dtype)
         found = _search(sphere, other, k, distances.euclidean, algorithm, block_bytes, progress)
@@ -82,14 +83,14 @@ def knn(
         other = None if query is None else points.apply(query)
         found = _search(points.coordinates, other, k, points.metric, algorithm, block_bytes, progress)
         return found if isinstance(x, Points) else in_data_units(found, points)
-    # A function may mean anything, so its points stay as they are.
+    # Other metrics need not be invariant to translation and scaling, so the points are passed to them unchanged.
     values = jnp.asarray(points.values, points.dtype)
     other = None if query is None else jnp.asarray(query, points.dtype)
     return _search(values, other, k, points.metric, algorithm, block_bytes, progress)
 
 
 def in_data_units(neighbors: Neighbors, points: Points) -> Neighbors:
-    """Return neighbors that `knn` found among prepared points, with their distances in the units of the data."""
+    """Return neighbors that `knn` computed for a `Points` value, with distances in the units of the data."""
     scaled = points.metric in (distances.euclidean, distances.manhattan, distances.chebyshev)
     return rescale_distances(neighbors, points.unit) if scaled else neighbors
 
@@ -100,8 +101,8 @@ def check_shapes(points: Points, query: Any, k: int) -> int:
     precomputed = points.metric == PRECOMPUTED
     if query is not None and query.shape[1] != d:
         raise ValueError(
-            f"query has {query.shape[1]} columns, but must have {d}: one per "
-            f"{'point, its distance' if precomputed else 'feature of x'}."
+            f"query has {query.shape[1]} columns, but must have {d}: one "
+            f"{'distance per point' if precomputed else 'per feature'} of x."
         )
     if query is None and n < 2:
         raise ValueError(f"Found array with {n} sample(s) (shape={points.shape}) while a minimum of 2 is required.")
@@ -135,17 +136,17 @@ def _search(
     block_bytes: int = BLOCK_BYTES,
     progress: Progress | None = None,
 ) -> Neighbors:
-    """Find neighbors among device arrays, by the algorithm that suits them."""
+    """Find neighbors among arrays on the device, by the requested or the fastest algorithm."""
     if algorithm not in ("auto", "brute", "kd_tree"):
         raise ValueError(f"algorithm = {algorithm!r} is not known: use 'auto', 'brute' or 'kd_tree'.")
     traced = is_traced(points, query)
-    fits = metric in _kdtree.ORDERS and not traced
-    if algorithm == "kd_tree" and not fits:
+    supported = metric in _kdtree.ORDERS and not traced
+    if algorithm == "kd_tree" and not supported:
         raise ValueError(
-            "algorithm = 'kd_tree' needs the euclidean, cosine, manhattan or chebyshev metric, outside jit: use 'auto'."
+            "algorithm = 'kd_tree' requires the euclidean, cosine, manhattan or chebyshev metric, outside jit: use 'auto'."
         )
-    cheap = fits and points.shape[1] <= _TREE_MAX_FEATURES and _on_cpu(points)
-    if algorithm == "kd_tree" or (algorithm == "auto" and cheap):
+    faster = supported and points.shape[1] <= _TREE_MAX_FEATURES and _on_cpu(points)
+    if algorithm == "kd_tree" or (algorithm == "auto" and faster):
         return Neighbors(*_kdtree.nearest(points, query, k, metric, progress))
     if traced:
         return Neighbors(*blockwise.nearest_traced(points, query, k, metric, block_bytes))
@@ -153,7 +154,7 @@ def _search(
     if not all_finite(found.distances):
         raise ValueError(
             f"The metric {getattr(metric, '__name__', metric)!r} returned NaN or infinity between finite points: it must "
-            f"be a finite number for every pair."
+            f"return a finite number for every pair."
         )
     return found
 

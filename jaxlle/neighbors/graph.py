@@ -1,4 +1,4 @@
-"""Neighborhoods as a value: the type, its checks, graphs from other libraries, and files."""
+"""Neighbor graphs: the type `Neighbors`, its checks, conversion of graphs from other libraries, and files."""
 
 import warnings
 from pathlib import Path
@@ -14,7 +14,7 @@ from .._core.checks import is_traced
 from .._core.files import opened
 from ..warnings import DuplicateWarning
 
-_FORMAT = 1  # of saved graphs
+_FORMAT = 1  # format version of saved graphs
 
 
 class Neighbors(NamedTuple):
@@ -23,8 +23,8 @@ class Neighbors(NamedTuple):
     Attributes:
         indices: row numbers of the neighbors, shape (n, k).
         distances: their distances in the units of the metric, shape (n, k); None for a graph without distances.
-        mask: True where an entry is a neighbor, shape (n, k); None if all are. Masked entries hold a valid row number and
-            are ignored everywhere.
+        mask: True where an entry is a neighbor, shape (n, k); None if all entries are. The other entries hold a valid row
+            number and are ignored by all functions.
     """
 
     indices: Int[Array, "n k"]
@@ -33,14 +33,14 @@ class Neighbors(NamedTuple):
 
 
 def require_distances(neighbors: Neighbors) -> Float[Array, "n k"]:
-    """Return the distances; raise if the graph has none."""
+    """Return the distances; raise if the graph has no distances."""
     if neighbors.distances is None:
         raise ValueError("This graph has no distances: pass them to as_neighbors.")
     return neighbors.distances
 
 
 def rescale_distances(neighbors: Neighbors, unit: Any) -> Neighbors:
-    """Return neighbors with their distances multiplied by a unit; raise, outside jit, if the dtype cannot hold the result."""
+    """Return neighbors with their distances multiplied by a unit; raise, outside jit, if the unit is out of the dtype's range."""
     distances = require_distances(neighbors)
     limits = jnp.finfo(distances.dtype)
     if not is_traced(unit) and not float(limits.tiny) <= unit <= float(limits.max):
@@ -56,10 +56,10 @@ def _multiply(distances: Float[Array, "n k"], unit: Float[Array, ""]) -> Float[A
 
 
 def check_indices(neighbors: Neighbors, n: int, rows: int) -> None:
-    """Raise if neighborhoods do not fit: one for each of `rows` points, with indices below n (checked outside jit)."""
+    """Raise unless there is one neighborhood for each of `rows` points, with (checked outside jit) indices in [0, n)."""
     count = neighbors.indices.shape[0]
     if count != rows:
-        raise ValueError(f"neighbors has {count} rows, but there are {rows} points: one neighborhood each.")
+        raise ValueError(f"neighbors has {count} rows, but there are {rows} points: pass one neighborhood per point.")
     if is_traced(neighbors.indices):
         return
     ids = np.asarray(neighbors.indices)
@@ -71,14 +71,14 @@ def check_indices(neighbors: Neighbors, n: int, rows: int) -> None:
 
 
 def warn_of_duplicates(neighbors: Neighbors) -> None:
-    """Warn, outside jit, of points whose neighborhoods consist of exact copies of them."""
+    """Warn, outside jit, about points whose neighborhoods consist only of exact copies of the point."""
     if is_traced(neighbors) or neighbors.distances is None:
         return
-    buried = int((np.asarray(neighbors.distances[:, -1]) == 0).sum())
-    if buried:
+    duplicated = int((np.asarray(neighbors.distances[:, -1]) == 0).sum())
+    if duplicated:
         warnings.warn(
-            f"{buried} points have at least k = {neighbors.indices.shape[1]} exact copies, so their neighborhoods hold nothing "
-            f"else: raise k, or pass options=EmbedOptions(dedupe=True).",
+            f"{duplicated} points have at least k = {neighbors.indices.shape[1]} exact copies, so their neighborhoods contain "
+            f"nothing else: raise k, or pass options=EmbedOptions(dedupe=True).",
             DuplicateWarning,
             stacklevel=4,
         )
@@ -87,22 +87,23 @@ def warn_of_duplicates(neighbors: Neighbors) -> None:
 def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None = None) -> Neighbors:
     """Convert and validate a neighbor graph from another library (faiss, pynndescent, cuVS, scikit-learn).
 
-    A point listed as its own neighbor is removed by its index, wherever it stands; rows that do not list the point lose
-    their last neighbor instead, so that all rows keep the same length. Negative indices, which faiss writes where it found
-    too few neighbors, are masked out.
+    If rows list the point itself, at any position, it is removed by its index; rows that do not list it then lose their last
+    neighbor, so that all rows have the same length. Negative indices, which faiss returns if it finds too few neighbors, are
+    masked.
 
     Args:
-        indices: row numbers, shape (n, k), nearest first; or a SciPy sparse matrix of distances, shape (n, n),
-            with the same number of entries in every row.
-        distances: distances of the same shape, if known.
-        num_points: number of points that the indices refer to, if the rows are queries.
+        indices: row numbers, shape (n, k), nearest first; or a SciPy sparse matrix of distances, shape (n, n), with the same
+            number of entries in every row.
+        distances: distances of shape (n, k), in any units, if known; ignored for a sparse matrix.
+        num_points: number of points to which the indices refer, if the rows are queries. The own indices of points are then not
+            removed.
 
     Returns:
-        Neighbors.
+        Neighbors of shape (n, k), or (n, k - 1) if a point was its own neighbor.
 
     Raises:
-        ValueError: for indices that are out of range or not integers, rows that list a point twice, or distances of another
-            shape, negative or not finite.
+        ValueError: if indices are not integers or out of range, a row lists a point twice or has no neighbor, or distances are of
+            another shape, negative or not finite.
 
     Example:
         >>> import jaxlle
@@ -116,34 +117,36 @@ def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None 
     ids = np.asarray(indices)
     if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu":
         raise ValueError(
-            f"A graph needs integer row numbers of shape (n, k), got shape {ids.shape} and dtype {ids.dtype}."
+            f"A graph requires integer row numbers of shape (n, k), got shape {ids.shape} and dtype {ids.dtype}."
         )
     n = ids.shape[0] if num_points is None else num_points
     ids = ids.astype(np.int64)
     valid = ids >= 0
     if ids.max() >= n:
         raise ValueError(
-            f"The graph lists point {ids.max()}, but there are {n} points (0 to {n - 1}): JAX would clamp it."
+            f"The graph lists point {ids.max()}, but there are {n} points (0 to {n - 1}): JAX would clamp this index."
         )
     ordered = np.sort(np.where(valid, ids, -1 - np.arange(ids.shape[1])), axis=1)
     if (ordered[:, 1:] == ordered[:, :-1]).any():
         row = int((ordered[:, 1:] == ordered[:, :-1]).any(axis=1).argmax())
-        raise ValueError(f"Row {row} of the graph lists a point twice: {ids[row].tolist()}. Remove the repetition.")
+        raise ValueError(f"Row {row} of the graph lists a point twice: {ids[row].tolist()}. Remove the duplicate.")
     dist = _graph_distances(distances, ids.shape, valid)
     own = np.arange(ids.shape[0])[:, None]
     if num_points is None and (valid & (ids == own)).any():
         keep = ids != own
         keep[keep.all(axis=1), -1] = False
         if ids.shape[1] == 1:
-            raise ValueError("The graph lists every point as its own only neighbor: search for k + 1 neighbors.")
+            raise ValueError(
+                "The graph has k = 1 and lists points as their own only neighbor: search for k + 1 neighbors."
+            )
         ids, dist, valid = (a[keep].reshape(ids.shape[0], -1) for a in (ids, dist, valid))
     if not valid.any(axis=1).all():
         raise ValueError(
             f"{int((~valid.any(axis=1)).sum())} rows of the graph have no neighbor: search with a larger k."
         )
-    filled = jnp.asarray(np.where(valid, ids, own % n), jnp.int32)
+    row_numbers = jnp.asarray(np.where(valid, ids, own % n), jnp.int32)  # masked entries need a valid index
     known = None if distances is None else jnp.asarray(np.where(valid, dist, 0))
-    return Neighbors(filled, known, None if valid.all() else jnp.asarray(valid))
+    return Neighbors(row_numbers, known, None if valid.all() else jnp.asarray(valid))
 
 
 def _graph_distances(distances: Any, shape: tuple, valid: np.ndarray) -> np.ndarray:
@@ -151,24 +154,29 @@ def _graph_distances(distances: Any, shape: tuple, valid: np.ndarray) -> np.ndar
         return np.zeros(shape, np.float32)
     dist = np.asarray(distances)
     if dist.shape != shape:
-        raise ValueError(f"The graph's distances have shape {dist.shape}, but its indices {shape}.")
+        raise ValueError(f"distances has shape {dist.shape}, but indices has shape {shape}: they must be equal.")
     if not (np.isfinite(dist[valid]).all() and (dist[valid] >= 0).all()):
         raise ValueError(
-            "The graph's distances must be finite and not negative (faiss returns squared distances: take the root)."
+            "distances must be finite and not negative (faiss returns squared distances: take their square root)."
         )
     return dist.astype(np.float32 if dist.dtype.itemsize <= 4 else np.float64)
 
 
 def save(path: str | Path, neighbors: Neighbors) -> None:
-    """Write a graph to a .npz file, atomically, so that a long search is done once.
+    """Save a neighbor graph to a .npz file, so that an expensive search is done only once.
+
+    The file is written atomically: an interrupted call leaves an existing file unchanged.
 
     Args:
-        path: the file, with the suffix .npz.
-        neighbors: the graph, outside jit.
+        path: path of the file, with the suffix .npz.
+        neighbors: neighbor graph, outside jit.
+
+    Returns:
+        None.
 
     Raises:
-        ValueError: for another suffix than .npz.
-        FileNotFoundError: if there is no such folder.
+        ValueError: if the suffix is not .npz.
+        FileNotFoundError: if the folder does not exist.
 
     Example:
         >>> import jax.numpy as jnp, pathlib, tempfile, jaxlle
@@ -181,22 +189,22 @@ def save(path: str | Path, neighbors: Neighbors) -> None:
     if path.suffix != ".npz":
         raise ValueError(f"{path} has the suffix {path.suffix!r}: graphs are saved as .npz.")
     arrays = {name: np.asarray(a) for name, a in neighbors._asdict().items() if a is not None}
-    with replacing(path) as part, part.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **{"format": np.int64(_FORMAT), **arrays})  # pyright: ignore[reportArgumentType]
 
 
 def load(path: str | Path) -> Neighbors:
-    """Read and validate a graph that `save` wrote.
+    """Load and validate a neighbor graph that was written by `save`.
 
     Args:
-        path: the file.
+        path: path of the file.
 
     Returns:
         Neighbors.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file holds no graph, is truncated, or has a newer format.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file holds no valid graph, is truncated, or has a newer format.
 
     Example:
         >>> import pathlib, tempfile, jaxlle
@@ -212,19 +220,19 @@ def load(path: str | Path) -> Neighbors:
     written = arrays.pop("format", None)
     if written is None or "indices" not in arrays:
         raise ValueError(
-            f"{path} holds no graph written by jaxlle.neighbors.save: it has {', '.join(arrays) or 'no arrays'}."
+            f"{path} holds no graph written by jaxlle.neighbors.save: it holds {', '.join(arrays) or 'no arrays'}."
         )
     if int(written) > _FORMAT:
         raise ValueError(
-            f"{path} has format {int(written)}, and this version reads formats up to {_FORMAT}: update jaxlle."
+            f"{path} has format {int(written)}, but this version reads formats up to {_FORMAT}: update jaxlle."
         )
     indices = arrays["indices"]
     if indices.ndim != 2 or not len(indices) or not 0 <= indices.min() <= indices.max() < len(indices):
         raise ValueError(f"{path} holds indices out of the range of its points.")
     if any(a.shape != indices.shape for a in arrays.values()):
         raise ValueError(f"{path} holds arrays of different shapes.")
-    parts = {name: jnp.asarray(a) for name, a in arrays.items()}
-    return Neighbors(parts["indices"], parts.get("distances"), parts.get("mask"))
+    fields = {name: jnp.asarray(a) for name, a in arrays.items()}
+    return Neighbors(fields["indices"], fields.get("distances"), fields.get("mask"))
 
 
 def _rows_of_sparse(matrix: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""A number of neighbours for every point: as many as the surface is nearly flat over."""
+"""Neighborhoods whose number of members is selected per point, by the straightness of paths along the data."""
 
 from functools import partial
 from typing import Any
@@ -25,56 +25,61 @@ def local_neighborhoods(
     detour: Real[ArrayLike, ""] = 1.3,
     block_bytes: int = BLOCK_BYTES,
 ) -> Neighbors:
-    """Select every point's neighbours: those among the nearest that the way along the data leads to nearly straight.
+    """Select, for every point, the nearest points that are reached by a nearly straight path along the data.
 
-    The edges between points of which one is among the k_min nearest of the other make a graph; along it, within the k_max
-    nearest, every neighbour has a shortest path from the point. A neighbour stays whose path is at most `detour` times its
-    distance: where the surface bends, or another sheet of it comes near, neighbourhoods shrink, and where it is flat they
-    grow. The k_min nearest always stay. Paths stay within the neighbourhood, so that it maps over the points. This is our
-    definition of local neighbourhood selection by the ratio of geodesic to Euclidean distance: Karbauskaite, Kurasova and Dzemyda
-    (2007) and Alvarez-Meza et al. (2011) choose a k for every point too, but their texts were not available.
+    Two points are joined by an edge if one of them is among the k_min nearest points of the other. Let ``l_ij`` be the length of
+    the shortest path from point i to point j along such edges, within i and its k_max nearest points. Point j is a neighbor of i
+    if ``l_ij <= detour * |x_i - x_j|`` or if j is among the k_min nearest points of i. Neighborhoods are therefore smaller where
+    the surface is curved or close to another sheet, and larger where it is flat. The paths do not leave the neighborhood, so
+    that the computation is mapped over the points.
+
+    This criterion, the ratio of geodesic to Euclidean distance in a neighborhood, is a definition of this library. Karbauskaite,
+    Kurasova and Dzemyda (2007) and Alvarez-Meza et al. (2011) also choose a k per point, but their texts were not available.
 
     Args:
-        x: points, shape (n, d).
-        k_min: neighbours that every point keeps, and those that paths are made of.
-        k_max: neighbours that a point may have.
-        detour: largest ratio of a path's length to the straight distance, at least 1. Paths on a random sample of a plane
-            are some 10 to 20 % longer than straight, so 1 keeps few.
-        block_bytes: memory that one block of points may take.
+        x: points, shape (n, d), or a `Points` value.
+        k_min: smallest number of neighbors per point, and number of nearest points that are joined by edges.
+        k_max: largest number of neighbors per point.
+        detour: largest ratio of the length of a path to the straight distance, at least 1. Paths on a random sample of a plane
+            are about 10 to 20 % longer than the straight distance, so that detour = 1 keeps few neighbors.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
-        Neighbors of shape (n, k_max), with a mask; for `lle(..., neighbors=)` and every other variant.
+        Neighbors of shape (n, k_max) with a mask, for the argument `neighbors` of `lle` and the variants.
 
     Raises:
-        ValueError: for bad points, k_min or k_max, or detour < 1.
+        ValueError: for invalid points, if k_min or k_max is out of range, or if detour < 1.
 
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.swiss_roll(jax.random.key(0), 300).points
-        >>> near = jaxlle.neighbors.local_neighborhoods(x, k_min=6, k_max=20)
-        >>> int(near.mask.sum(axis=1).min()) >= 6
+        >>> neighbors = jaxlle.neighbors.local_neighborhoods(x, k_min=6, k_max=20)
+        >>> int(neighbors.mask.sum(axis=1).min()) >= 6
         True
     """
     points = prepare_points(x)
     check_count(k_min, "k_min", 1, k_max, f"at most k_max = {k_max}")
     if not is_traced(detour) and not np.asarray(detour) >= 1:
-        raise ValueError(f"detour = {detour} is not allowed: no path is shorter than straight, so it is at least 1.")
-    near = knn(points, k_max, block_bytes=block_bytes)
-    mask = _straight(points.coordinates, near.indices, detour, k_min, block_bytes)
-    return in_data_units(near, points)._replace(mask=mask)
+        raise ValueError(
+            f"detour = {detour} is not allowed: it must be at least 1, because no path is shorter than a straight line."
+        )
+    nearest = knn(points, k_max, block_bytes=block_bytes)
+    mask = _has_straight_path(points.coordinates, nearest.indices, detour, k_min, block_bytes)
+    return in_data_units(nearest, points)._replace(mask=mask)
 
 
 @partial(jax.jit, static_argnames=("k_min", "block_bytes"))
-def _straight(
+def _has_straight_path(
     points: Float[Array, "n d"], ids: Int[Array, "n k"], detour: Any, k_min: int, block_bytes: int
 ) -> Bool[Array, "n k"]:
     def one(pair: tuple[Array, Array]) -> Bool[Array, " k"]:
-        i, near = pair
-        members = jnp.concatenate([i[None], near])
-        spokes = points[members]
-        far = jax.vmap(lambda a: jax.vmap(partial(distances.euclidean, a))(spokes))(spokes)
-        looks = (ids[members, :k_min, None] == members[None, None, :]).any(axis=1)
-        return (_path_lengths(jnp.where(looks | looks.T, far, jnp.inf))[1:] <= detour * far[0, 1:]) | first
+        i, neighbors = pair
+        members = jnp.concatenate([i[None], neighbors])
+        around = points[members]
+        lengths = jax.vmap(lambda a: jax.vmap(partial(distances.euclidean, a))(around))(around)
+        listed = (ids[members, :k_min, None] == members[None, None, :]).any(axis=1)
+        edges = jnp.where(listed | listed.T, lengths, jnp.inf)
+        return (_path_lengths(edges)[1:] <= detour * lengths[0, 1:]) | first
 
     (n, k), d = ids.shape, points.shape[1]
     first = jnp.arange(k) < k_min
@@ -83,7 +88,7 @@ def _straight(
 
 
 def _path_lengths(edges: Float[Array, "m m"]) -> Float[Array, " m"]:
-    """Return the lengths of the shortest paths from the first node (Bellman and Ford)."""
+    """Return the lengths of the shortest paths from the first node, by the Bellman-Ford algorithm."""
 
     def step(state: tuple[Array, Array]) -> tuple[Array, Array]:
         length, _ = state

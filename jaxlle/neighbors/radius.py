@@ -27,10 +27,12 @@ def radius_neighbors(
 ) -> Neighbors:
     """Find all neighbors within a radius, as a mask over the nearest `max_neighbors`.
 
+    The neighborhood of point i is ``{j != i : m(x_i, x_j) <= radius}`` for the metric m, computed by `knn` and nearest first.
+
     Args:
         x: points, shape (n, d), a `Points` value, or distances of shape (n, n) with metric="precomputed".
         radius: largest distance of a neighbor, in the units of the metric.
-        max_neighbors: width of the result. None takes the size of the largest neighborhood, outside jit.
+        max_neighbors: number of columns of the result. None means the size of the largest neighborhood, outside jit only.
         query: as for `knn`.
         metric: as for `knn`.
         block_bytes: as for `knn`.
@@ -39,8 +41,8 @@ def radius_neighbors(
         Neighbors with a mask, shape (n, max_neighbors).
 
     Raises:
-        ValueError: if radius is not positive, or, outside jit, if a neighborhood has more than
-            `max_neighbors` members (none is dropped silently), or none at all.
+        ValueError: as for `knn`; also if radius is not positive, if max_neighbors is None inside jit, or if, outside jit, a
+            neighborhood has no members or more than `max_neighbors`. Inside jit, only the nearest `max_neighbors` are returned.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -53,7 +55,7 @@ def radius_neighbors(
     if not traced and not limit > 0:
         raise ValueError(f"radius = {radius} is not allowed: it must be positive, in the units of the metric.")
     if traced and max_neighbors is None:
-        raise ValueError("Inside jit the width of the result must be known: pass max_neighbors.")
+        raise ValueError("Inside jit the number of columns of the result must be known: pass max_neighbors.")
     points = prepare_points(x, metric=metric)
     n = points.shape[0]
     most = n - 1 if query is None else n
@@ -66,7 +68,7 @@ def radius_neighbors(
     found = within(width)
     if traced:
         return found
-    # Neighbors are sorted by distance: a neighborhood is wider than the search only if its last entry is within the radius.
+    # Neighbors are sorted by distance: a neighborhood can be larger than the search only if its last entry is in the radius.
     while max_neighbors is None and width < most and bool(np.asarray(found.mask)[:, -1].any()):
         width = min(most, 2 * width)
         found = within(width)
@@ -89,5 +91,5 @@ def _check_counts(
         if wider:
             raise ValueError(
                 f"{wider} points have more than max_neighbors = {width} neighbors within radius {radius}: raise "
-                f"max_neighbors (None finds the width) or lower the radius."
+                f"max_neighbors (None determines it) or lower the radius."
             )
