@@ -1,12 +1,12 @@
-"""The published ways to regularize the local weight problem: each gives the ridge that is added to a local Gram matrix.
+"""Regularizers of the local weight problem: each computes the ridge that is added to the diagonal of a local Gram matrix.
 
-With more neighbors than dimensions the local Gram matrix G is singular, and the ridge decides the weights (Wu and Wu 2018: it
-even decides which operator LLE converges to), so every report should name it. Functions that take `reg` accept a number,
-which means ``TraceRidge(number)``, or one of the strategies below.
+With more neighbors than dimensions the local Gram matrix G is singular, and the ridge determines the weights (and even the
+operator to which LLE converges, Wu and Wu 2018), so that it should be reported with every result. The argument `reg` of a
+function is a number, which means ``TraceRidge(number)``, or an object of this module.
 
-A strategy is called as ``ridge(gram, count, unit)`` with one local Gram matrix in squares of `unit` and the number of its
-neighbors. It is a pytree, so its strength can be traced, batched and differentiated. A strategy of your own is a frozen
-dataclass with such a ``__call__``, registered with `jax.tree_util.register_dataclass`.
+A regularizer is called as ``ridge(gram, count, unit)`` with one local Gram matrix, in units of ``unit^2``, and the number of its
+neighbors. It is a pytree, so that its strength can be traced, batched and differentiated. A user-defined regularizer is a
+frozen dataclass with such a ``__call__`` method, registered with `jax.tree_util.register_dataclass`.
 """
 
 from collections.abc import Callable
@@ -34,9 +34,12 @@ _strategy = partial(jax.tree_util.register_dataclass, data_fields=("strength",),
 @_strategy
 @dataclass(frozen=True)
 class TraceRidge:
-    """Add ``strength * tr(G)``, as scikit-learn and Roweis's code do; plain `strength` where tr(G) = 0.
+    """Add ``strength * tr(G)`` to the diagonal, or `strength` if tr(G) = 0, as scikit-learn and the code of Roweis do.
 
-    Invariant to the scale of the data. The ridge per neighbor grows with k: see `MeanTraceRidge`.
+    The weights are invariant to the scale of the data. The ridge increases with k, which `MeanTraceRidge` avoids.
+
+    Attributes:
+        strength: factor on the trace, at least 0; may be traced.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -55,7 +58,10 @@ class TraceRidge:
 @_strategy
 @dataclass(frozen=True)
 class MeanTraceRidge:
-    """Add ``strength * tr(G) / k`` (Saul and Roweis 2003, JMLR 4:119, section 3.2); plain `strength` where tr(G) = 0.
+    """Add ``strength * tr(G) / k``, or `strength` if tr(G) = 0 (Saul and Roweis 2003, JMLR 4:119, section 3.2).
+
+    Attributes:
+        strength: factor on the mean of the diagonal, at least 0; may be traced.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -74,7 +80,10 @@ class MeanTraceRidge:
 @_strategy
 @dataclass(frozen=True)
 class AbsoluteRidge:
-    """Add `strength` itself, in squared units of the data: not invariant to their scale.
+    """Add `strength` to the diagonal, so that the weights depend on the scale of the data.
+
+    Attributes:
+        strength: the ridge, in squared units of the data, at least 0; may be traced.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -86,7 +95,7 @@ class AbsoluteRidge:
 
     def __call__(self, gram: Float[Array, "k k"], count: Int[Array, ""], unit: Scalar) -> Float[Array, ""]:
         """Return the ridge of one local Gram matrix."""
-        # Capped where the Gram matrix is negligible beside the ridge, so that tiny units do not overflow.
+        # Capped at a value for which the Gram matrix is negligible, so that tiny units do not cause overflow.
         cap = 1 / jnp.finfo(gram.dtype).eps ** 2
         return jnp.minimum(jnp.asarray(self.strength, gram.dtype) / unit / unit, cap)
 
@@ -94,7 +103,7 @@ class AbsoluteRidge:
 @partial(jax.tree_util.register_dataclass, data_fields=(), meta_fields=())
 @dataclass(frozen=True)
 class NoRidge:
-    """Add nothing: the constrained least squares of the textbook, singular as soon as k > d.
+    """Add no ridge: plain constrained least squares, which is singular if k > d.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -115,22 +124,26 @@ class NoRidge:
 @partial(jax.tree_util.register_dataclass, data_fields=("floor",), meta_fields=("features", "candidates"))
 @dataclass(frozen=True)
 class CrossValidatedRidge:
-    """Choose the ridge of every point by generalized cross-validation (Golub, Heath and Wahba 1979, Technometrics 21:215).
+    """Select the ridge per point by generalized cross-validation (Golub, Heath and Wahba 1979, Technometrics 21:215).
 
-    Weights that sum to one are ``1/k + V u``, so they are a ridge regression of the difference between the point and the
-    mean of its neighbors, b, on their differences from it, A: the features are the observations. With s_j the singular values of A and c_j the
-    coordinates of b along its left singular vectors, both read off the local Gram matrix,
+    Weights that sum to one have the form ``1/k + V u``, so that u is a ridge regression of b, the difference between the point
+    and the mean of its neighbors, on A, the differences between the neighbors and their mean, with the d features as
+    observations. Let s_j be the singular values of A and c_j the coordinates of b along its left singular vectors, both computed
+    from the local Gram matrix. Then
 
         GCV(l) = d |r(l)|^2 / (d - sum_j s_j^2 / (s_j^2 + l))^2,   |r(l)|^2 = |b|^2 - sum_j c_j^2 + sum_j (l c_j / (s_j^2 + l))^2
 
-    estimates the error with ridge l on a feature left out. The candidate of least score is taken, from floor * tr(G) to tr(G), so
-    the floor keeps the weights computable. Daza-Santacoloma et al. (2010, Neurocomputing 73:1595) choose
-    the regularizer of LLE by another such function, on the system C w = 1.
+    estimates the error, with ridge l, on a feature that is left out. The ridge is the candidate with the lowest score. The
+    candidates range from floor * tr(G) to tr(G); the floor keeps the linear systems well conditioned. Daza-Santacoloma et al.
+    (2010, Neurocomputing 73:1595) select the regularizer of LLE by another such criterion, on the system C w = 1.
 
     Attributes:
         features: number of features of the data, d.
-        candidates: how many ridges are compared, evenly spaced on a logarithmic scale.
-        floor: smallest ridge, relative to tr(G).
+        candidates: number of ridges that are compared, evenly spaced on a logarithmic scale.
+        floor: smallest ridge, relative to tr(G); may be traced.
+
+    Raises:
+        ValueError: if features < 1 or candidates < 2.
 
     Example:
         >>> import jax, jaxlle
@@ -150,10 +163,11 @@ class CrossValidatedRidge:
         return self.floor
 
     def __post_init__(self):
+        """Validate features and candidates."""
         if self.features < 1 or self.candidates < 2:
             raise ValueError(
-                f"features = {self.features} and candidates = {self.candidates} are not allowed: at least 1 feature and 2 "
-                f"candidates."
+                f"features = {self.features} and candidates = {self.candidates} are not allowed: they must be at least "
+                f"1 and 2."
             )
 
     def __call__(self, gram: Float[Array, "k k"], count: Int[Array, ""], unit: Scalar) -> Float[Array, ""]:
@@ -165,16 +179,16 @@ class CrossValidatedRidge:
         return trace * shares[jnp.argmin(scores)]
 
     def scores(self, gram: Float[Array, "k k"], ridges: Float[Array, " l"]) -> Float[Array, " l"]:
-        """Return the generalized cross-validation scores of some ridges."""
-        keep = jnp.diagonal(gram) > 0  # neither masked nor a copy of the point
+        """Return the generalized cross-validation scores of the given ridges."""
+        keep = jnp.diagonal(gram) > 0  # neighbors that are neither masked nor a copy of the point
         share = keep / jnp.maximum(keep.sum(), 1)
-        pull = matmul(gram, share)  # product of each neighbor with their mean
-        square = matmul(share, pull)  # |b|^2
-        centered = jnp.where(keep[:, None] & keep[None, :], gram - pull[:, None] - pull[None, :] + square, 0)
+        means = matmul(gram, share)  # inner product of each neighbor with the mean of the neighbors
+        square = matmul(share, means)  # |b|^2
+        centered = jnp.where(keep[:, None] & keep[None, :], gram - means[:, None] - means[None, :] + square, 0)
         values, vectors = jnp.linalg.eigh(centered)
         present = values > len(gram) * jnp.finfo(gram.dtype).eps * values[-1]
         values = jnp.where(present, values, 0)
-        along = matmul(vectors.T, jnp.where(keep, square - pull, 0))  # s_j c_j
+        along = matmul(vectors.T, jnp.where(keep, square - means, 0))  # s_j c_j
         explained = jnp.where(present, along**2 / jnp.where(present, values, 1), 0)
         left = ridges[:, None] / (values + ridges[:, None])
         residual = jnp.maximum(square - explained.sum(), 0) + jnp.sum(left**2 * explained, axis=1)
@@ -183,13 +197,13 @@ class CrossValidatedRidge:
 
 
 def as_regularizer(reg: Any) -> Regularizer:
-    """Return `reg` as a strategy: a number is the strength of a `TraceRidge`."""
+    """Return `reg` as a regularizer: a number is the strength of a `TraceRidge`."""
     ridge: Any = reg if callable(reg) else TraceRidge(reg)
     return ridge
 
 
 def check_reg(reg: Any, k: int, d: int) -> None:
-    """Raise, outside jit, if the regularizer is invalid, or absent where k neighbors in d dimensions need one."""
+    """Raise, outside jit, if the regularizer is invalid, or 0 although k neighbors in d dimensions require one."""
     strength = getattr(reg, "strength", None) if callable(reg) else reg
     if strength is None or is_traced(strength):
         return
@@ -198,6 +212,6 @@ def check_reg(reg: Any, k: int, d: int) -> None:
         raise ValueError(f"reg = {reg} is not allowed: it must be one finite number >= 0.")
     if value == 0 and k > d:
         raise ValueError(
-            f"reg = 0 with k = {k} neighbors in {d} dimensions: the local Gram matrix is singular, so infinitely many "
-            f"weights fit. reg adds a multiple of its trace to the diagonal and picks one: use reg > 0 (1e-3), or k <= {d}."
+            f"reg = 0 with k = {k} neighbors in {d} dimensions: the local Gram matrix is singular, so that the "
+            f"weights are not unique. Use reg > 0, such as 1e-3, which adds a multiple of its trace to the diagonal, or k <= {d}."
         )

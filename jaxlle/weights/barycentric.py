@@ -1,9 +1,9 @@
 """Barycentric weights: every point as an affine combination of its neighbors.
 
-Each point solves a small constrained least-squares problem (Roweis and Saul 2000, equation 1; Saul and Roweis 2003,
+For each point a small constrained least-squares problem is solved (Roweis and Saul 2000, equation 1; Saul and Roweis 2003,
 section 3.2): minimize ``|x - sum_j w_j x_j|^2`` over weights that sum to one. With the local Gram matrix
-``G_jl = (x_j - x) . (x_l - x)`` and ``C = G + ridge I`` the answer is ``w = C^-1 1 / (1^T C^-1 1)``. Only G is needed, so a
-kernel or a matrix of distances serves as well as coordinates.
+``G_jl = (x_j - x) . (x_l - x)`` and ``C = G + ridge I`` the solution is ``w = C^-1 1 / (1^T C^-1 1)``. Only G is required, so
+that a kernel or a matrix of distances can take the place of coordinates.
 """
 
 from functools import partial
@@ -35,25 +35,26 @@ def barycentric_weights(
     query: Any = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "n k"]:
-    """Write every point (or query) as the best affine combination of its neighbours.
+    """Compute the weights of the best affine combination of neighbors for every point or query.
 
-    The weights do not change under translation, rotation or scaling of the data (the last unless the
-    regularizer is absolute). They are computed in blocks of points and are differentiable in x and reg by the
-    closed rule of the linear system, finite also where points coincide.
+    The weights of point x with neighbors x_j minimize ``|x - sum_j w_j x_j|^2 + ridge |w|^2`` subject to ``sum_j w_j = 1``
+    (Roweis and Saul 2000, equation 1; Saul and Roweis 2003, section 3.2). They are invariant to translation and rotation of the
+    data, and to scaling unless the regularizer is an `AbsoluteRidge`. They are computed in blocks of points and are
+    differentiable with respect to x and reg by the derivative of the linear system, which is finite also where points coincide.
 
     Args:
-        x: points, shape (n, d), or a `Points` value; one of precomputed distances is passed on to `distance_weights`.
+        x: points, shape (n, d), or a `Points` value; for precomputed distances `distance_weights` is called.
         neighbors: neighborhoods of the points, or of the queries; a mask is respected.
-        reg: strength of the trace ridge, or one of `jaxlle.regularizers`; may be traced, batched and differentiated.
-        query: points to reconstruct, shape (q, d), if not the points themselves.
-        block_bytes: memory that one block of points may take.
+        reg: strength of a `TraceRidge`, or an object of `jaxlle.regularizers`; may be traced, batched and differentiated.
+        query: points to reconstruct, shape (q, d); None for the points themselves.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
-        Weights of shape (n, k); rows sum to 1; 0 where masked.
+        Weights of shape (n, k) whose rows sum to 1; masked entries are 0.
 
     Raises:
-        ValueError: for bad points or neighbourhoods, reg < 0, reg = 0 with more neighbours than features, or
-            weights that are not finite in this dtype.
+        ValueError: for invalid points or neighborhoods, if reg < 0, if reg = 0 with more neighbors than features, or if weights
+            are not finite in the dtype.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -70,10 +71,10 @@ def barycentric_weights(
     check_indices(neighbors, n, n if query is None else query.shape[0])
     source = points.coordinates if query is None else points.apply(query)
     unit, limits = points.unit, jnp.finfo(points.dtype)
-    if not is_traced(unit):  # used by absolute ridges only, which are capped there
+    if not is_traced(unit):  # used only by absolute ridges, which are capped at these limits
         unit = np.clip(float(unit), float(limits.tiny), float(limits.max))
     unit = jnp.asarray(unit, points.dtype)
-    with memory_advice(f"it was given block_bytes = {block_bytes} for the weights; try {block_bytes // 8}"):
+    with memory_advice(f"the weights used block_bytes = {block_bytes}; try {block_bytes // 8}"):
         weights = solve_points(points.coordinates, source, neighbors, as_regularizer(reg), unit, block_bytes)
     return require_finite_weights(weights, reg)
 
@@ -81,23 +82,23 @@ def barycentric_weights(
 def ridge_regression_weights(
     x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 1e-3, block_bytes: int = BLOCK_BYTES
 ) -> Float[Array, "n k"]:
-    """Regress every point on its neighbours without the constraint, then divide by the sum: the uncentred ridge.
+    """Compute weights by ridge regression on the neighbors without the constraint, divided by their sum.
 
-    ``w = (N N^T + reg tr(N N^T) I)^-1 N x`` with the neighbours as the rows of N. Some public code does this. It is
-    here to compare with: the weights change when the data are shifted, and their sum may vanish. Use
-    `barycentric_weights`.
+    ``w = (N N^T + reg tr(N N^T) I)^-1 N x`` with the neighbors as the rows of N, without centering. This formula is found in
+    public implementations of LLE and is provided for comparison only: the weights change under translation of the data, and
+    their sum can be zero. Use `barycentric_weights` instead.
 
     Args:
-        x: points, shape (n, d), used as they are, uncentred.
-        neighbors: neighbourhoods of the points.
-        reg: strength of the ridge.
-        block_bytes: memory that one block of points may take.
+        x: points, shape (n, d), or a `Points` value; they are not centered.
+        neighbors: neighborhoods of the points; a mask is respected.
+        reg: strength of the ridge, relative to tr(N N^T).
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
         Weights of shape (n, k) whose rows sum to 1.
 
     Raises:
-        ValueError: as `barycentric_weights`.
+        ValueError: as for `barycentric_weights`.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -114,10 +115,22 @@ def ridge_regression_weights(
 
 
 def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 1e-3) -> Float[Array, " n"]:
-    """Return the condition number of every regularised local Gram matrix (trace ridge), unmasked neighbourhoods.
+    """Compute the condition number of every regularized local Gram matrix.
 
-    Large where neighbours outnumber the dimensions: the ridge then decides the weights, and the error of the
-    weights is about this number times the dtype's epsilon.
+    The condition number of ``C = G + reg tr(G) I`` with ``G_jl = (x_j - x) . (x_l - x)`` (Saul and Roweis 2003, section 3.2) is
+    large where there are more neighbors than dimensions: the ridge then determines the weights. The relative error of the
+    weights is about the condition number times the machine epsilon of the dtype.
+
+    Args:
+        x: points, shape (n, d), or a `Points` value, with coordinates.
+        neighbors: neighborhoods of the points; a mask is ignored.
+        reg: strength of the trace ridge.
+
+    Returns:
+        Condition numbers, shape (n,).
+
+    Raises:
+        ValueError: for invalid points.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -149,8 +162,8 @@ def solve_points(
     unit: Real[ArrayLike, ""],
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "q k"]:
-    """Solve for the weights of standardised points; the traceable body of `barycentric_weights`."""
-    # Queries may be far away; entries that are not finite affect their own row only.
+    """Compute the weights of standardized points; the traceable part of `barycentric_weights`."""
+    # Queries may be far from the points; entries that are not finite must affect only their own row.
     reach = 2 + lax.stop_gradient(jnp.max(jnp.where(jnp.isfinite(source), jnp.abs(source), 0)))
 
     def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:

@@ -1,4 +1,4 @@
-"""What the variants with tangent spaces share: the coordinates of a neighbourhood along its principal axes."""
+"""Coordinates of neighborhoods along their principal axes, shared by the variants that use tangent spaces."""
 
 import warnings
 from collections.abc import Callable
@@ -19,11 +19,11 @@ from ..warnings import RankWarning
 
 
 class Patch(NamedTuple):
-    """A neighbourhood in its own coordinates, in units of its own extent.
+    """Local coordinates of a neighborhood, in units of its extent.
 
     Attributes:
-        coordinates: of the m members along the principal axes, the longest first; 0 for members masked out.
-        variances: sum of squares along each axis, falling; 0 where only rounding is left.
+        coordinates: coordinates of the m members along the principal axes, in order of decreasing variance; 0 for masked members.
+        variances: sum of squares along each axis, in decreasing order; 0 where it is below rounding error.
     """
 
     coordinates: Float[Array, "m q"]
@@ -31,7 +31,7 @@ class Patch(NamedTuple):
 
 
 class FromPoints(NamedTuple):
-    """Points as the source of patches."""
+    """Source of patches that computes them from coordinates."""
 
     points: Float[Array, "n d"]
 
@@ -39,42 +39,44 @@ class FromPoints(NamedTuple):
         """Return the first `count` coordinates of the members, about their "mean" or the "first" of them."""
         m, d = len(ids), self.points.shape[1]
         around = self.points[ids]
-        spokes = jnp.where(keep[:, None], around - around[0], 0)
+        differences = jnp.where(keep[:, None], around - around[0], 0)
         if origin == "mean":
-            spokes = jnp.where(keep[:, None], spokes - spokes.sum(axis=0) / jnp.maximum(keep.sum(), 1), 0)
-        spokes = spokes / _extent(spokes)
+            differences = jnp.where(
+                keep[:, None], differences - differences.sum(axis=0) / jnp.maximum(keep.sum(), 1), 0
+            )
+        differences = differences / _extent(differences)
         if d < m:
-            values, axes = principal_axes(matmul(spokes.T, spokes))
-            return _clean(matmul(spokes, axes[:, :count]), values[:count])
-        values, axes = principal_axes(matmul(spokes, spokes.T))
+            values, axes = principal_axes(matmul(differences.T, differences))
+            return _clean(matmul(differences, axes[:, :count]), values[:count])
+        values, axes = principal_axes(matmul(differences, differences.T))
         return _scaled(axes[:, :count], values[:count])
 
     @property
     def row_bytes(self) -> int:
-        """Return the bytes that a member takes."""
+        """Return the bytes that one member requires."""
         return 3 * self.points.shape[1] * self.points.dtype.itemsize
 
 
 class FromDistances(NamedTuple):
-    """A matrix of distances as the source of patches: their Gram matrices follow by double centring."""
+    """Source of patches that computes them from a matrix of distances, by double centering."""
 
     matrix: Float[Array, "n n"]
 
     def patch(self, ids: Int[Array, " m"], keep: Bool[Array, " m"], count: int, origin: str) -> Patch:
         """Return the first `count` coordinates of the members, about their "mean" or the "first" of them."""
-        among = self.matrix[ids[:, None], ids[None, :]]
+        pairwise = self.matrix[ids[:, None], ids[None, :]]
         both = keep[:, None] & keep[None, :]
-        squares = (jnp.where(both, among, 0) / _extent(jnp.where(both, among, 0))) ** 2
+        squares = (jnp.where(both, pairwise, 0) / _extent(jnp.where(both, pairwise, 0))) ** 2
         share = keep / jnp.maximum(keep.sum(), 1) if origin == "mean" else jnp.arange(len(ids)) == 0
-        near = matmul(squares, share.astype(squares.dtype))
-        center = jnp.dot(share, near, precision=lax.Precision.HIGHEST)
-        gram = jnp.where(both, (near[:, None] + near[None, :] - squares - center) / 2, 0)
+        to_origin = matmul(squares, share.astype(squares.dtype))
+        center = jnp.dot(share, to_origin, precision=lax.Precision.HIGHEST)
+        gram = jnp.where(both, (to_origin[:, None] + to_origin[None, :] - squares - center) / 2, 0)
         values, axes = principal_axes(gram)
         return _scaled(axes[:, :count], values[:count])
 
     @property
     def row_bytes(self) -> int:
-        """Return the bytes that a member takes."""
+        """Return the bytes that one member requires."""
         return 2 * self.matrix.dtype.itemsize
 
 
@@ -82,7 +84,7 @@ Source = FromPoints | FromDistances
 
 
 def source_of(points: Points) -> Source:
-    """Return prepared points as the source of patches."""
+    """Return the source of patches for a `Points` value."""
     if points.metric == PRECOMPUTED:
         return FromDistances(jnp.asarray(points.values, points.dtype))
     return FromPoints(points.coordinates)
@@ -95,7 +97,7 @@ def _scaled(axes: Array, values: Array) -> Patch:
 
 
 def _clean(coordinates: Array, values: Array) -> Patch:
-    """Set to zero what is rounding: an axis whose sum of squares is below it."""
+    """Set axes to zero whose sum of squares is below rounding error."""
     tiny = 4 * len(coordinates) * jnp.finfo(values.dtype).eps * lax.stop_gradient(values[0])
     present = values > tiny
     return Patch(jnp.where(present, coordinates, 0), jnp.where(present, values, 0))
@@ -107,7 +109,7 @@ def _extent(values: Array) -> Array:
 
 
 def members(neighbors: Neighbors, include_self: bool = True) -> tuple[Int[Array, "n m"], Bool[Array, "n m"]]:
-    """Return the members of every neighbourhood, with the point itself first if it is one, and which of them count."""
+    """Return the members of every neighborhood, by default with the point itself first, and which of them are not masked."""
     ids, n = neighbors.indices, neighbors.indices.shape[0]
     keep = jnp.ones(ids.shape, bool) if neighbors.mask is None else neighbors.mask
     if not include_self:
@@ -123,28 +125,28 @@ def map_members(
     row: int,
     block_bytes: int,
 ) -> Any:
-    """Map a function of (members, which count) over the neighbourhoods; `row` is the bytes that a member takes."""
+    """Map a function of (members, which are not masked) over the neighborhoods; `row` is the bytes that a member requires."""
     budget = cache_budget(block_bytes)
     m = ids.shape[1]
-    # The backward pass gathers again rather than keep n x m x d.
+    # The backward pass gathers the points again instead of storing n x m x d.
     one = jax.checkpoint(lambda pair: function(*pair))
     return map_rows(one, (ids, keep), budget, m * (row + 32 * m))
 
 
 def warn_rank_deficient(deficient: Array, blocks: Array, what: str) -> None:
-    """Warn, outside jit, of neighborhoods that span too few dimensions.
+    """Warn, outside jit, about neighborhoods that span too few dimensions.
 
     Args:
-        deficient: their number.
+        deficient: number of such neighborhoods.
         blocks: the local maps of all points, shape (n, r, m).
-        what: what the neighborhoods do not span.
+        what: name of the space that the neighborhoods do not span.
     """
     if not is_traced(deficient) and int(deficient):
         n, dtype = blocks.shape[0], blocks.dtype
         warnings.warn(
-            f"{int(deficient)} of {n} neighbourhoods do not span {what} as far as {dtype} can tell (their points are "
-            f"repeated, on a line, or on a lattice), so part of their local maps is arbitrary or missing: raise k, lower dim, or "
-            f"remove duplicates.",
+            f"{int(deficient)} of {n} neighborhoods do not span {what} in the precision of {dtype} (their points are "
+            f"duplicates, on a line, or on a lattice), so that parts of their local maps are arbitrary or missing: raise k, "
+            f"lower dim, or remove duplicates.",
             RankWarning,
             stacklevel=4,
         )

@@ -1,4 +1,4 @@
-"""Barycentric weights from local Gram matrices, the computation behind every kind of weights."""
+"""Barycentric weights from local Gram matrices, the common computation of all kinds of barycentric weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,16 +24,19 @@ def gram_weights(
 ) -> Float[Array, "n k"]:
     """Compute barycentric weights from given local Gram matrices.
 
+    The weights ``w = C^-1 1 / (1^T C^-1 1)`` with ``C = G + ridge I`` minimize ``w^T C w`` subject to ``sum_j w_j = 1`` (Saul and
+    Roweis 2003, section 3.2).
+
     Args:
-        gram: one positive semi-definite matrix per point, ``G_jl = (x_j - x) . (x_l - x)`` in any inner product.
-        mask: True where an entry is a neighbor.
-        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
+        gram: positive semi-definite matrices ``G_jl = (x_j - x) . (x_l - x)`` in any inner product, shape (n, k, k).
+        mask: True where an entry is a neighbor, shape (n, k); None if all entries are.
+        reg: strength of a `TraceRidge`, or an object of `jaxlle.regularizers`.
 
     Returns:
-        Weights of shape (n, k) whose rows sum to 1.
+        Weights of shape (n, k) whose rows sum to 1; masked entries are 0.
 
     Raises:
-        ValueError: if reg < 0 or the weights are not finite.
+        ValueError: if reg is negative or not finite, or if weights are not finite.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -47,7 +50,7 @@ def gram_weights(
 
 
 def require_finite_weights(weights: Float[Array, "n *k"], reg: Any) -> Float[Array, "n *k"]:
-    """Return the weights; raise, outside jit, if some are not finite."""
+    """Return the weights; raise, outside jit, if any are not finite."""
     if not is_traced(weights) and not all_finite(weights):
         bad = int((~jnp.isfinite(weights.reshape(weights.shape[0], -1))).any(axis=1).sum())
         raise ValueError(
@@ -60,32 +63,34 @@ def require_finite_weights(weights: Float[Array, "n *k"], reg: Any) -> Float[Arr
 def local_gram(
     points: Float[Array, "n d"], here: Float[Array, " d"], ids: Array, reach: Real[ArrayLike, ""] = 4.0
 ) -> tuple[Array, Array, Array]:
-    """Return the local Gram matrix in units of its largest diagonal entry, which no scale can underflow.
+    """Return the local Gram matrix in units of its largest diagonal entry, so that it does not underflow at any scale.
 
-    `reach` bounds the entries of every point minus `here`: 4 where both are centered and scaled. Only neighborhoods 1e30 times
-    smaller (float32) would vanish. One factor for all neighborhoods costs nothing; the extent of each would take two more
-    passes over the differences, a quarter of the time of the stage.
+    `reach` is an upper bound of the entries of any point minus `here`: 4 if both are centered and scaled. All neighborhoods are
+    scaled by one factor, at no cost; only neighborhoods 1e30 times smaller than the data (in float32) underflow. Dividing by the
+    extent of each neighborhood would take two more passes over the differences, a quarter of the time of the stage.
     """
     limits = jnp.finfo(points.dtype)
-    room = (limits.maxexp - 10 - points.shape[1].bit_length()) // 2  # d squares of this many bits do not overflow
-    scale = 2.0**room / power_of_two(jnp.asarray(reach, points.dtype))
+    exponent = (limits.maxexp - 10 - points.shape[1].bit_length()) // 2  # d squares of this many bits do not overflow
+    scale = 2.0**exponent / power_of_two(jnp.asarray(reach, points.dtype))
     gram, extent = _unit_gram(points[ids] - here, scale)
     return gram, jnp.ones(ids.shape, points.dtype), extent
 
 
 @jax.custom_jvp
-def _unit_gram(spokes: Float[Array, "k d"], scale: Float[Array, ""]) -> tuple[Float[Array, "k k"], Float[Array, ""]]:
-    """Return spokes spokes^T over its largest diagonal entry, and the root of that entry, which is treated as a constant."""
-    scaled = spokes * scale
+def _unit_gram(
+    differences: Float[Array, "k d"], scale: Float[Array, ""]
+) -> tuple[Float[Array, "k k"], Float[Array, ""]]:
+    """Return D D^T for differences D, over its largest diagonal entry, and the root of this entry, treated as a constant."""
+    scaled = differences * scale
     gram = matmul(scaled, scaled.T)
     size = jnp.max(jnp.diagonal(gram))
-    some = size > 0
-    return gram / jnp.where(some, size, 1), jnp.where(some, jnp.sqrt(size) / scale, 1)
+    positive = size > 0
+    return gram / jnp.where(positive, size, 1), jnp.where(positive, jnp.sqrt(size) / scale, 1)
 
 
 @_unit_gram.defjvp
 def _unit_gram_tangent(primals: tuple, tangents: tuple) -> tuple:
-    # In units of the extent from the start: through the scale, a cotangent would be multiplied by scale^-2, and underflow.
+    # In units of the extent from the start: multiplied by scale^-2, a cotangent would underflow.
     gram, extent = _unit_gram(*primals)
     unit = lax.stop_gradient(extent)
     half = matmul(tangents[0] / unit, (primals[0] / unit).T)
@@ -101,19 +106,19 @@ def solve_grams(
         gram: function of a row number and its neighbors that returns the local Gram matrix, the right-hand side, and the unit of
             the Gram matrix.
         neighbors: neighborhoods.
-        ridge: one of `jaxlle.regularizers`.
+        ridge: an object of `jaxlle.regularizers`.
         unit: unit of the points.
-        row: bytes that one neighbor takes.
-        block_bytes: memory that a block may take.
+        row: memory that one neighbor requires, in bytes.
+        block_bytes: memory limit of one block, in bytes.
     """
     n, k = neighbors.indices.shape
     mask = jnp.ones((n, k), bool) if neighbors.mask is None else neighbors.mask
 
-    # On a CPU the gathered neighbors of a few points stay in the cache, which is three times faster, and so do the systems
-    # of a few hundred points, over which the elimination passes k times.
+    # On a CPU the gathered neighbors of a few points fit in the cache, which is three times faster, and so do the systems of a
+    # few hundred points, which the elimination reads k times.
     budget = cache_budget(block_bytes)
 
-    @jax.checkpoint  # the backward pass gathers again rather than keep n x k x d
+    @jax.checkpoint  # the backward pass gathers the points again instead of storing n x k x d
     def block(rows: tuple[Array, Array, Array]) -> Array:
         i, ids, valid = rows
         matrices, targets, extents = map_rows(lambda pair: gram(*pair), (i, ids), budget, k * row)
@@ -134,9 +139,9 @@ def _weights_of(
     counts = jnp.maximum(valid.sum(axis=1), 1)
     units = jnp.broadcast_to(units, counts.shape)
     ridges = jax.vmap(ridge)(matrices, counts, units)
-    # A masked neighbor gets a row of the identity and a zero target: its weight is 0, and the others do not see it.
+    # A masked neighbor gets a row of the identity and a zero target: its weight is 0 and does not affect the other weights.
     diagonals = jnp.where(valid, ridges[:, None], 1).astype(matrices.dtype)
     systems = matrices + diagonals[:, :, None] * jnp.eye(valid.shape[1], dtype=matrices.dtype)
     solutions = solve_positive(systems, targets * keep)
     totals = solutions.sum(axis=1, keepdims=True)
-    return solutions / jnp.where(totals == 0, 1, totals)  # 0 without neighbors, and possible without the constraint
+    return solutions / jnp.where(totals == 0, 1, totals)  # 0 without neighbors; also possible without the constraint

@@ -1,7 +1,7 @@
-"""Weights in spaces that are known by a kernel or a metric alone: any JAX function of two points will do.
+"""Barycentric weights in the feature space of a kernel, which can be any positive semi-definite JAX function of two vectors.
 
-Only local Gram matrices enter the weights, so the points may be anything that is stored as a vector: histograms, or the
-entries of a covariance matrix, under a kernel or a Riemannian distance with parameters of their own.
+Only local Gram matrices enter the weights, so that the points can be any objects that are stored as vectors, such as histograms
+or the entries of covariance matrices.
 """
 
 from functools import partial
@@ -31,21 +31,23 @@ def kernel_weights(
 ) -> Float[Array, "n k"]:
     """Compute barycentric weights in the feature space of a kernel (DeCoste 2001; Zhao and Zhang 2012).
 
-    The local Gram matrix is ``G_jl = K(x,x) - K(x,x_j) - K(x,x_l) + K(x_j,x_l)``.
+    The local Gram matrix is ``G_jl = K(x,x) - K(x,x_j) - K(x,x_l) + K(x_j,x_l)``, and the weights are
+    ``w = C^-1 1 / (1^T C^-1 1)`` with ``C = G + ridge I``.
 
     Args:
-        x: points, shape (n, d), given to the kernel as they are.
-        neighbors: neighbourhoods of the points, found in any metric.
+        x: points, shape (n, d), or a `Points` value; the kernel is evaluated on the values, without centering or scaling.
+        neighbors: neighborhoods of the points, or of the queries, in any metric; a mask is respected.
         kernel: positive semi-definite JAX function of two vectors; may close over traced parameters inside jit.
-        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
-        query: points to reconstruct, shape (q, d), if not the points themselves.
-        block_bytes: memory that one block of points may take.
+        reg: strength of a `TraceRidge`, or an object of `jaxlle.regularizers`.
+        query: points to reconstruct, shape (q, d); None for the points themselves.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
-        Weights of shape (n, k) whose rows sum to 1; differentiable in the points and in what the kernel closes over.
+        Weights of shape (n, k) whose rows sum to 1; differentiable with respect to the points and to values that the
+            kernel closes over.
 
     Raises:
-        ValueError: as `barycentric_weights`; also for a kernel that is not positive on some neighbourhood.
+        ValueError: as for `barycentric_weights`; also if the kernel is not positive semi-definite on a neighborhood.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -71,10 +73,10 @@ def _solve_kernel(
     one = jnp.ones((), points.dtype)
 
     def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
-        around, here = points[ids], source[i]
-        cross = jax.vmap(lambda a: kernel(here, a))(around)
+        around, center = points[ids], source[i]
+        cross = jax.vmap(lambda a: kernel(center, a))(around)
         inner = jax.vmap(lambda a: jax.vmap(lambda b: kernel(a, b))(around))(around)
-        return kernel(here, here) - cross[:, None] - cross[None, :] + inner, jnp.ones(ids.shape, points.dtype), one
+        return kernel(center, center) - cross[:, None] - cross[None, :] + inner, jnp.ones(ids.shape, points.dtype), one
 
     row = 2 * (points.shape[1] + neighbors.indices.shape[1]) * points.dtype.itemsize
     return solve_grams(gram, neighbors, ridge, 1.0, row, block_bytes)

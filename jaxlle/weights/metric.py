@@ -1,4 +1,4 @@
-"""Barycentric weights from distances: a matrix of them, or any metric function."""
+"""Barycentric weights from distances, which are given by a metric or a matrix."""
 
 from functools import partial
 from typing import Any
@@ -27,22 +27,24 @@ def metric_weights(
 ) -> Float[Array, "n k"]:
     """Compute barycentric weights in the geometry of a metric.
 
-    The local Gram matrix is ``G_jl = (m(x, x_j)^2 + m(x, x_l)^2 - m(x_j, x_l)^2) / 2`` (Saul and Roweis 2003, section 4.1):
-    that of the points laid flat about x, exact where the metric is Euclidean in some coordinates.
+    The local Gram matrix is ``G_jl = (m(x, x_j)^2 + m(x, x_l)^2 - m(x_j, x_l)^2) / 2`` (Saul and Roweis 2003, section 4.1), which
+    is exact if the metric is Euclidean in some coordinates. The weights are ``w = C^-1 1 / (1^T C^-1 1)`` with
+    ``C = G + ridge I``.
 
     Args:
-        x: points, shape (n, d), given to the metric as they are.
-        neighbors: neighbourhoods of the points, as a rule in the same metric.
-        metric: JAX function of two vectors, a distance; may close over traced parameters inside jit.
-        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
-        block_bytes: memory that one block of points may take.
+        x: points, shape (n, d), or a `Points` value; the metric is evaluated on the values, without centering or scaling.
+        neighbors: neighborhoods of the points, usually in the same metric; a mask is respected.
+        metric: JAX function of two vectors that returns their distance; may close over traced parameters inside jit.
+        reg: strength of a `TraceRidge`, or an object of `jaxlle.regularizers`.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
-        Weights of shape (n, k) whose rows sum to 1; differentiable in the points and in what the metric closes over, as far as
-        the metric is.
+        Weights of shape (n, k) whose rows sum to 1; differentiable with respect to the points and to values that the metric
+        closes over, where the metric is differentiable.
 
     Raises:
-        ValueError: as `barycentric_weights`; also for a metric so far from Euclidean that a Gram matrix is not positive.
+        ValueError: as for `barycentric_weights`; also if the metric is so far from Euclidean that a regularized Gram matrix is
+            not positive definite.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -66,14 +68,14 @@ def _solve_metric(
 
     def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
         around = points[ids]
-        near = jax.vmap(lambda a: metric(points[i], a))(around)
-        # Only pairs of different neighbors: a metric need not be differentiable where two points coincide.
+        to_point = jax.vmap(lambda a: metric(points[i], a))(around)
+        # Only pairs of different neighbors, because a metric need not be differentiable where two points coincide.
         pairs = jax.vmap(metric)(around[first], around[second])
-        among = jnp.zeros((k, k), near.dtype).at[first, second].set(pairs).at[second, first].set(pairs)
-        extent = lax.stop_gradient(jnp.maximum(near.max(), among.max()))
+        pairwise = jnp.zeros((k, k), to_point.dtype).at[first, second].set(pairs).at[second, first].set(pairs)
+        extent = lax.stop_gradient(jnp.maximum(to_point.max(), pairwise.max()))
         extent = jnp.where(extent > 0, extent, 1)
-        near, among = (near / extent) ** 2, (among / extent) ** 2
-        return (near[:, None] + near[None, :] - among) / 2, jnp.ones(ids.shape, points.dtype), extent
+        to_point, pairwise = (to_point / extent) ** 2, (pairwise / extent) ** 2
+        return (to_point[:, None] + to_point[None, :] - pairwise) / 2, jnp.ones(ids.shape, points.dtype), extent
 
     first, second = jnp.triu_indices(k, 1)
     row = 2 * k * points.shape[1] * points.dtype.itemsize
@@ -88,29 +90,29 @@ def distance_weights(
     reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "n k"]:
-    """Compute barycentric weights from distances alone.
+    """Compute barycentric weights from a matrix of distances.
 
-    The local Gram matrix is ``G_jl = (d_ij^2 + d_il^2 - d_jl^2) / 2`` (Saul and Roweis 2003, section 4.1). For Euclidean
-    distances these are the weights of the coordinates.
+    The local Gram matrix of point i is ``G_jl = (d_ij^2 + d_il^2 - d_jl^2) / 2`` (Saul and Roweis 2003, section 4.1). The weights
+    are ``w = C^-1 1 / (1^T C^-1 1)`` with ``C = G + ridge I``. For Euclidean distances they equal the weights of the coordinates.
 
     Args:
-        distances: between all points, shape (n, n), or a `Points` value of them.
-        neighbors: neighbourhoods of the points, or of the queries.
+        distances: distances between all points, shape (n, n), or a `Points` value of precomputed distances.
+        neighbors: neighborhoods of the points, or of the queries; a mask is respected.
         query: distances from the queries to all points, shape (q, n); None for the points themselves.
-        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
-        block_bytes: memory that one block of points may take.
+        reg: strength of a `TraceRidge`, or an object of `jaxlle.regularizers`.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
         Weights of shape (n, k) whose rows sum to 1.
 
     Raises:
-        ValueError: as `barycentric_weights`; also for distances so far from Euclidean that C is not positive.
+        ValueError: as for `barycentric_weights`; also if the distances are so far from Euclidean that C is not positive definite.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> x = jnp.array([[0.0], [1.0], [3.0]])
-        >>> far = abs(x - x.T)
-        >>> jaxlle.weights.distance_weights(far, jaxlle.knn(far, 2, metric="precomputed"), reg=1e-6)[1].tolist()
+        >>> d = abs(x - x.T)
+        >>> jaxlle.weights.distance_weights(d, jaxlle.knn(d, 2, metric="precomputed"), reg=1e-6)[1].tolist()
         [0.667, 0.333]
     """
     points = prepare_points(distances, metric=PRECOMPUTED, name="distances")
@@ -130,14 +132,14 @@ def solve_distances(
     ridge: Regularizer,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "q k"]:
-    """Solve for the weights of points known by distances; the traceable body of `distance_weights`."""
+    """Compute the weights from a matrix of distances; the traceable part of `distance_weights`."""
 
     def gram(i: Array, ids: Array) -> tuple[Array, Array, Array]:
-        near, among = rows[i, ids], matrix[ids[:, None], ids[None, :]]
-        extent = lax.stop_gradient(jnp.maximum(near.max(), among.max()))
+        to_point, pairwise = rows[i, ids], matrix[ids[:, None], ids[None, :]]
+        extent = lax.stop_gradient(jnp.maximum(to_point.max(), pairwise.max()))
         extent = jnp.where(extent > 0, extent, 1)
-        near, among = (near / extent) ** 2, (among / extent) ** 2
-        return (near[:, None] + near[None, :] - among) / 2, jnp.ones(ids.shape, matrix.dtype), extent
+        to_point, pairwise = (to_point / extent) ** 2, (pairwise / extent) ** 2
+        return (to_point[:, None] + to_point[None, :] - pairwise) / 2, jnp.ones(ids.shape, matrix.dtype), extent
 
     row = 2 * neighbors.indices.shape[1] * matrix.dtype.itemsize
     return solve_grams(gram, neighbors, ridge, 1.0, row, block_bytes)

@@ -1,4 +1,4 @@
-"""Convex barycentric weights: nonnegative weights that sum to one."""
+"""Convex barycentric weights, which are nonnegative and sum to one."""
 
 from functools import partial
 from typing import Any
@@ -26,25 +26,25 @@ def simplex_weights(
     iterations: int = 200,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "n k"]:
-    """Write every point as the best convex combination of its neighbours: weights that sum to one and are not negative.
+    """Compute the weights of the best convex combination of neighbors for every point.
 
-    Minimises ``w^T (G + reg tr(G) I) w`` over the simplex (Saul and Roweis 2003, JMLR 4:119, discuss such weights:
-    reconstructions from within the convex hull of the neighbours are stable under outliers). Projected gradients
-    with momentum find which weights are zero; the others solve their linear system exactly, and derivatives are those of
-    that system.
+    Minimizes ``w^T (G + reg tr(G) I) w`` over the simplex ``w_j >= 0, sum_j w_j = 1``. Saul and Roweis (2003, JMLR 4:119) discuss
+    such weights, which reconstruct points within the convex hull of their neighbors and are more robust to outliers. Projected
+    gradient steps with momentum determine which weights are zero. The other weights are the exact solution of their linear
+    system, which also defines the derivatives.
 
     Args:
-        x: points, shape (n, d).
-        neighbors: neighbourhoods of the points; a mask is honoured.
+        x: points, shape (n, d), or a `Points` value.
+        neighbors: neighborhoods of the points; a mask is respected.
         reg: strength of the ridge, relative to the trace of the local Gram matrix.
-        iterations: of the projected gradient.
-        block_bytes: memory that one block of points may take.
+        iterations: number of projected gradient steps.
+        block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
         Weights of shape (n, k) in [0, 1] whose rows sum to 1.
 
     Raises:
-        ValueError: as `barycentric_weights`.
+        ValueError: as for `barycentric_weights`.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -65,11 +65,11 @@ def _simplex(
     points: Float[Array, "n d"], ids: Array, keep: Array, reg: Any, iterations: int, block_bytes: int
 ) -> Float[Array, "n k"]:
     def one(ids: Array, keep: Array) -> Array:
-        spokes = points[ids[1:]] - points[ids[0]]
-        extent = lax.stop_gradient(jnp.max(jnp.abs(spokes)))
-        spokes = spokes / jnp.where(extent > 0, extent, 1)
+        differences = points[ids[1:]] - points[ids[0]]
+        extent = lax.stop_gradient(jnp.max(jnp.abs(differences)))
+        differences = differences / jnp.where(extent > 0, extent, 1)
         valid = keep[1:]
-        gram = jnp.where(valid[:, None] & valid[None, :], matmul(spokes, spokes.T), 0)
+        gram = jnp.where(valid[:, None] & valid[None, :], matmul(differences, differences.T), 0)
         trace = jnp.trace(gram)
         system = gram + reg * jnp.where(trace > 0, trace, 1) * jnp.eye(len(gram), dtype=gram.dtype)
         start = _projected_gradient(lax.stop_gradient(system), valid, iterations)
@@ -91,15 +91,15 @@ def _projected_gradient(system: Float[Array, "k k"], valid: Bool[Array, " k"], i
 
 
 def _onto_simplex(w: Float[Array, " k"], valid: Bool[Array, " k"]) -> Float[Array, " k"]:
-    """Return the nearest point with valid entries at least 0 that sum to 1."""
-    falling = -jnp.sort(-jnp.where(valid, w, -jnp.inf))
-    excess = (jnp.cumsum(jnp.where(jnp.isfinite(falling), falling, 0)) - 1) / jnp.arange(1, len(w) + 1)
-    count = jnp.maximum((falling > excess).sum(), 1)
+    """Project onto the simplex of nonnegative valid entries that sum to 1."""
+    descending = -jnp.sort(-jnp.where(valid, w, -jnp.inf))
+    excess = (jnp.cumsum(jnp.where(jnp.isfinite(descending), descending, 0)) - 1) / jnp.arange(1, len(w) + 1)
+    count = jnp.maximum((descending > excess).sum(), 1)
     return jnp.where(valid, jnp.maximum(w - excess[count - 1], 0), 0)
 
 
 def _on_support(system: Float[Array, "k k"], support: Bool[Array, " k"]) -> Float[Array, " k"]:
-    """Solve exactly on the support; entries that turn out negative leave it, a few at a time."""
+    """Solve exactly on the support, after removing entries whose solution is not positive, in four steps."""
 
     def solve(support: Array) -> Array:
         both = support[:, None] & support[None, :]
