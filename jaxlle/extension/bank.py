@@ -1,4 +1,4 @@
-"""Projection onto a bank of points: by weights from one bank, values from another, and how far off it is."""
+"""Projection onto the manifold of a bank of points: barycentric weights, combined values and residuals."""
 
 from typing import Any, NamedTuple
 
@@ -15,13 +15,13 @@ from ..weights import barycentric_weights
 
 
 class Projection(NamedTuple):
-    """Points written by their neighbours in a bank.
+    """Result of `project`.
 
     Attributes:
-        points: ``sum_j w_j v_j``, shape (q, c).
-        residuals: ``|z - sum_j w_j a_j|`` in the bank's space, shape (q,).
-        neighbors: which rows of the bank, shape (q, k).
-        weights: their barycentric weights, shape (q, k).
+        points: combined values ``sum_j w_j v_j``, shape (q, c).
+        residuals: ``|z - sum_j w_j a_j|`` in the units of the bank, shape (q,).
+        neighbors: neighbors of the points in the bank, shape (q, k).
+        weights: barycentric weights of the neighbors, shape (q, k).
     """
 
     points: Float[Array, "q c"]
@@ -40,27 +40,29 @@ def project(
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Projection:
-    """Write points by their neighbours in a bank, and carry the weights over to the values of another.
+    """Project points onto the manifold of a bank by barycentric weights, and apply the weights to values of the bank's rows.
 
-    ``z -> sum_j w_j v_j`` with ``w = argmin |z - sum_j w_j a_j|^2``, sum w = 1, over the k nearest rows a_j of the bank (Chang,
-    Yeung and Xiong 2004, neighbour embedding for super-resolution). With the bank as its own values it projects onto the bank's
-    manifold, and the residual is the distance to it: a score for outliers and attacks. Runs under jit and vmap (over
-    queries, or over banks), differentiable in z, bank and values with the neighbours held.
+    ``z -> sum_j w_j v_j`` with ``w = argmin |z - sum_j w_j a_j|^2`` subject to ``sum_j w_j = 1``, over the k nearest rows a_j of
+    the bank (Chang, Yeung and Xiong 2004, neighbor embedding for super-resolution). If the values are the bank itself, this is a
+    projection onto the manifold of the bank, and the residual is the distance to it, which can serve as a score for outliers and
+    adversarial inputs. Supports jit and vmap (over queries or banks). The result is differentiable with respect to z, bank and
+    values for fixed neighbors.
 
     Args:
         z: points to project, shape (q, d).
-        bank: where neighbours and weights come from, shape (n, d).
-        k: neighbours of each point.
-        values: what is combined, one row for each of the bank, shape (n, c); None: the bank itself.
-        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
-        neighbors: of the points in the bank, if known.
-        block_bytes: memory that one block may take.
+        bank: points from which neighbors and weights are computed, shape (n, d), or a `Points` value.
+        k: neighbors per point.
+        values: values that are combined, one row per row of the bank, shape (n, c); None means the bank itself.
+        reg: strength of a `TraceRidge`, or an object of `jaxlle.regularizers`.
+        neighbors: neighbors of the points in the bank, if known; k is then not used.
+        block_bytes: memory limit of one block, in bytes.
 
     Returns:
         Projection.
 
     Raises:
-        ValueError: for points that are not finite numbers, k out of range, or values that are not one a row of the bank.
+        ValueError: if points are not finite numbers, z and the bank have different numbers of features, k is out of range, or
+            values does not have one row per row of the bank.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -74,19 +76,21 @@ def project(
     values = bank if values is None else as_points(values, "values")
     if values.shape[0] != bank.shape[0]:
         raise ValueError(
-            f"values has {values.shape[0]} rows and the bank {bank.shape[0]}: there must be one for each row."
+            f"values has {values.shape[0]} rows, but the bank has {bank.shape[0]}: pass one row of values per row of the bank."
         )
     if z.shape[1] != bank.shape[1]:
-        raise ValueError(f"z has {z.shape[1]} features and the bank {bank.shape[1]}: both must live in the same space.")
+        raise ValueError(
+            f"z has {z.shape[1]} features, but the bank has {bank.shape[1]}: both must have the same features."
+        )
     found = neighbors
     if found is None:
         found = knn(without_derivative(points), k, query=without_derivative(z), block_bytes=block_bytes)
     weights = barycentric_weights(points, found, query=z, reg=reg, block_bytes=block_bytes)
     z, bank, values = (jnp.asarray(a, weights.dtype) for a in (z, bank, values))
-    away = _combine(weights, bank[found.indices] - z[:, None])  # differences: no digits lost to an offset
-    squares = jnp.sum(away**2, axis=1)
-    off = squares > 0
-    residuals = jnp.where(off, jnp.sqrt(jnp.where(off, squares, 1)), 0)
+    errors = _combine(weights, bank[found.indices] - z[:, None])  # differences, because an offset would cost digits
+    squares = jnp.sum(errors**2, axis=1)
+    positive = squares > 0
+    residuals = jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
     return Projection(_combine(weights, values[found.indices]), residuals, found, weights)
 
 

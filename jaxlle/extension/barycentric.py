@@ -1,4 +1,4 @@
-"""Maps between data space and embedding space for points that were not fitted."""
+"""Maps between data space and embedding space for new points, by barycentric weights."""
 
 from typing import Any
 
@@ -26,25 +26,26 @@ def transform(
     metric: distances.Metric = "euclidean",
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "q c"]:
-    """Embed new points: each is written by its neighbours in the data, and the same weights are applied to theirs.
+    """Embed new points by applying the weights of their neighbors in the data to the embedding of these neighbors.
 
-    ``y_new = sum_j w_j y_j`` (Saul and Roweis 2003, section 6.1). A new point equal to a point of the data gets that
-    point's embedding (the first such point's, if there are several).
+    ``y_new = sum_j w_j y_j`` with the barycentric weights ``w = argmin |x_new - sum_j w_j x_j|^2`` subject to ``sum_j w_j = 1``
+    (Saul and Roweis 2003, section 6.1). A new point that equals a point of the data is mapped to the embedding of that point (of
+    the first, if several are equal). Supports jit and vmap.
 
     Args:
         x_new: new points, shape (q, d); with metric="precomputed", their distances to the data, shape (q, n).
-        x: the data that were embedded, shape (n, d); with metric="precomputed", the distances among them.
-        y: their embedding, shape (n, c): `Embedding.points`.
-        k: neighbours of each new point; the number used for the embedding, as a rule.
-        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
+        x: the embedded data, shape (n, d), or a `Points` value; with metric="precomputed", the distances between them.
+        y: the embedding of the data, shape (n, c), such as `Embedding.points`.
+        k: neighbors per new point, usually the number used for the embedding.
+        reg: strength of a `TraceRidge`, or an object of `jaxlle.regularizers`.
         metric: as for `knn`.
-        block_bytes: memory that one block may take.
+        block_bytes: memory limit of one block, in bytes.
 
     Returns:
-        The new points' embedding, shape (q, c); differentiable in x_new, x and y.
+        Embedding of the new points, shape (q, c); differentiable with respect to x_new, x and y.
 
     Raises:
-        ValueError: for points that are not finite numbers or shapes that do not fit.
+        ValueError: if points are not finite numbers, or their shapes do not match.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
@@ -57,7 +58,7 @@ def transform(
     y = jnp.asarray(y)
     if y.shape[0] != points.shape[0]:
         raise ValueError(
-            f"y has {y.shape[0]} rows and x has {points.shape[0]}: the embedding must be that of the data, row by row."
+            f"y has {y.shape[0]} rows and x has {points.shape[0]}: y must be the embedding of x, row by row."
         )
     neighbors = knn(points, k, query=x_new, block_bytes=block_bytes)
     weights = barycentric_weights(points, neighbors, query=x_new, reg=reg, block_bytes=block_bytes)
@@ -73,24 +74,24 @@ def inverse_transform(
     reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "q d"]:
-    """Map points of the embedding space back to data space: the same construction with the roles exchanged.
+    """Map points of the embedding space to data space, as `transform` with the roles of x and y exchanged.
 
-    The weights are those of the neighbours in the embedding, the values come from the data (Saul and Roweis 2003, section
-    6.1). Columns of the embedding count as they are scaled; take k > c.
+    ``x_new = sum_j w_j x_j`` with the barycentric weights of y_new on its neighbors y_j in the embedding (Saul and Roweis 2003,
+    section 6.1). The result depends on the relative scales of the columns of the embedding. Use k > c.
 
     Args:
         y_new: points in the embedding space, shape (q, c).
-        y: embedding of the data, shape (n, c).
+        y: embedding of the data, shape (n, c), or a `Points` value.
         x: the data, shape (n, d).
-        k: neighbours of each point.
-        reg: strength of the trace ridge, or one of `jaxlle.regularizers`.
-        block_bytes: memory that one block may take.
+        k: neighbors per point.
+        reg: strength of a `TraceRidge`, or an object of `jaxlle.regularizers`.
+        block_bytes: memory limit of one block, in bytes.
 
     Returns:
         Points in data space, shape (q, d).
 
     Raises:
-        ValueError: as `transform`.
+        ValueError: as for `transform`.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
@@ -104,7 +105,7 @@ def inverse_transform(
 
 @jax.jit
 def _combine(neighbors: Neighbors, weights: Float[Array, "q k"], y: Float[Array, "n c"]) -> Float[Array, "q c"]:
-    # The ridge would blur a point that is in the data; its distance is exactly 0, as differences are direct.
+    # The ridge would smooth the result for points of the data, whose distance is exactly 0.
     nearest = require_distances(neighbors)[:, 0] == 0
     exact = jnp.zeros_like(weights).at[:, 0].set(1)
     weights = jnp.where(nearest[:, None], exact, weights).astype(y.dtype)

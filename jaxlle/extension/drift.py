@@ -11,13 +11,13 @@ from .bank import project
 
 
 class Drift(NamedTuple):
-    """Where new points stand beside those of the training.
+    """Residuals of new points relative to those of the training data, the result of `drift`.
 
     Attributes:
-        residuals: of the new points, shape (q,).
-        quantiles: share of the training's residuals that lie below each, shape (q,).
-        outside: whether that share reaches the level, shape (q,).
-        rate: share of the new points outside; 1 - level is expected without drift.
+        residuals: reconstruction residuals of the new points, shape (q,).
+        quantiles: share of the training residuals that are smaller than each residual, shape (q,).
+        outside: whether the quantile is at least the level, shape (q,).
+        rate: share of the new points that are outside, a scalar; 1 - level is expected without drift.
     """
 
     residuals: Float[Array, " q"]
@@ -29,25 +29,26 @@ class Drift(NamedTuple):
 def drift(
     z: Any, bank: Any, k: int, *, level: float = 0.99, reg: Real[ArrayLike, ""] = 1e-3, reference: Any = None
 ) -> Drift:
-    """Compare how well the training data rebuild new points with how well they rebuild each other.
+    """Compare the reconstruction residuals of new points with those of the training data.
 
-    The residual of a point is its distance to the combination of its neighbours that comes nearest (`project`); that of
-    a training point is measured among the others. New points from the same distribution have residuals of the same
-    distribution; a `rate` far above 1 - level says that the data have moved off the training's manifold.
+    The residual of a point z is ``|z - sum_j w_j a_j|`` for the best affine combination of its k nearest training points a_j
+    (`project`); a training point is reconstructed from the other training points. Residuals of new points from the distribution
+    of the training data have the same distribution. A `rate` far above 1 - level indicates that the new data do not lie on the
+    manifold of the training data. The criterion is a definition of this library, based on the weights of Roweis and Saul (2000).
 
     Args:
         z: new points, shape (q, d).
-        bank: training data, shape (n, d).
-        k: neighbours of each point.
-        level: share of the training's residuals that counts as usual.
-        reg: strength of the weights' regularizer.
-        reference: residuals of the training data, if known from `training_residuals`.
+        bank: training data, shape (n, d), or a `Points` value.
+        k: neighbors per point.
+        level: quantile of the training residuals above which a point is outside, between 0 and 1.
+        reg: strength of a `TraceRidge`.
+        reference: residuals of the training data, shape (n,), from `training_residuals`; None computes them.
 
     Returns:
         Drift.
 
     Raises:
-        ValueError: as `project`, or for a level outside (0, 1).
+        ValueError: as for `project`; also if level is not between 0 and 1.
 
     Example:
         >>> import jax, jaxlle
@@ -66,18 +67,20 @@ def drift(
 
 
 def training_residuals(x: Any, k: int, *, reg: Real[ArrayLike, ""] = 1e-3) -> Float[Array, " n"]:
-    """Return how far each point lies from the best combination of its k neighbours, itself left out.
+    """Compute the distance of every point to the best affine combination of its k nearest other points.
+
+    The residual of point i is ``|x_i - sum_j w_ij x_j|`` with the barycentric weights w (Roweis and Saul 2000, equation 1).
 
     Args:
-        x: points, shape (n, d).
-        k: neighbours of each point.
-        reg: strength of the weights' regularizer.
+        x: points, shape (n, d), or a `Points` value.
+        k: neighbors per point.
+        reg: strength of a `TraceRidge`.
 
     Returns:
         Residuals in the units of x, shape (n,).
 
     Raises:
-        ValueError: as `knn`.
+        ValueError: as for `knn` and `barycentric_weights`.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle

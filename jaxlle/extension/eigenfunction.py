@@ -1,8 +1,4 @@
-"""New points by the eigenfunctions, the tangent spaces, or a kernel regression of a fitted embedding.
-
-`out_of_sample.transform` places a new point by barycentric weights, as LLE itself would. These maps stand beside it: each gives
-a row of the training data its own embedding.
-"""
+"""Embedding of new points by the eigenfunctions of LLE, that is, by the Nystrom formula."""
 
 from typing import Any
 
@@ -28,26 +24,27 @@ def eigenfunction_transform(
     reg: Real[ArrayLike, ""] = 1e-3,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "q dim"]:
-    """Embed new points by Nystrom's formula, with the kernel of which LLE is the principal components.
+    """Embed new points by the Nystrom formula, with the kernel whose principal components are LLE.
 
-    The kernel of n points is ``K = shift I - M``, whose top eigenvectors are LLE's; for a new point
-    ``K(x, x_j) = (shift - 1) w_j(x)`` with barycentric weights w, and ``y_c(x) = sum_j y_jc K(x, x_j) / (shift - s_c^2)``
-    (Bengio et al. 2004, NIPS 16). As the shift grows this is `transform`.
+    The kernel matrix of n points is ``K = shift I - M``, whose top eigenvectors are the embedding. For a new point,
+    ``K(x, x_j) = (shift - 1) w_j(x)`` with barycentric weights w, and ``y_c(x) = sum_j y_jc K(x, x_j) / (shift - s_c^2)`` with
+    the singular values s_c (Bengio et al. 2004, NIPS 16). The result converges to that of `transform` as shift increases.
 
     Args:
         x_new: new points, shape (q, d).
-        x: the data that were embedded, shape (n, d).
-        embedding: theirs, by LLE.
-        k: neighbours of each new point; the number used for the embedding.
-        shift: above the largest eigenvalue of M for a positive kernel; that is 3 to 12 on real data.
-        reg: strength of the regularizer.
-        block_bytes: memory that one block may take.
+        x: the embedded data, shape (n, d), or a `Points` value.
+        embedding: embedding of the data by LLE.
+        k: neighbors per new point, the number used for the embedding.
+        shift: constant larger than 1 and than the eigenvalues s_c^2. The kernel is positive if it exceeds the largest eigenvalue
+            of M, which is 3 to 12 on real data.
+        reg: strength of a `TraceRidge`.
+        block_bytes: memory limit of one block, in bytes.
 
     Returns:
-        The new points' embedding, shape (q, dim); a row of the data gets its own place.
+        Embedding of the new points, shape (q, dim). A row of the data is mapped to its own embedding.
 
     Raises:
-        ValueError: as `transform`; also for a shift not above the embedding's eigenvalues.
+        ValueError: as for `transform`; also if shift is not larger than 1 and the eigenvalues of the embedding.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
@@ -59,11 +56,13 @@ def eigenfunction_transform(
     values = jnp.asarray(embedding.singular_values) ** 2
     if not is_traced(shift, values) and not bool(jnp.asarray(shift) > jnp.maximum(1, values.max())):
         raise ValueError(
-            f"shift = {shift} is not allowed: it must be above 1 and above the eigenvalues of M, as 16 is."
+            f"shift = {shift} is not allowed: it must exceed 1 and the eigenvalues of the embedding, such as 16."
         )
     points, x_new = prepare_points(x), as_points(x_new, "x_new")
     y = jnp.asarray(embedding.points)
-    placed = transform(x_new, points, y, k=k, reg=reg, block_bytes=block_bytes)
+    mapped = transform(x_new, points, y, k=k, reg=reg, block_bytes=block_bytes)
     nearest = knn(points, 1, query=x_new, block_bytes=block_bytes)
-    same = require_distances(nearest) == 0  # there K has the row of the training point, and the formula gives its place
-    return jnp.where(same, placed, placed * (shift - 1) / (shift - values))
+    same = (
+        require_distances(nearest) == 0
+    )  # the row of K is that of the training point, and the formula gives its embedding
+    return jnp.where(same, mapped, mapped * (shift - 1) / (shift - values))

@@ -1,4 +1,4 @@
-"""New points by the affine map from tangent coordinates to the embedding, for the tangent-space variants."""
+"""Embedding of new points by affine maps from tangent coordinates, for the variants that use tangent spaces."""
 
 from functools import partial
 from typing import Any
@@ -19,26 +19,26 @@ from ..weights.frames import FromPoints, map_members
 def tangent_transform(
     x_new: Any, x: Any, y: Any, *, k: int, dim: int | None = None, block_bytes: int = BLOCK_BYTES
 ) -> Float[Array, "q c"]:
-    """Embed new points by the affine map that carries the tangent coordinates of their neighbours to their places.
+    """Embed new points by local affine maps from tangent coordinates to the embedding.
 
-    LTSA, Hessian LLE and modified LLE seek an embedding that is, in every neighbourhood, affine in the tangent coordinates t:
-    ``y = m + L t``. With t those of the neighbours of a new point, itself included, m and L are fitted to the places of the
-    neighbours by least squares, and the new point is put where its own t leads: the place at which LTSA's cost of its
-    neighbourhood is least (Zhang and Zha 2004, SIAM J. Sci. Comput. 26:313).
+    LTSA, Hessian LLE and modified LLE compute an embedding that is approximately affine in the tangent coordinates t of every
+    neighborhood: ``y = m + L t``. Here t are the tangent coordinates of the neighborhood of a new point, including the point
+    itself. The m and L are fitted to the embedding of the neighbors by least squares and applied to the new point, which
+    minimizes the LTSA cost of its neighborhood (Zhang and Zha 2004, SIAM J. Sci. Comput. 26:313).
 
     Args:
         x_new: new points, shape (q, d).
-        x: the data that were embedded, shape (n, d).
-        y: their embedding, shape (n, c).
-        k: neighbours of each new point, more than dim.
-        dim: dimensions of the tangent spaces; None: c.
-        block_bytes: memory that one block may take.
+        x: the embedded data, shape (n, d), or a `Points` value.
+        y: the embedding of the data, shape (n, c).
+        k: neighbors per new point, more than dim.
+        dim: dimension of the tangent spaces; None means c, at most d.
+        block_bytes: memory limit of one block, in bytes.
 
     Returns:
-        The new points' embedding, shape (q, c); a row of the data gets its own place.
+        Embedding of the new points, shape (q, c). A row of the data is mapped to its own embedding.
 
     Raises:
-        ValueError: as `transform`; also for k too small.
+        ValueError: as for `transform`; also if k is too small or dim out of range.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
@@ -50,10 +50,10 @@ def tangent_transform(
     n, d = points.shape
     y = as_points(y, "y") if not is_traced(y) else y
     if y.shape[0] != n:
-        raise ValueError(f"y has {y.shape[0]} rows and x has {n}: the embedding must be that of the data, row by row.")
+        raise ValueError(f"y has {y.shape[0]} rows and x has {n}: y must be the embedding of x, row by row.")
     dim = min(y.shape[1], d) if dim is None else dim
     dim = check_count(dim, "dim (n_components)", 1, d, "at most the number of features")
-    check_count(k, "k (n_neighbors)", dim + 1, n, f"an affine map of dim = {dim} variables has dim + 1 values")
+    check_count(k, "k (n_neighbors)", dim + 1, n, f"an affine map of dim = {dim} variables has dim + 1 coefficients")
     neighbors = knn(points, k, query=x_new, block_bytes=block_bytes)
     both = jnp.concatenate([points.coordinates, points.apply(x_new)])
     return _by_tangents(both, jnp.asarray(y), neighbors, dim, block_bytes)
@@ -68,7 +68,7 @@ def _by_tangents(
     def one(ids: Array, keep: Array) -> Array:
         t = source.patch(ids, keep, dim, "mean").coordinates
         design = jnp.concatenate([jnp.ones((k, 1), t.dtype), t[1:]], axis=1).astype(y.dtype)
-        level = y[ids[1:]].mean(axis=0)  # no digits lost to an offset of the embedding
+        level = y[ids[1:]].mean(axis=0)  # subtracted, because an offset of the embedding would cost digits
         left, sizes, right = jnp.linalg.svd(design, full_matrices=False)
         present = sizes > 8 * k * jnp.finfo(design.dtype).eps * sizes[0]
         inverse = jnp.where(present, 1 / jnp.where(present, sizes, 1), 0)
@@ -77,6 +77,6 @@ def _by_tangents(
 
     own = jnp.arange(n, n + q, dtype=neighbors.indices.dtype)[:, None]
     ids = jnp.concatenate([own, neighbors.indices], axis=1)
-    placed = map_members(one, ids, jnp.ones(ids.shape, bool), source.row_bytes, block_bytes)
+    mapped = map_members(one, ids, jnp.ones(ids.shape, bool), source.row_bytes, block_bytes)
     same = require_distances(neighbors)[:, :1] == 0
-    return jnp.where(same, y[neighbors.indices[:, 0]], placed)
+    return jnp.where(same, y[neighbors.indices[:, 0]], mapped)
