@@ -36,8 +36,8 @@ class Points:
 
     Attributes:
         values: the points as given, in floating point, shape (n, d); with the precomputed metric, distances of shape (n, n).
-        coordinates: the centered and scaled points on the device, in the dtype of the computation, shape (n, d); None with the
-            precomputed metric.
+        scaled: the coordinates on the device, in the dtype of the computation, shape (n, d); None with the precomputed metric.
+            Read them as `coordinates`, which raises instead.
         center: the center that was subtracted, shape (d,), in the units of the values.
         unit: the power of two by which the differences were divided, a scalar.
         metric: the metric of the neighborhoods.

@@ -122,7 +122,7 @@ def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 
     weights is about the condition number times the machine epsilon of the dtype.
 
     Args:
-        x: points, shape (n, d), or a `Points` value, with coordinates.
+        x: points, shape (n, d), or a `Points` value.
         neighbors: neighborhoods of the points; a mask is ignored.
         reg: strength of the trace ridge.
 
@@ -130,7 +130,7 @@ def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 
         Condition numbers, shape (n,).
 
     Raises:
-        ValueError: for invalid points.
+        ValueError: for invalid points, or precomputed distances.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
