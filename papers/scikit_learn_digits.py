@@ -14,7 +14,7 @@ factorization is the complete one, so that what it uses as the Hessian is the wh
 of weight vectors here is at most k - d; in scikit-learn it is larger at 49 points. This is the whole difference: in a trial
 outside this file, its algorithm written in NumPy had costs of .3610 on its own neighbors and .3611 on those used here (27
 neighborhoods differ because of ties), and .3414 and .3415 with the limit k - d. The cost of LLE depends on which of several
-equally distant neighbors are taken (pixels are integers; here the ones that come first are taken): with other orders of the
+equally distant neighbors are taken (pixels are integers; here the neighbors of lowest index are taken): with other orders of the
 rows it is 0.85 to 2.2 times as large (20 orders, rows "rows shuffled"), and the published cost is within this range.
 
 Run: jaxlle papers run scikit_learn_digits --full

@@ -112,7 +112,7 @@ def _orthogonal(request: Request) -> Any:
 
 
 def _discriminant(request: Request) -> Any:
-    from ..variants.linear import discriminant_projection
+    from ..variants.discriminant import discriminant_projection
 
     return discriminant_projection(request.alignment, request.x, request.labels, request.args.dim)
 

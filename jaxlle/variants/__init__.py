@@ -59,6 +59,7 @@ of an embedding that no rotation changes has a gradient:
 """  # noqa: E501
 
 from .deformed import deformed_neighbors
+from .discriminant import discriminant_projection
 from .fusion import average_alignments, fuse_views, multiview_lle, stack_alignments
 from .generative import GenerativeEmbedding, WeightPosterior, generative_lle, weight_posterior
 from .geodesic import geodesic_neighbors, isolle
@@ -70,7 +71,6 @@ from .kernel import kernel_alignment, kernel_lle
 from .landmarks import LandmarkEmbedding, landmark_embed, landmark_lle, nystrom_lle
 from .linear import (
     LinearMap,
-    discriminant_projection,
     linear_projection,
     lltsa,
     npe,

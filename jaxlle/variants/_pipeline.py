@@ -66,6 +66,22 @@ def run_pipeline(
     return _restore_copies(_embed(align, distinct, dim, solver, replace(options, dedupe=False)), copies)
 
 
+def reject_largest(options: EmbedOptions) -> None:
+    """Raise if only the largest component is to be embedded, in functions that need all points."""
+    if options.disconnected == "largest":
+        raise ValueError(
+            "disconnected = 'largest' is not available here, because it drops points: drop them before the call, or use lle."
+        )
+
+
+def require_euclidean(points: Points) -> None:
+    """Raise if points were prepared for another metric than the Euclidean, in functions that know no other."""
+    if points.metric is not euclidean:
+        raise ValueError(
+            f"Only the Euclidean metric is available here, but the points were prepared for {points.metric!r}: pass an array."
+        )
+
+
 def choose_k(
     k: int | str, x: Any, dim: int, reg: Any, metric: Metric, neighbors: Neighbors | None, options: Any
 ) -> int:

@@ -21,7 +21,7 @@ from ..neighbors.graph import check_indices
 from ..solvers import Hints, Solver, SparseLU, choose
 from ..weights import barycentric_weights
 from ..weights.gram import check_reg, local_gram, require_finite_weights
-from ._pipeline import find_neighbors
+from ._pipeline import find_neighbors, reject_largest
 
 
 class WeightPosterior(NamedTuple):
@@ -189,10 +189,7 @@ def generative_lle(
     points = prepare_points(x)
     dim = check_dim(dim, k, points.shape, points.metric)
     num_samples = check_count(num_samples, "num_samples", 1, None, "number of embeddings to draw")
-    if options.disconnected == "largest":
-        raise ValueError(
-            "disconnected = 'largest' is not available here, because samples contain all points: drop points before the call."
-        )
+    reject_largest(options)
     check_spread(points)
     neighbors = find_neighbors(points, k, None, options.block_bytes)
     posterior = weight_posterior(points, neighbors, noise=noise, reg=reg, block_bytes=options.block_bytes)

@@ -24,6 +24,7 @@ from ..neighbors.graph import require_distances
 from ..solvers import Solver
 from ..warnings import GapWarning, JaxlleWarning
 from ..weights import barycentric_weights
+from ._pipeline import reject_largest, require_euclidean
 
 _SPARE = 10  # singular vectors beyond those of the embedding, in which its rotation is measured
 _SMOOTHING = 10  # Jacobi steps
@@ -119,11 +120,9 @@ def incremental_lle(
         raise TypeError(
             "incremental_lle changes the sizes of arrays, which jit cannot trace: call it outside jit, or use transform."
         )
-    if options.disconnected == "largest":
-        raise ValueError(
-            "disconnected = 'largest' is not available here, because it drops points: drop them before the call."
-        )
+    reject_largest(options)
     points = prepare_points(x)
+    require_euclidean(points)
     dim = check_dim(dim, k, points.shape, points.metric)
     check_spread(points)
     neighbors = in_data_units(knn(points, k, block_bytes=options.block_bytes), points)

@@ -14,7 +14,7 @@ from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors, knn
 from ..solvers import Solver
 from ..weights import simplex_weights
-from ._pipeline import prepare
+from ._pipeline import prepare, reject_largest
 from .fusion import fuse_views
 
 
@@ -85,10 +85,7 @@ def iterative_lle(
     steps = check_count(steps, "steps", 1, None, "number of embeddings after the first")
     if not is_traced(share) and not 0 <= float(jnp.asarray(share)) < 1:
         raise ValueError(f"share = {share} is not allowed: it must be in [0, 1), 0 for the data alone.")
-    if options.disconnected == "largest":
-        raise ValueError(
-            "disconnected = 'largest' is not available here, because every step needs all points: drop points before the call."
-        )
+    reject_largest(options)
 
     def step(points: Any) -> tuple[Embedding, Neighbors, list]:
         with warnings.catch_warnings(record=True) as caught:

@@ -24,7 +24,7 @@ from ..solvers.coarse import Choice, Interpolation, default_num_landmarks, inter
 from ..solvers.dense import bottom_vectors
 from ..solvers.rows import Rows
 from ..solvers.spectrum import NO_HINTS
-from ._pipeline import prepare
+from ._pipeline import prepare, reject_largest, require_euclidean
 from .standard import lle, lle_alignment
 
 
@@ -70,7 +70,7 @@ def landmark_embed(
         landmark_neighbors: number of landmarks from which each point is interpolated, at least dim + 1.
         choice: `solvers.random_landmarks`, `farthest_landmarks`, `kmeans_landmarks`, or a function with the same signature.
         options: scaling, disconnected graphs, random key of the landmarks, and memory limit; see `EmbedOptions`. `dedupe`, and
-            `disconnected="largest"` with a disconnected graph, are not available.
+            `disconnected="largest"` are not available.
 
     Returns:
         LandmarkEmbedding.
@@ -91,6 +91,7 @@ def landmark_embed(
         >>> out.embedding.points.shape, out.landmarks.shape
         ((300, 2), (50,))
     """
+    reject_largest(options)
     key = options.random_key
     if not is_traced(alignment, key):
         check_alignment(alignment)
@@ -194,7 +195,7 @@ def nystrom_lle(
         num_landmarks: number of landmarks, more than k.
         choice: as for `landmark_embed`.
         options: scaling, disconnected graphs, duplicates among the landmarks, random key of the landmarks, and memory limit;
-            see `EmbedOptions`. `disconnected="largest"` is not available if the graph of the landmarks is disconnected.
+            see `EmbedOptions`. `disconnected="largest"` is not available.
 
     Returns:
         LandmarkEmbedding. Residuals, singular values and gap are those of the embedding of the landmarks. With scaling="unit"
@@ -212,7 +213,9 @@ def nystrom_lle(
         >>> jaxlle.variants.nystrom_lle(x, 2, k=10, num_landmarks=200).embedding.points.shape
         (600, 2)
     """
+    reject_largest(options)
     points = prepare_points(x)
+    require_euclidean(points)
     x, n = points.values, points.shape[0]
     num_landmarks = check_count(num_landmarks, "num_landmarks", k + 1, n, f"more than k, and at most the {n} points")
     landmarks = choice(points.coordinates, num_landmarks, options.random_key)

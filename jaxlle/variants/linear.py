@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
@@ -22,7 +21,6 @@ from ..alignment.operator import check_alignment
 from ..neighbors import Neighbors
 from .ltsa import ltsa_alignment
 from .standard import lle_alignment
-from .supervised import read_classes
 
 
 class LinearMap(NamedTuple):
@@ -272,7 +270,7 @@ def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> 
         >>> fitted.matrix.shape, fitted.transform(x[:3]).shape
         ((5, 5), (3, 5))
     """
-    points = _prepare(alignment, x)
+    points = prepare_map_points(alignment, x)
     d = points.shape[1]
     if alignment.blocks.shape[1] != 1:
         raise ValueError(
@@ -286,51 +284,7 @@ def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> 
     return LinearMap(matrix * points.unit, points.center, points.unit, offset, values)
 
 
-def discriminant_projection(
-    alignment: Alignment, x: Any, labels: Any, dim: int, *, reg: Real[ArrayLike, ""] = 1e-6
-) -> LinearMap:
-    """Find the linear map that separates the means of classes best, relative to the cost of an alignment.
-
-    Maximizes ``tr(A^T S A)`` subject to ``A^T (C + reg tr(C) / d I) A = I``, where S is the scatter of the class means about
-    the mean of the data, ``C = X^T M X`` and ``M = B^T B``. The within-class scatter of Fisher's discriminant analysis is
-    replaced by the cost of the alignment, so that a class may lie on a curved manifold. For a within-class cost use an
-    alignment with the neighbors of `supervised_neighbors`. The definition is one of this library, after discriminant LLE (Li,
-    Lin, Yan and Xu 2008, IEEE Transactions on Systems, Man, and Cybernetics B 38:342), whose text was not available.
-
-    Args:
-        alignment: alignment of the n points, of any variant.
-        x: points, shape (n, d), or a `Points` value.
-        labels: as for `supervised_neighbors`; a point without a label contributes to the cost only.
-        dim: number of outputs, at most one less than the number of classes.
-        reg: strength of the ridge, relative to the mean of the diagonal of C.
-
-    Returns:
-        LinearMap. `values` are the square roots of the ratios of scatter to cost, descending.
-
-    Raises:
-        ValueError: if x is not an array of finite numbers, the alignment is malformed or has another number of points, the
-            labels are invalid, or dim is out of range.
-
-    Example:
-        >>> import jax, jaxlle
-        >>> x = jax.random.normal(jax.random.key(0), (100, 5))
-        >>> neighbors = jaxlle.variants.supervised_neighbors(x, x[:, 0] > 0, 8)
-        >>> alignment = jaxlle.lle_alignment(x, k=8, neighbors=neighbors)
-        >>> jaxlle.variants.discriminant_projection(alignment, x, x[:, 0] > 0, 1).transform(x[:3]).shape
-        (3, 1)
-    """
-    points = _prepare(alignment, x)
-    n, d = points.shape
-    classes = read_classes(labels, n)
-    memberships = jnp.where(classes.known[:, None], classes.probabilities, 0).astype(points.dtype)
-    count = int((memberships.sum(axis=0) > 0).sum())
-    limit = min(count - 1, d)
-    check_count(dim, "dim (n_components)", 1, limit, f"there are {count} classes and {d} features")
-    matrix, mean, values = _discriminate(alignment, points.coordinates, memberships, reg, dim)
-    return LinearMap(matrix, points.center, points.unit, -matmul(mean, matrix), values)
-
-
-def _prepare(alignment: Alignment, x: Any) -> Points:
+def prepare_map_points(alignment: Alignment, x: Any) -> Points:
     """Prepare the points, and check that the alignment has the same number of points."""
     points = prepare_points(x)
     if alignment.indices.shape[0] != points.shape[0]:
@@ -341,7 +295,7 @@ def _prepare(alignment: Alignment, x: Any) -> Points:
 
 
 def _fit(alignment: Alignment, x: Any, dim: int, orthogonal: bool) -> LinearMap:
-    points = _prepare(alignment, x)
+    points = prepare_map_points(alignment, x)
     n, d = points.shape
     check_count(dim, "dim (n_components)", 1, min(n - 1, d), f"x has {n} rows and {d} features")
     matrix, mean, values, rank = _bottom(alignment, points.coordinates, dim, orthogonal)
@@ -376,25 +330,6 @@ def _bottom(
     matrix = matmul(axes.T * inverse, rotation)
     top = jnp.take_along_axis(matrix, jnp.argmax(jnp.abs(matrix), axis=0)[None], axis=0)
     return matrix * jnp.where(top < 0, -1, 1), mean, values[::-1][:dim], present.sum()
-
-
-@partial(jax.jit, static_argnames=("dim",))
-def _discriminate(
-    alignment: Alignment, points: Float[Array, "n d"], memberships: Float[Array, "n g"], reg: Any, dim: int
-) -> tuple[Float[Array, "d dim"], Float[Array, " d"], Float[Array, " dim"]]:
-    """Return the matrix, the mean of the points, and the square roots of the ratios of scatter to cost."""
-    mean = points.mean(axis=0)
-    counts = memberships.sum(axis=0)
-    root_counts = jnp.sqrt(jnp.where(counts > 0, counts, 1))
-    means = matmul(memberships.T, points - mean) / root_counts[:, None]  # S = means^T means
-    tall = alignment.matvec(points - mean)
-    ridge = jnp.sqrt(reg * jnp.sum(tall**2) / points.shape[1])
-    triangle = jnp.linalg.qr(jnp.concatenate([tall, ridge * jnp.eye(points.shape[1], dtype=tall.dtype)]), mode="r")
-    whitened = solve_triangular(triangle, means.T, trans="T").T
-    _, values, rotation = jnp.linalg.svd(whitened, full_matrices=False)
-    matrix = solve_triangular(triangle, rotation[:dim].T)
-    top = jnp.take_along_axis(matrix, jnp.argmax(jnp.abs(matrix), axis=0)[None], axis=0)
-    return matrix * jnp.where(top < 0, -1, 1), mean, values[:dim]
 
 
 @partial(jax.jit, static_argnames=("dim",))
