@@ -172,11 +172,7 @@ def embed(
         >>> jaxlle.embed(jaxlle.lle_alignment(x, k=8), 2).points.shape
         (100, 2)
     """
-    if options.dedupe:
-        raise ValueError(
-            "dedupe=True is not available in embed, because copies are dropped before the neighbors are computed: pass "
-            "it to lle, or drop the copies first."
-        )
+    _reject_dedupe(options)
     dim = check_count(dim, "dim (n_components)", 1, alignment.indices.shape[0] - 1, "less than the number of points")
     fixed = lax.stop_gradient(alignment)  # concrete under grad outside jit
     hints = _hints(alignment, points, start)
@@ -228,6 +224,7 @@ def embed_components(
         >>> [out.points.shape for out in jaxlle.embedding.embed_components(jaxlle.lle_alignment(x, k=8), 2)]
         [(60, 2), (40, 2)]
     """
+    _reject_dedupe(options)
     check_alignment(alignment)
     components = connected_components(alignment)
     check_count(
@@ -238,9 +235,17 @@ def embed_components(
     return tuple(_embed_component(alignment, rows, dim, solver, options, hints) for rows in members)
 
 
+def _reject_dedupe(options: EmbedOptions) -> None:
+    if options.dedupe:
+        raise ValueError(
+            "dedupe=True is not available here, because copies are dropped before the neighbors are computed: pass it to "
+            "lle, or drop the copies first."
+        )
+
+
 def _hints(alignment: Alignment, points: Any, start: Any) -> Hints:
     """Return the optional inputs of solvers, without derivatives."""
-    coordinates = None if points is None else prepare_points(points).coordinates
+    coordinates = None if points is None else prepare_points(points).scaled  # None for precomputed distances, too
     n = alignment.indices.shape[0]
     if coordinates is not None and coordinates.shape[0] != n:
         raise ValueError(f"points has {coordinates.shape[0]} rows, but the alignment has {n} points.")
