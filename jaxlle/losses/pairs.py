@@ -6,15 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .lle import lle_loss
-from .reduce import (
-    AxisName,
-    Reduction,
-    at_least_float32,
-    check_finite,
-    check_neighborhoods,
-    mask_out,
-    reduce_anchors,
-)
+from .reduce import AxisName, Reduction, at_least_float32, check_finite, check_neighborhoods, mask_out, reduce_anchors
 
 
 def laplacian_loss(

@@ -4,15 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .reduce import (
-    AxisName,
-    Reduction,
-    at_least_float32,
-    check_finite,
-    check_neighborhoods,
-    mask_out,
-    reduce_anchors,
-)
+from .reduce import AxisName, Reduction, at_least_float32, check_finite, check_neighborhoods, mask_out, reduce_anchors
 
 
 def reconstruction_loss(
