@@ -26,7 +26,8 @@ neighbors. With `y = model(batch.points)` the loss of a `NeighborhoodBatch` is a
 # Conventions
 
 Half precision is computed in float32. `where[b]` selects the anchors that count and `mask[b, k]` the neighbors that exist;
-masked entries may have any value, including NaN. `Reduction`, the type of `reduction`, is "mean" or "sum" over anchors, or
+masked entries may have any value, including NaN. NaN in any other entry of any argument raises a ValueError outside jit, and
+makes the loss NaN inside jit. `Reduction`, the type of `reduction`, is "mean" or "sum" over anchors, or
 "none". `axis_name` sums over the devices of a `jax.shard_map` (or a named `vmap`) before dividing, so that the value is that of
 the whole batch. All functions run under jit, vmap and grad, with finite gradients where points coincide.
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._core.linear import matmul
-from .reduce import AxisName, at_least_float32, check_finite, count_anchors, mask_out, sum_over_devices
+from .reduce import AxisName, at_least_float32, check_parameter, count_anchors, counted, mask_out, sum_over_devices
 
 
 def variance_hinge(
@@ -38,6 +38,8 @@ def variance_hinge(
         >>> float(jaxlle.losses.variance_hinge(jnp.array([[-2.0, 0.0], [2.0, 0.0]])))
         0.495
     """
+    check_parameter(target, "target")
+    check_parameter(eps, "eps")
     variances = jnp.diagonal(covariance(y, where, axis_name))
     return jnp.mean(jnp.maximum(target - jnp.sqrt(variances + eps), 0))
 
@@ -98,6 +100,7 @@ def log_det_penalty(
         >>> float(jaxlle.losses.log_det_penalty(jnp.array([[-1.0], [1.0]]))) < 1e-6
         True
     """
+    check_parameter(eps, "eps")
     c = covariance(y, where, axis_name)
     d = c.shape[0]
     c = c + jnp.asarray(eps, c.dtype) * jnp.eye(d, dtype=c.dtype)
@@ -134,9 +137,11 @@ def relative_cost(
         >>> float(jaxlle.losses.relative_cost(1.0, y)), float(jaxlle.losses.relative_cost(1e-6, 1e-3 * y))
         (0.25, 0.25)
     """
+    check_parameter(cost, "cost")
     trace = jnp.trace(covariance(y, where, axis_name))
     cost = jnp.asarray(cost, trace.dtype)
-    return jnp.where(trace > 0, cost / jnp.where(trace > 0, trace, 1), jnp.inf)
+    equal = trace == 0  # not "trace > 0" negated, which is also true of NaN
+    return jnp.where(equal & ~jnp.isnan(cost), jnp.inf, cost / jnp.where(equal, 1, trace))
 
 
 def participation_ratio(
@@ -164,9 +169,10 @@ def participation_ratio(
     """
     c = covariance(y, where, axis_name)
     trace = jnp.trace(c)
-    c = c / jnp.where(trace > 0, trace, 1)
-    ratio = 1 / jnp.where(trace > 0, jnp.sum(c**2), 1)
-    return jnp.where(trace > 0, jnp.clip(ratio, 1, y.shape[1]), 0)  # only rounding errors exceed these bounds
+    equal = trace == 0  # not "trace > 0" negated, which is also true of NaN
+    c = c / jnp.where(equal, 1, trace)
+    ratio = 1 / jnp.where(equal, 1, jnp.sum(c**2))
+    return jnp.where(equal, 0, jnp.clip(ratio, 1, y.shape[1]))  # only rounding errors exceed these bounds
 
 
 def covariance(
@@ -176,8 +182,7 @@ def covariance(
     (y,) = at_least_float32(y)
     if y.ndim != 2:
         raise ValueError(f"Outputs must be of shape (b, d), got {y.shape}: reshape them to one row per point.")
-    check_finite(y, "y", where)
-    y = mask_out(y, where)
+    y = counted(y, "y", where)
     count = count_anchors(y, where, axis_name)
     centered = mask_out(y - sum_over_devices(y.sum(axis=0), axis_name) / count, where)
     return sum_over_devices(matmul(centered.T, centered), axis_name) / count

@@ -17,6 +17,7 @@ from .reduce import (
     check_finite,
     check_neighborhoods,
     check_weights,
+    counted,
     mask_out,
     reduce_anchors,
 )
@@ -66,11 +67,10 @@ def lle_loss(
     """
     y, y_neighbors, weights = at_least_float32(y, y_neighbors, weights)
     check_neighborhoods(y, y_neighbors, weights)
-    check_finite(y, "y", where)
-    check_weights(mask_out(weights, where), mask if where is None else _anchors_in_mask(mask, where, weights))
+    y, y_neighbors = counted(y, "y", where), counted(y_neighbors, "y_neighbors", where, mask)
+    weights = counted(weights, "weights", where, mask)
+    check_weights(weights, mask if where is None else _anchors_in_mask(mask, where, weights))
     weights = weights if weight_gradient else lax.stop_gradient(weights)
-    weights = mask_out(mask_out(weights, mask), where)
-    y, y_neighbors = mask_out(y, where), mask_out(mask_out(y_neighbors, mask), where)
     # Since the weights sum to one, differences give the same value, and an offset of y does not cost accuracy.
     errors = jnp.einsum("bk,bkd->bd", weights, y[:, None] - y_neighbors, precision=lax.Precision.HIGHEST)
     return reduce_anchors(jnp.sum(errors**2, axis=1), where, reduction, axis_name)
@@ -117,9 +117,8 @@ def alignment_loss(
             f"Outputs of shape {y.shape} and blocks of shape {blocks.shape} do not match: they must be (b, m, d) and (b, r, m), "
             f"such as y[alignment.indices[rows]] and alignment.blocks[rows]."
         )
-    check_finite(y, "y_neighborhoods", where)
-    blocks = mask_out(blocks if block_gradient else lax.stop_gradient(blocks), where)
-    y = mask_out(y, where)
+    y, blocks = counted(y, "y_neighborhoods", where), counted(blocks, "blocks", where)
+    blocks = blocks if block_gradient else lax.stop_gradient(blocks)
     # The rows of a block sum to zero, so subtracting the first point changes only the rounding error of an offset.
     errors = jnp.einsum("brm,bmd->brd", blocks, y - y[:, :1], precision=lax.Precision.HIGHEST)
     return reduce_anchors(jnp.sum(errors**2, axis=(1, 2)), where, reduction, axis_name)
@@ -222,6 +221,9 @@ def probability_lle_loss(
     check_neighborhoods(logits, logits_neighbors, weights)
     p = jax.nn.softmax(mask_out(logits, where), axis=-1)
     p_neighbors = jax.nn.softmax(mask_out(mask_out(logits_neighbors, mask), where), axis=-1)
+    # A logit may be -inf, the probability 0; all that must be finite is the probabilities.
+    check_finite(p, "logits")
+    check_finite(p_neighbors, "logits_neighbors")
     return lle_loss(p, p_neighbors, weights, mask=mask, where=where, reduction=reduction, axis_name=axis_name)
 
 

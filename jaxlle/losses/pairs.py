@@ -1,12 +1,12 @@
 """Losses over pairs of points: distances to neighbors are minimized or preserved, distances to others exceed a margin."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .lle import lle_loss
-from .reduce import AxisName, Reduction, at_least_float32, check_finite, check_neighborhoods, mask_out, reduce_anchors
+from .reduce import AxisName, Reduction, at_least_float32, check_neighborhoods, check_parameter, counted, reduce_anchors
 
 
 def laplacian_loss(
@@ -45,9 +45,11 @@ def laplacian_loss(
         13.0
     """
     y, y_neighbors, affinities = at_least_float32(y, y_neighbors, affinities)
-    squares = _squared_distances(y, y_neighbors, affinities, mask, where)
+    check_neighborhoods(y, y_neighbors, affinities, "affinities")
+    y, y_neighbors = counted(y, "y", where), counted(y_neighbors, "y_neighbors", where, mask)
+    squares = _squared_distances(y, y_neighbors, mask)
     if affinities is not None:
-        costs = jnp.sum(mask_out(affinities, mask) * squares, axis=1)
+        costs = jnp.sum(counted(affinities, "affinities", where, mask) * squares, axis=1)
     else:
         costs = squares.sum(axis=1) / _neighbor_counts(mask, squares)
     return reduce_anchors(costs, where, reduction, axis_name)
@@ -88,10 +90,7 @@ def margin_loss(
         >>> float(jaxlle.losses.margin_loss(jnp.zeros((1, 2)), jnp.array([[[0.0, 0.5], [3.0, 4.0]]])))
         0.125
     """
-    y, y_others = at_least_float32(y, y_others)
-    squares = _squared_distances(y, y_others, None, mask, where)
-    hinges = mask_out(jnp.maximum(margin - _square_root(squares), 0) ** 2, mask)
-    return reduce_anchors(hinges.sum(axis=1) / _neighbor_counts(mask, squares), where, reduction, axis_name)
+    return _margin_loss(y, y_others, "y_others", margin, mask, where, reduction, axis_name)
 
 
 def isometry_loss(
@@ -133,8 +132,10 @@ def isometry_loss(
         0.5
     """
     y, y_neighbors, distances = at_least_float32(y, y_neighbors, distances)
-    squares = _squared_distances(y, y_neighbors, distances, mask, where)
-    changes = mask_out((_square_root(squares) - mask_out(distances, mask)) ** 2, mask)
+    check_neighborhoods(y, y_neighbors, distances, "distances")
+    y, y_neighbors = counted(y, "y", where), counted(y_neighbors, "y_neighbors", where, mask)
+    distances = counted(distances, "distances", where, mask)
+    changes = (_square_root(_squared_distances(y, y_neighbors, mask)) - distances) ** 2  # 0 where masked
     return reduce_anchors(changes.sum(axis=1) / _neighbor_counts(mask, changes), where, reduction, axis_name)
 
 
@@ -233,25 +234,45 @@ def lle_margin_loss(
         >>> float(lle_margin_loss(y, near, jnp.array([[0.5, 0.5]]), Impostors(far, margin=1.0)))
         0.25
     """
+    check_parameter(impostors.strength, "impostors.strength")
     y_others, others, margin, strength = impostors
     error = lle_loss(y, y_neighbors, weights, mask=mask, where=where, reduction=reduction, axis_name=axis_name)
-    hinge = margin_loss(y, y_others, margin=margin, mask=others, where=where, reduction=reduction, axis_name=axis_name)
+    hinge = _margin_loss(y, y_others, "impostors.outputs", margin, others, where, reduction, axis_name)
     return error + strength * hinge
 
 
-def _squared_distances(
-    y: Array, others: Array, edges: Array | None, mask: object, where: object
-) -> Float[Array, "b k"]:
-    check_neighborhoods(y, others, edges)
-    check_finite(y, "y", where)
-    differences = mask_out(mask_out(y[:, None] - others, mask), where)  # pyright: ignore[reportArgumentType]
-    return jnp.sum(differences**2, axis=-1)
+def _margin_loss(
+    y: Any,
+    y_others: Any,
+    name: str,
+    margin: Any,
+    mask: Any,
+    where: Any,
+    reduction: Reduction,
+    axis_name: AxisName,
+) -> Float[Array, "*s"]:
+    """Compute `margin_loss` of the argument `name` of a public function."""
+    y, y_others = at_least_float32(y, y_others)
+    check_neighborhoods(y, y_others, None)
+    y, y_others = counted(y, "y", where), counted(y_others, name, where, mask)
+    check_parameter(margin, "margin")
+    hinges = jnp.maximum(margin - _square_root(_squared_distances(y, y_others, mask)), 0) ** 2
+    # A product, because a selection would also remove the NaN of an anchor all of whose pairs are masked.
+    hinges = hinges if mask is None else hinges * jnp.asarray(mask)
+    return reduce_anchors(hinges.sum(axis=1) / _neighbor_counts(mask, hinges), where, reduction, axis_name)
+
+
+def _squared_distances(y: Float[Array, "b d"], others: Float[Array, "b k d"], mask: Any) -> Float[Array, "b k"]:
+    """Return the squared distances of anchors to others; where masked, 0, or NaN if the anchor is NaN."""
+    own = y[:, None]
+    others = others if mask is None else jnp.where(jnp.asarray(mask)[..., None], others, own)
+    return jnp.sum((own - others) ** 2, axis=-1)
 
 
 def _square_root(squares: Float[Array, "b k"]) -> Float[Array, "b k"]:
-    """Return the square root, with derivative 0 at 0."""
-    positive = squares > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
+    """Return the square root, with derivative 0 at 0; NaN of NaN."""
+    zero = squares == 0  # not "squares > 0" negated, which is also true of NaN
+    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, squares)))
 
 
 def _neighbor_counts(mask: object, squares: Array) -> Float[Array, "*b"]:

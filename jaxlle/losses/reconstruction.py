@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .reduce import AxisName, Reduction, at_least_float32, check_finite, check_neighborhoods, mask_out, reduce_anchors
+from .reduce import AxisName, Reduction, at_least_float32, check_neighborhoods, check_parameter, counted, reduce_anchors
 
 
 def reconstruction_loss(
@@ -53,9 +53,8 @@ def reconstruction_loss(
     check_neighborhoods(y, y_neighbors, weights)
     if x.shape != y.shape:
         raise ValueError(f"The outputs must be in input space: y has shape {y.shape}, x has {x.shape}.")
-    check_finite(y, "y", where)
-    weights = mask_out(mask_out(lax.stop_gradient(weights), mask), where)
-    x, y, y_neighbors = mask_out(x, where), mask_out(y, where), mask_out(mask_out(y_neighbors, mask), where)
+    x, y, y_neighbors = counted(x, "x", where), counted(y, "y", where), counted(y_neighbors, "y_neighbors", where, mask)
+    weights = lax.stop_gradient(counted(weights, "weights", where, mask))
     steps = jnp.einsum("bk,bkd->bd", weights, y_neighbors - y[:, None], precision=lax.Precision.HIGHEST)
     return reduce_anchors(jnp.sum((x - y - steps) ** 2, axis=1), where, reduction, axis_name)
 
@@ -95,7 +94,8 @@ def fit_reconstruction_map(
     """
     x, x_neighbors, weights = at_least_float32(x, x_neighbors, weights)
     check_neighborhoods(x, x_neighbors, weights)
-    check_finite(x, "x")
+    x, x_neighbors, weights = counted(x, "x"), counted(x_neighbors, "x_neighbors"), counted(weights, "weights")
+    check_parameter(ridge, "ridge")
     b, d = x.shape
     z = x + jnp.einsum("bk,bkd->bd", weights, x_neighbors - x[:, None], precision=lax.Precision.HIGHEST)
     penalty = jnp.sqrt(jnp.asarray(ridge * b, x.dtype)) * jnp.eye(d, dtype=x.dtype)

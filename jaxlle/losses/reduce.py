@@ -56,7 +56,7 @@ def mask_out(rows: Array, where: Bool[ArrayLike, "..."] | None) -> Array:
     return jnp.where(keep.reshape(keep.shape + (1,) * (rows.ndim - keep.ndim)), rows, 0)
 
 
-def check_neighborhoods(y: Any, others: Any, weights: Any) -> None:
+def check_neighborhoods(y: Any, others: Any, weights: Any, name: str = "weights") -> None:
     """Raise unless there is one row of neighbors per anchor, with as many outputs, and one weight per neighbor."""
     if y.ndim != 2 or others.ndim != 3 or others.shape[0] != y.shape[0] or others.shape[2] != y.shape[1]:
         raise ValueError(
@@ -64,13 +64,36 @@ def check_neighborhoods(y: Any, others: Any, weights: Any) -> None:
             f"(b, k, d), with neighbors' outputs = model(x[indices.ravel()]).reshape(b, k, d)."
         )
     if weights is not None and weights.shape != others.shape[:2]:
-        raise ValueError(f"weights must be of shape {others.shape[:2]}, one per neighbor, got {weights.shape}.")
+        raise ValueError(f"{name} must be of shape {others.shape[:2]}, one per neighbor, got {weights.shape}.")
 
 
-def check_finite(value: Any, name: str, where: Any = None) -> None:
-    """Raise for NaN or infinity outside jit; inside jit they remain visible in the loss."""
-    if not is_traced(value, where) and not all_finite(mask_out(value, where)):
+def counted(value: Array, name: str, where: Any = None, mask: Any = None) -> Array:
+    """Return an array with zeros at the entries that do not count, after `check_finite` of the others.
+
+    Every loss passes each of its arrays through this function before it computes anything, so that an entry is either
+    masked here, or a NaN in it raises outside jit and reaches the value inside jit.
+
+    Args:
+        value: with one row per anchor.
+        name: of the argument, for the message.
+        where: True where an anchor counts, shape (b,).
+        mask: True where a neighbor exists, shape (b, k).
+    """
+    value = mask_out(mask_out(value, mask), where)
+    check_finite(value, name)
+    return value
+
+
+def check_finite(value: Any, name: str) -> None:
+    """Raise for NaN or infinity outside jit; inside jit NaN remains visible in the loss."""
+    if not is_traced(value) and not all_finite(value):
         raise ValueError(f"{name} contains NaN or infinity: check the inputs of the model, or lower the learning rate.")
+
+
+def check_parameter(value: Any, name: str) -> None:
+    """Raise outside jit for a number that is NaN or infinite."""
+    if not is_traced(value) and not np.isfinite(value):
+        raise ValueError(f"{name} = {value} is not allowed: it must be a finite number.")
 
 
 def check_weights(weights: Any, mask: Any) -> None:
