@@ -202,6 +202,7 @@ def explain(
     outputs = function(z)
     _check_outputs(outputs, z)
     values = function(bank[ids.reshape(-1)]).reshape(*ids.shape, -1)
+    outputs, values = _as_floating(outputs), _as_floating(values)
     changes = values - outputs[:, None]
     valid = jnp.ones(ids.shape, bool) if found.neighbors.mask is None else found.neighbors.mask
     slopes = map_rows(
@@ -249,6 +250,11 @@ def _points(x: Any, name: str = "x") -> Float[Array, "q d"]:
     """Validate points, in the dtype of the computation."""
     x = as_points(x, name)
     return jnp.asarray(x, working_dtype(x))
+
+
+def _as_floating(outputs: Any) -> Float[Array, "..."]:
+    """Cast integers and booleans, whose differences would wrap around or are not defined."""
+    return outputs if jnp.issubdtype(outputs.dtype, jnp.floating) else jnp.asarray(outputs, jnp.result_type(float))
 
 
 def _check_outputs(y: Any, x: Any) -> None:

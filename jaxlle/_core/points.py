@@ -170,6 +170,19 @@ def as_points(x: Any, name: str = "x") -> Any:
         ValueError: if x is complex, not numeric, not two-dimensional, empty, or contains NaN or infinity.
         TypeError: if x is a sparse matrix.
     """
+    return _validate(x, name)
+
+
+def as_values(y: Any, name: str = "y") -> Float[Array, "n c"]:
+    """Validate values that are combined by weights, such as an embedding, and return them on the device.
+
+    They are validated and cast as by `as_points`, so that combinations of integers and booleans are not rounded. There is no
+    `PrecisionWarning`, because the points from which the weights are computed determine the precision.
+    """
+    return jnp.asarray(_validate(y, name, warn=False))
+
+
+def _validate(x: Any, name: str, warn: bool = True) -> Any:
     if is_traced(x):
         return _cast_device(_two_dimensional(x, name))
     if hasattr(x, "tocsr"):
@@ -186,7 +199,7 @@ def as_points(x: Any, name: str = "x") -> Any:
         raise ValueError(f"Found array with 0 sample(s) (shape={x.shape}) in {name} while a minimum of 1 is required.")
     if x.shape[1] == 0:
         raise ValueError(f"Found array with 0 feature(s) (shape={x.shape}) in {name} while a minimum of 1 is required.")
-    x = _cast_device(x) if on_device else _cast_host(x, name)
+    x = _cast_device(x) if on_device else _cast_host(x, name, warn)
     if not all_finite(x):
         raise ValueError(f"Input {name} contains NaN or infinity: remove or impute those rows first.")
     return x
@@ -206,14 +219,14 @@ def _cast_device(x: Any) -> Any:
     return x if keep else x.astype(working_dtype(x) if not jnp.issubdtype(x.dtype, jnp.floating) else np.float32)
 
 
-def _cast_host(x: np.ndarray, name: str) -> np.ndarray:
+def _cast_host(x: np.ndarray, name: str, warn: bool) -> np.ndarray:
     if x.dtype == np.float64 or x.dtype == np.float32:
-        if x.dtype == np.float64 and not x64_is_on():
+        if warn and x.dtype == np.float64 and not x64_is_on():
             warnings.warn(
                 f"{name} is float64, but JAX is configured to compute in float32: call "
                 f'jax.config.update("jax_enable_x64", True) to compute in float64, or pass float32 to avoid this warning.',
                 PrecisionWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return x
     if x.dtype.kind in "biu" and not x64_is_on() and -(2**24) <= x.min() <= x.max() <= 2**24:

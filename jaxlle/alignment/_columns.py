@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Real
 
 UNROLL = 64  # largest number of terms of an unrolled sum, which XLA fuses into one pass over the memory
 _SPARE = 1.25  # width of the table relative to the mean column: it contains most entries, and few empty places
@@ -34,7 +34,7 @@ class Columns(NamedTuple):
     rest_entries: Float[Array, "r nm"]
     starts: Int[Array, " n_plus_1"]
 
-    def product(self, z: Float[Array, "p r c"]) -> Float[Array, "n c"]:
+    def product(self, z: Real[Array, "p r c"]) -> Float[Array, "n c"]:
         """Return B^T z."""
         # jax.experimental.sparse is no longer developed, but its CPU kernel is several times faster than a scatter; it is
         # used here only. The table is even faster, because all cores read it.

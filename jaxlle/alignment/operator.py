@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Real
 
 from .._core.checks import all_finite
 from ..neighbors import Neighbors
@@ -48,11 +48,11 @@ class Alignment(NamedTuple):
         n, r, _ = self.blocks.shape
         return n * r, n
 
-    def matvec(self, y: Float[Array, "n *c"]) -> Float[Array, "nr *c"]:
+    def matvec(self, y: Real[Array, "n *c"]) -> Float[Array, "nr *c"]:
         """Return B y, shape (n r,) or (n r, c)."""
         return _matvec(self, y)
 
-    def rmatvec(self, z: Float[Array, "nr *c"]) -> Float[Array, "n *c"]:
+    def rmatvec(self, z: Real[Array, "nr *c"]) -> Float[Array, "n *c"]:
         """Return B^T z, shape (n,) or (n, c). For many products with the same alignment, call `prepare` once."""
         return _rmatvec(self, z, self.indices.shape[0])
 
@@ -102,11 +102,11 @@ class PreparedAlignment(NamedTuple):
     alignment: Alignment
     columns: Columns
 
-    def matvec(self, y: Float[Array, "n *c"]) -> Float[Array, "nr *c"]:
+    def matvec(self, y: Real[Array, "n *c"]) -> Float[Array, "nr *c"]:
         """Return B y."""
         return self.alignment.matvec(y)
 
-    def rmatvec(self, z: Float[Array, "nr *c"]) -> Float[Array, "n *c"]:
+    def rmatvec(self, z: Real[Array, "nr *c"]) -> Float[Array, "n *c"]:
         """Return B^T z."""
         return lax.platform_dependent(self, z, cpu=_rmatvec_by_columns, default=_rmatvec_by_scatter)
 
@@ -167,7 +167,8 @@ def _rmatvec(alignment: Alignment, z: Array, size: int) -> Array:
     n, r, _ = blocks.shape
     flat = z.reshape(n, r, -1)
     parts = jnp.einsum("nrm,nrc->nmc", blocks, flat, precision=lax.Precision.HIGHEST)
-    out = jnp.zeros((size, flat.shape[-1]), z.dtype).at[indices].add(parts)
+    dtype = z.dtype if jnp.issubdtype(z.dtype, jnp.inexact) else parts.dtype  # an integer z must not round the sums
+    out = jnp.zeros((size, flat.shape[-1]), dtype).at[indices].add(parts)
     return out.reshape(size, *z.shape[1:])
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES
-from .._core.points import as_points, prepare_points
+from .._core.points import as_points, as_values, prepare_points
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import require_distances
 from ..regularizers import Regularizer
@@ -35,7 +35,7 @@ def transform(
     Args:
         x_new: new points, shape (q, d); with metric="precomputed", their distances to the data, shape (q, n).
         x: the embedded data, shape (n, d), or a `Points` value; with metric="precomputed", the distances between them.
-        y: the embedding of the data, shape (n, c), such as `Embedding.points`.
+        y: the embedding of the data, shape (n, c), such as `Embedding.points`; integers and booleans are cast to floating point.
         k: neighbors per new point, usually the number used for the embedding.
         reg: strength of a `TraceRidge`, or an object of `jaxlle.regularizers`.
         metric: as for `knn`.
@@ -45,7 +45,7 @@ def transform(
         Embedding of the new points, shape (q, c); differentiable with respect to x_new, x and y.
 
     Raises:
-        ValueError: if points are not finite numbers, or their shapes do not match.
+        ValueError: if x_new, x or y is not a two-dimensional array of finite numbers, or their shapes do not match.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxlle
@@ -55,7 +55,7 @@ def transform(
         True
     """
     points, x_new = prepare_points(x, metric=metric), as_points(x_new, "x_new")
-    y = jnp.asarray(y)
+    y = as_values(y)
     if y.shape[0] != points.shape[0]:
         raise ValueError(
             f"y has {y.shape[0]} rows and x has {points.shape[0]}: y must be the embedding of x, row by row."
@@ -82,7 +82,7 @@ def inverse_transform(
     Args:
         y_new: points in the embedding space, shape (q, c).
         y: embedding of the data, shape (n, c), or a `Points` value.
-        x: the data, shape (n, d).
+        x: the data, shape (n, d); integers, such as images of type uint8, and booleans are cast to floating point.
         k: neighbors per point.
         reg: strength of a `TraceRidge`, or an object of `jaxlle.regularizers`.
         block_bytes: memory limit of one block, in bytes.
@@ -100,6 +100,7 @@ def inverse_transform(
         >>> bool(jnp.array_equal(jaxlle.inverse_transform(y[:5], y, x, k=8), x[:5]))
         True
     """
+    y, y_new, x = prepare_points(y, name="y"), as_points(y_new, "y_new"), as_values(x, "x")
     return transform(y_new, y, x, k=k, reg=reg, block_bytes=block_bytes)
 
 

@@ -2,10 +2,12 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .._core.points import prepare_points
+from .._core.points import as_values, prepare_points
 from ..neighbors import knn
 from .bank import project
 
@@ -48,7 +50,8 @@ def drift(
         Drift.
 
     Raises:
-        ValueError: as for `project`; also if level is not between 0 and 1.
+        ValueError: as for `project`; also if level is not between 0 and 1, or reference is not an array of finite numbers of
+            shape (n,).
 
     Example:
         >>> import jax, jaxlle
@@ -58,12 +61,21 @@ def drift(
     """
     if not 0 < level < 1:
         raise ValueError(f"level = {level} is not allowed: it must be between 0 and 1, such as 0.99.")
-    reference = training_residuals(bank, k, reg=reg) if reference is None else jnp.asarray(reference)
+    reference = training_residuals(bank, k, reg=reg) if reference is None else _read_reference(reference)
     residuals = project(z, bank, k, reg=reg).residuals
     below = jnp.searchsorted(jnp.sort(reference), residuals, side="left")
     quantiles = below / reference.shape[0]
     outside = quantiles >= level
     return Drift(residuals, quantiles, outside, outside.mean())
+
+
+def _read_reference(reference: Any) -> Float[Array, " n"]:
+    reference = reference if isinstance(reference, jax.Array) else np.asarray(reference)
+    if reference.ndim != 1:
+        raise ValueError(
+            f"reference has shape {tuple(reference.shape)}, but must have shape (n,): pass the result of training_residuals."
+        )
+    return as_values(reference[:, None], "reference")[:, 0]
 
 
 def training_residuals(x: Any, k: int, *, reg: Real[ArrayLike, ""] = 1e-3) -> Float[Array, " n"]:

@@ -59,8 +59,7 @@ def eigenfunction_transform(
             f"shift = {shift} is not allowed: it must exceed 1 and the eigenvalues of the embedding, such as 16."
         )
     points, x_new = prepare_points(x), as_points(x_new, "x_new")
-    y = jnp.asarray(embedding.points)
-    mapped = transform(x_new, points, y, k=k, reg=reg, block_bytes=block_bytes)
+    mapped = transform(x_new, points, embedding.points, k=k, reg=reg, block_bytes=block_bytes)
     nearest = knn(points, 1, query=x_new, block_bytes=block_bytes)
     same = (
         require_distances(nearest) == 0

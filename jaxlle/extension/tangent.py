@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_count, is_traced
+from .._core.checks import check_count
 from .._core.linear import matmul
-from .._core.points import as_points, prepare_points
+from .._core.points import as_points, as_values, prepare_points
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import require_distances
 from ..weights.frames import FromPoints, map_members
@@ -48,7 +48,7 @@ def tangent_transform(
     """
     points, x_new = prepare_points(x), as_points(x_new, "x_new")
     n, d = points.shape
-    y = as_points(y, "y") if not is_traced(y) else y
+    y = as_values(y)
     if y.shape[0] != n:
         raise ValueError(f"y has {y.shape[0]} rows and x has {n}: y must be the embedding of x, row by row.")
     dim = min(y.shape[1], d) if dim is None else dim
@@ -56,7 +56,7 @@ def tangent_transform(
     check_count(k, "k (n_neighbors)", dim + 1, n, f"an affine map of dim = {dim} variables has dim + 1 coefficients")
     neighbors = knn(points, k, query=x_new, block_bytes=block_bytes)
     both = jnp.concatenate([points.coordinates, points.apply(x_new)])
-    return _by_tangents(both, jnp.asarray(y), neighbors, dim, block_bytes)
+    return _by_tangents(both, y, neighbors, dim, block_bytes)
 
 
 @partial(jax.jit, static_argnames=("dim", "block_bytes"))

@@ -125,3 +125,11 @@ def test_products_that_determine_a_result_use_the_highest_precision():
             precision = eqn.params["precision"]
             assert precision is not None, eqn
             assert all(p == jax.lax.Precision.HIGHEST for p in precision), eqn
+
+
+def test_products_with_integers_are_in_floating_point():
+    b = random_alignment()
+    z = np.arange(50).astype(np.int32)
+    for op in (b, b.prepare()):
+        np.testing.assert_allclose(op.rmatvec(jnp.asarray(z)), dense(b).T @ z, atol=1e-3)
+        np.testing.assert_allclose(op.matvec(jnp.asarray(z)), dense(b) @ z, atol=1e-3)

@@ -90,3 +90,14 @@ def test_invalid_banks_raise(banks):
         jaxlle.extension.project(z, bank, 81)
     with pytest.raises(ValueError, match="must be between 0 and 1"):
         jaxlle.extension.drift(z, bank, 6, level=2.0)
+
+
+def test_reference_residuals_are_validated(banks):
+    z, bank, _ = (a.astype(np.float32) for a in banks)
+    whole = np.arange(80) % 3
+    out = jaxlle.extension.drift(z, bank, 6, reference=whole)
+    np.testing.assert_array_equal(out.quantiles, jaxlle.extension.drift(z, bank, 6, reference=whole * 1.0).quantiles)
+    with pytest.raises(ValueError, match="reference contains NaN"):
+        jaxlle.extension.drift(z, bank, 6, reference=np.full(80, np.nan))
+    with pytest.raises(ValueError, match=r"reference has shape \(80, 1\)"):
+        jaxlle.extension.drift(z, bank, 6, reference=np.ones((80, 1)))

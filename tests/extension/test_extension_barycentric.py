@@ -81,3 +81,56 @@ def test_shapes_that_do_not_match_raise(fitted):
         jaxlle.transform(new[:, :2], x, y, k=12)
     with pytest.raises(ValueError, match="x_new contains NaN"):
         jaxlle.transform(np.full((1, 3), np.nan, np.float32), x, y, k=12)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, bool])
+def test_integer_and_boolean_values_are_combined_in_floating_point(fitted, dtype):
+    x, new, y = fitted
+    values = y > 0 if dtype is bool else np.round(100 * (y - y.min()) / np.ptp(y)).astype(dtype)
+    expected = jaxlle.extension.project(new, x, 12, values.astype(np.float32)).points
+    known = jaxlle.serving.OutOfSampleMap(x, values, k=12)
+    traced = jax.jit(lambda v: jaxlle.transform(new, x, v, k=12))(jnp.asarray(values))
+    for out in (
+        jaxlle.transform(new, x, values, k=12),
+        jaxlle.transform(new, x, jnp.asarray(values), k=12),
+        known(new),
+        traced,
+    ):
+        assert out.dtype == np.float32
+        np.testing.assert_allclose(out, expected, atol=1e-5)
+    assert np.abs(expected - np.round(expected)).max() > 0.01
+
+
+def test_the_inverse_of_images_of_integers_is_in_floating_point(fitted):
+    x, _, y = fitted
+    images = np.round(50 * (x - x.min())).astype(np.uint8)
+    new = y[:20] + 1e-3
+    expected = jaxlle.inverse_transform(new, y, images.astype(np.float32), k=12)
+    np.testing.assert_array_equal(jaxlle.inverse_transform(new, y, images, k=12), expected)
+    np.testing.assert_array_equal(jaxlle.inverse_transform(y[:5], y, images, k=12), images[:5])
+    assert expected.max() > 50
+
+
+def test_the_other_extensions_map_integer_embeddings_as_their_floating_point_values(fitted):
+    x, new, y = fitted
+    whole = np.round(100 * y).astype(np.int32)
+    ext = jaxlle.extension
+    for function in (
+        lambda v: ext.tangent_transform(new, x, v, k=12),
+        jax.jit(lambda v: ext.tangent_transform(new, x, v, k=12)),
+        lambda v: ext.kernel_map(x, v, num_landmarks=50).transform(new),
+        lambda v: ext.project(new, x, 12, v).points,
+    ):
+        np.testing.assert_array_equal(function(jnp.asarray(whole)), function(jnp.asarray(whole, jnp.float32)))
+
+
+def test_values_that_are_not_finite_raise(fitted):
+    x, new, y = fitted
+    bad = y.copy()
+    bad[3, 1] = np.nan
+    for values in (bad, jnp.asarray(bad)):
+        with pytest.raises(ValueError, match="Input y contains NaN"):
+            jaxlle.transform(new, x, values, k=12)
+    with pytest.raises(ValueError, match="Input x contains NaN"):
+        jaxlle.inverse_transform(y, y, np.full_like(x, np.inf), k=12)
+    assert np.isnan(jax.jit(lambda v: jaxlle.transform(x, x, v, k=12))(bad)[3, 1])
