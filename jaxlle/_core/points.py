@@ -21,6 +21,7 @@ from .. import distances
 from ..distances import PRECOMPUTED, Metric, power_of_two
 from ..warnings import PrecisionWarning
 from .checks import all_finite, is_traced, x64_is_on
+from .missing import read_host
 
 _TRANSLATION_INVARIANT = (distances.euclidean, distances.manhattan, distances.chebyshev)
 
@@ -101,8 +102,8 @@ def prepare_points(x: Any, *, metric: Metric = "euclidean", name: str = "x", dro
         Points.
 
     Raises:
-        ValueError: if x is not a two-dimensional array of finite numbers, if precomputed distances are not a square matrix, if
-            the metric is unknown, or if x is a `Points` value of another metric.
+        ValueError: if x is not a two-dimensional array of finite numbers, or has masked or missing entries, if precomputed
+            distances are not a square matrix, if the metric is unknown, or if x is a `Points` value of another metric.
         TypeError: if x is a sparse matrix.
 
     Warns:
@@ -167,7 +168,8 @@ def as_points(x: Any, name: str = "x") -> Any:
         to float32.
 
     Raises:
-        ValueError: if x is complex, not numeric, not two-dimensional, empty, or contains NaN or infinity.
+        ValueError: if x is complex, not numeric, not two-dimensional, empty, or contains NaN, infinity, masked entries (NumPy) or
+            missing values (pandas).
         TypeError: if x is a sparse matrix.
     """
     return _validate(x, name)
@@ -191,7 +193,7 @@ def _validate(x: Any, name: str, warn: bool = True) -> Any:
             f"sparse neighbor graph to jaxlle.neighbors.as_neighbors."
         )
     on_device = isinstance(x, jax.Array)
-    x = x if on_device else np.asarray(x)
+    x = x if on_device else read_host(x, name)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise ValueError(f"Complex data not supported: {name} has dtype {x.dtype}; pass its real and imaginary parts.")
     x = _two_dimensional(x, name)

@@ -5,9 +5,12 @@ from typing import Any
 import numpy as np
 
 from .._core.checks import embedding_points
+from .._core.missing import read_host
 from .._core.points import prepare_points
 from ..neighbors import knn
 from ._inputs import require_concrete
+
+_ADVICE = "leave out those points, or give them a label of their own"
 
 
 def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
@@ -25,7 +28,8 @@ def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
         Accuracy in [0, 1], on the host.
 
     Raises:
-        ValueError: if y is not an array of finite numbers, there is not one label per point, or k is out of range.
+        ValueError: if y is not an array of finite numbers, there is not one label per point, a label is missing or masked, or k
+            is out of range.
         TypeError: inside jit.
 
     Example:
@@ -36,7 +40,10 @@ def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
     require_concrete("label_accuracy", y, labels)
     points = prepare_points(embedding_points(y), name="y")
     n = points.shape[0]
-    _, classes = np.unique(np.asarray(labels), return_inverse=True)
+    values = read_host(labels, "labels", _ADVICE)
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise ValueError(f"labels has missing values (NaN): {_ADVICE}.")
+    _, classes = np.unique(values, return_inverse=True)
     if classes.shape != (n,):
         raise ValueError(f"labels has shape {np.shape(labels)}, but there must be one for each of {n} points.")
     votes = np.sort(classes[np.asarray(knn(points, k).indices)], axis=1)

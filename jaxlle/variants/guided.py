@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
@@ -21,7 +20,7 @@ from ..solvers import Solver
 from ..warnings import GapWarning
 from ._pipeline import prepare
 from .standard import lle_alignment
-from .supervised import read_classes
+from .supervised import read_classes, read_labels
 
 
 class GuidedEmbedding(NamedTuple):
@@ -170,7 +169,7 @@ def guided_lle(
 
 def _label_features(labels: Any, n: int, dtype: Any) -> Float[Array, "n q"]:
     """Return F with HKH = F F^T of norm 1, centered over the labeled points and 0 for the others."""
-    values = labels if isinstance(labels, jax.Array) else np.asarray(labels)
+    values = read_labels(labels)
     if values.ndim == 2:
         side = prepare_points(values, name="labels")
         if side.shape[0] != n:

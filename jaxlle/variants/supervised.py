@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, map_rows
 from .._core.checks import check_count, is_traced
+from .._core.missing import read_host
 from .._core.points import prepare_points, working_dtype
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
@@ -22,6 +23,8 @@ from ..neighbors import Neighbors
 from ..solvers import Solver
 from ..warnings import JaxlleWarning
 from .standard import lle
+
+_UNLABELED = "use the label -1 for points without a label"
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def supervised_neighbors(
         are computed from the coordinates.
 
     Raises:
-        ValueError: for invalid points, or for labels that are missing, of the wrong length, or not valid probabilities.
+        ValueError: for invalid points, or for labels that are missing or masked, of the wrong length, or not valid probabilities.
 
     Warns:
         JaxlleWarning: for classes with fewer than k + 1 members, whose neighborhoods contain members of other classes.
@@ -202,9 +205,14 @@ def _nearest(
     return map_rows(nearest, jnp.arange(n), block_bytes, cost)
 
 
+def read_labels(labels: Any) -> Any:
+    """Return labels as an array; raise a ValueError that names the rows of masked or missing labels."""
+    return labels if isinstance(labels, jax.Array) else read_host(labels, "labels", _UNLABELED)
+
+
 def read_classes(labels: Any, n: int, k: int = 0) -> Classes:
     """Return the classes of n points from labels or class probabilities; warn of classes with at most k members."""
-    values = labels if isinstance(labels, jax.Array) else np.asarray(labels)
+    values = read_labels(labels)
     if values.ndim not in (1, 2) or values.shape[0] != n:
         raise ValueError(
             f"labels has shape {tuple(values.shape)}, but it must hold one label, or one row of class probabilities, for "
@@ -213,8 +221,8 @@ def read_classes(labels: Any, n: int, k: int = 0) -> Classes:
     if values.ndim == 2:
         return Classes(_probabilities(values), jnp.ones(n, bool))
     host = np.asarray(values)
-    if any(v is None or v != v for v in host.tolist()):
-        raise ValueError("labels has missing values: use the label -1 for points without a label.")
+    if host.dtype.kind == "f" and np.isnan(host).any():
+        raise ValueError(f"labels has missing values (NaN): {_UNLABELED}.")
     names, members = np.unique(host, return_inverse=True)
     known = np.ones(n, bool) if host.dtype.kind not in "if" else host != -1
     _warn_small_classes(names, members[known], k)
