@@ -7,9 +7,10 @@ from typing import Any
 
 from flax import nnx
 
+from ._fingerprint import check_fingerprint
 from .saving import array_layout, arrays_by_name, check_layout
 
-_FORMAT = 2  # format 1 named the arrays differently
+_FORMAT = 3  # format 1 named the arrays differently; format 2 contained no fingerprint of the run
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def checkpoint_manager(directory: str | Path | None, keep: int = 2) -> Iterator[
         manager.close()
 
 
-def save_checkpoint(manager: Any, epoch: int, module: nnx.Module, loop: dict[str, Any]) -> None:
+def save_checkpoint(manager: Any, epoch: int, module: nnx.Module, loop: dict[str, Any], run: dict[str, Any]) -> None:
     """Save the state after an epoch; an interruption while saving leaves the previous checkpoint intact.
 
     Args:
@@ -36,30 +37,33 @@ def save_checkpoint(manager: Any, epoch: int, module: nnx.Module, loop: dict[str
         epoch: number of completed epochs.
         module: all its variables are saved, those of the optimizer and random states included.
         loop: state of the training loop, as JSON.
+        run: fingerprint of the data, the graph and the settings, as JSON.
     """
     if manager is None:
         return
     import orbax.checkpoint as ocp
 
     state = nnx.state(module)
-    meta = {"format": _FORMAT, "arrays": array_layout(arrays_by_name(state)), **loop}
+    meta = {"format": _FORMAT, "arrays": array_layout(arrays_by_name(state)), "run": run, **loop}
     arguments = ocp.args.Composite(state=ocp.args.StandardSave(nnx.to_pure_dict(state)), meta=ocp.args.JsonSave(meta))
     manager.save(epoch, args=arguments)
     manager.wait_until_finished()
 
 
-def restore_checkpoint(manager: Any, module: nnx.Module) -> dict[str, Any] | None:
+def restore_checkpoint(manager: Any, module: nnx.Module, run: dict[str, Any]) -> dict[str, Any] | None:
     """Restore the last complete checkpoint.
 
     Args:
         manager: from `checkpoint_manager`, or None.
-        module: of the same architecture; changed in place.
+        module: of the same architecture; changed in place, or unchanged if an error is raised.
+        run: fingerprint of the data, the graph and the settings of this run.
 
     Returns:
         The state of the training loop; None if there is no checkpoint.
 
     Raises:
-        ValueError: for a damaged checkpoint, one of another format, or one of another architecture.
+        ValueError: for a damaged checkpoint, one of another format, one of another architecture, or one of a run with other data,
+            graph or settings; the message contains the differences.
     """
     if manager is None or (epoch := manager.latest_step()) is None:
         return None
@@ -67,9 +71,13 @@ def restore_checkpoint(manager: Any, module: nnx.Module) -> dict[str, Any] | Non
 
     meta = _restore(manager, epoch, "meta", ocp.args.JsonRestore())
     if meta["format"] != _FORMAT:
-        raise ValueError(f"Checkpoint {epoch} is of format {meta['format']}; this jaxlle reads format {_FORMAT}.")
-    state = nnx.state(module)
-    check_layout(meta["arrays"], array_layout(arrays_by_name(state)), f"Checkpoint {epoch} in {manager.directory}")
+        raise ValueError(
+            f"Checkpoint {epoch} in {manager.directory} is of format {meta['format']}; this jaxlle reads format {_FORMAT}: use "
+            f"another directory to start a new run."
+        )
+    state, source = nnx.state(module), f"Checkpoint {epoch} in {manager.directory}"
+    check_layout(meta["arrays"], array_layout(arrays_by_name(state)), source)
+    check_fingerprint(meta["run"], run, source)
     restored = _restore(manager, epoch, "state", ocp.args.StandardRestore(nnx.to_pure_dict(state)))
     nnx.replace_by_pure_dict(state, restored)
     nnx.update(module, state)

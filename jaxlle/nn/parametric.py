@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import Array, Float
@@ -15,8 +16,10 @@ from ..losses import lle_loss, participation_ratio
 from ..losses.batches import NeighborhoodBatch, NeighborhoodBatches, neighborhood_batches
 from ..losses.reduce import check_weights
 from ..neighbors import knn
+from ..regularizers import Regularizer
 from ..weights import barycentric_weights
 from . import last_layer
+from ._fingerprint import STEPS, compared_updates
 from .evaluation import BLOCK_ROWS, evaluate, evaluate_blocks
 from .head import OrthonormalHead, calibrate
 from .training import DEFAULT_OPTIONS, FitOptions, Graph, Metrics, train
@@ -47,7 +50,7 @@ class ParametricLLE(nnx.Module):
         dim: int,
         *,
         k: int,
-        reg: float = 1e-3,
+        reg: float | Regularizer = 1e-3,
         decoder: nnx.Module | None = None,
         penalty: float | optax.Schedule = 1.0,
         optimizer: optax.GradientTransformation | None = None,
@@ -59,7 +62,7 @@ class ParametricLLE(nnx.Module):
             encoder: any NNX module from (b, D) to (b, dim), in any precision.
             dim: dimension of the embedding.
             k: number of neighbors per point.
-            reg: strength of the regularizer of the weights.
+            reg: strength of the trace ridge of the weights, or an object of `jaxlle.regularizers`.
             decoder: any NNX module from (b, dim) to (b, D).
             penalty: factor of the decoder's error, or an Optax schedule of the step.
             optimizer: from Optax; None for adam(1e-3). On a densely sampled manifold the cost is 1e-7 or less; Adam then needs
@@ -112,13 +115,33 @@ class ParametricLLE(nnx.Module):
 
         Raises:
             ValueError: for bad points, an encoder of the wrong output size, a batch size smaller than dim, a damaged
-                checkpoint or one of another architecture; FloatingPointError if the loss is not finite.
+                checkpoint, one of another architecture, or one of a run with other points, neighbors, weights, batch size, key
+                or `checkpoint_settings` (see `train`); FloatingPointError if the loss is not finite.
         """
         x = self._check_points(x)
         batches = self._batches(x, batch_size, key=key)
         history = train(self, train_step, batches, epochs=epochs, graph=graph, progress=progress, options=options)
         calibrate(self.head, self.encoder, x)
         return history
+
+    def checkpoint_settings(self) -> dict[str, Any]:
+        """Return the settings that must be the same for a run to be resumed from a checkpoint.
+
+        The optimizer and the schedule of the penalty are functions. They are represented by their values for test gradients and
+        at steps from 0 to 100,000.
+
+        Returns:
+            Numbers, strings and lists of numbers by name.
+        """
+        settings = {
+            "k": self.k,
+            "reg": repr(self.reg) if callable(self.reg) else float(self.reg),
+            "momentum": self.head.momentum,
+            "optimizer (test updates)": compared_updates(self.optimizer, self),
+        }
+        if self.decoder is not None:
+            settings["penalty"] = np.asarray([self.penalty(jnp.asarray(step)) for step in STEPS], float).tolist()
+        return settings
 
     def partial_fit(self, x: Any, *, graph: Graph | None = None) -> Metrics:
         """Take one step on points that form a batch, all of them anchors.

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from ..losses.batches import NeighborhoodBatch, NeighborhoodBatches
 from ..losses.reduce import check_weights
 from ..neighbors import Neighbors
+from ._fingerprint import fingerprint
 from .checkpoints import checkpoint_manager, restore_checkpoint, save_checkpoint
 from .metrics_log import MetricsLog, show_progress
 
@@ -26,7 +27,8 @@ class FitOptions:
 
     Attributes:
         patience: number of epochs without a new lowest cost after which training stops; None for no early stopping.
-        checkpoint_dir: directory to save to, and to resume from if it contains a checkpoint; None for no checkpoints.
+        checkpoint_dir: directory to save to, and to resume from if it contains a checkpoint; None for no checkpoints. A run is
+            resumed only with the same data, graph and settings. The number of epochs and these options may differ.
         checkpoint_every: number of epochs between checkpoints.
         metrics_path: file to which one line of JSON per epoch is written, with TensorBoard events next to it if tensorboardX is
             installed; None for no file.
@@ -54,7 +56,8 @@ def train(
     """Train a model by steps on batches: the loop of `ParametricLLE.fit`, for a step of your own.
 
     Args:
-        model: a `ParametricLLE`, or any NNX module with a variable `step` that counts the steps; changed in place.
+        model: a `ParametricLLE`, or any NNX module with a variable `step` that counts the steps; changed in place. If it has a
+            method `checkpoint_settings`, a run is resumed only if the numbers or strings that it returns by name are the same.
         step: takes one optimization step, in place, and returns scalars, "loss" and "cost" among them, such as `train_step`.
         batches: from `neighborhood_batches`.
         epochs: total number of epochs, those of a restored checkpoint included.
@@ -68,8 +71,11 @@ def train(
         that `step` returns.
 
     Raises:
-        ValueError: for a damaged checkpoint or one of another architecture, or a bad graph; FloatingPointError if the loss is
-            not finite.
+        ValueError: for a damaged checkpoint, one of another architecture, one of a run with other points, neighbors, weights,
+            batches (size, key, number of points, shards) or settings of the model, or a bad graph; FloatingPointError if the loss
+            is not finite. Points, neighbors and weights are compared bit by bit (of arrays of more than 16 MiB, evenly spaced
+            rows): to resume on another kind of device, which may round the weights differently, save them with the data. `step`
+            and `graph` are functions and are not compared.
 
     Example:
         >>> import jax, jaxlle
@@ -84,20 +90,33 @@ def train(
     """
     history = []
     with checkpoint_manager(options.checkpoint_dir) as manager:
-        loop = restore_checkpoint(manager, model) or {"epoch": 0, "best": float("inf"), "waited": 0}
+        run = {} if manager is None else fingerprint(model, batches)
+        new_run = {"epoch": 0, "best": float("inf"), "waited": 0, "replaced": False}
+        loop = start = restore_checkpoint(manager, model, run) or new_run
         model.train()
         with MetricsLog(options.metrics_path, loop["epoch"]) as log:
             for epoch in range(loop["epoch"], epochs):
                 if options.patience is not None and loop["waited"] > options.patience:
                     break
-                batches = replace_graph(batches, None if graph is None else graph(epoch))
+                new = None if graph is None else graph(epoch)
+                if new is None and loop is start and loop["replaced"]:
+                    raise ValueError(
+                        f"Checkpoint {epoch} was saved with a graph that `graph` had returned, but on resuming there is none: "
+                        f"`graph` must return it for epoch {epoch} as well."
+                    )
+                batches = replace_graph(batches, new)
                 metrics = train_epoch(model, step, batches, epoch)
                 waited = 0 if metrics["cost"] < loop["best"] else loop["waited"] + 1
-                loop = {"epoch": epoch + 1, "best": min(loop["best"], metrics["cost"]), "waited": waited}
+                loop = {
+                    "epoch": epoch + 1,
+                    "best": min(loop["best"], metrics["cost"]),
+                    "waited": waited,
+                    "replaced": loop["replaced"] or new is not None,
+                }
                 log.write(metrics)
                 history.append(metrics)
                 if (epoch + 1) % options.checkpoint_every == 0 or epoch + 1 == epochs:
-                    save_checkpoint(manager, epoch + 1, model, loop)
+                    save_checkpoint(manager, epoch + 1, model, loop, run)
                 if progress:
                     show_progress(epoch, epochs, metrics)
     model.eval()
@@ -111,7 +130,8 @@ def train_epoch(model: Any, step: Step, batches: NeighborhoodBatches, epoch: int
     means = {name: float(np.mean([metrics[name] for metrics in scalars])) for name in scalars[0]}
     if not np.isfinite(means["loss"]):
         raise FloatingPointError(
-            f"The loss is {means['loss']} in epoch {epoch}: lower the learning rate, or resume from an earlier checkpoint."
+            f"The loss is {means['loss']} in epoch {epoch}: lower the learning rate, and train with another "
+            f"checkpoint_dir, because a checkpoint is resumed only with the same optimizer."
         )
     return {"epoch": epoch, "step": int(model.step[...]), **means}
 
