@@ -19,6 +19,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, CACHE_BYTES, Progress, map_rows, memory_advice
 from .._core.checks import x64_is_on
+from .._core.linear import matmul
 from . import _projection
 
 Found = tuple[Int[Array, "q k"], Float[Array, "q k"]]
@@ -302,7 +303,7 @@ def _by_products(
     # including the cast (Higham 2002, section 3.1); reducing the squares by it gives a lower bound. Its negative half
     # without |q|^2 gives the same ranks and saves one pass.
     shrunk = 1 - (m + 8) * np.finfo(np.float32).eps
-    product = jnp.dot(queries.factor, prepared.factor.T, precision=lax.Precision.HIGHEST)
+    product = matmul(queries.factor, prepared.factor.T)
     count = min(n, k + 1 + spare)  # the query itself may be among them
     order, candidates = _largest(product - shrunk / 2 * prepared.squares, count)
     bound = shrunk * queries.squares - 2 * order[:, -1]
@@ -344,7 +345,7 @@ def _measure(
 
 def _row_sums(a: Float[Array, "... d"]) -> Float[Array, "..."]:
     # A product with ones is six times as fast as a reduction on a CPU.
-    return jnp.dot(a, jnp.ones(a.shape[-1], a.dtype), precision=lax.Precision.HIGHEST)
+    return matmul(a, jnp.ones(a.shape[-1], a.dtype))
 
 
 def _by_differences(

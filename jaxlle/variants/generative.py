@@ -249,7 +249,7 @@ def _factors(
         if positions is not None:
             system = system + _normalized_gram(positions, i, ids)
         if noise is None:
-            square = jnp.dot(w, matmul(gram + reg * jnp.eye(k, dtype=gram.dtype), w)) / features
+            square = matmul(w, matmul(gram + reg * jnp.eye(k, dtype=gram.dtype), w)) / features
         else:
             square = jnp.asarray(noise, gram.dtype) ** 2 / k
         root = inverse_root(matmul(basis.T, matmul(system, basis)))

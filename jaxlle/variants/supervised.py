@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, map_rows
 from .._core.checks import check_count, is_traced
+from .._core.linear import matmul
 from .._core.missing import read_host
 from .._core.points import prepare_points, working_dtype
 from ..embedding import Embedding, EmbedOptions
@@ -193,7 +194,7 @@ def _nearest(
         return unit * jax.vmap(partial(distances.euclidean, points[i]))(points)
 
     def nearest(i: Array) -> tuple[Array, Array]:
-        same = jnp.dot(classes.probabilities, classes.probabilities[i], precision=lax.Precision.HIGHEST)
+        same = matmul(classes.probabilities, classes.probabilities[i])
         difference = jnp.where(classes.known & classes.known[i], jnp.clip(1 - same, 0, 1), 0)
         modified = rule(distances_from(i), difference, largest, mean_square)
         negative, ids = lax.top_k(-jnp.where(jnp.arange(n) == i, jnp.inf, modified), k)

@@ -69,7 +69,7 @@ class FromDistances(NamedTuple):
         squares = (jnp.where(both, pairwise, 0) / _extent(jnp.where(both, pairwise, 0))) ** 2
         share = keep / jnp.maximum(keep.sum(), 1) if origin == "mean" else jnp.arange(len(ids)) == 0
         to_origin = matmul(squares, share.astype(squares.dtype))
-        center = jnp.dot(share, to_origin, precision=lax.Precision.HIGHEST)
+        center = matmul(share, to_origin)
         gram = jnp.where(both, (to_origin[:, None] + to_origin[None, :] - squares - center) / 2, 0)
         values, axes = principal_axes(gram)
         return _scaled(axes[:, :count], values[:count])
