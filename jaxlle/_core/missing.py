@@ -24,8 +24,8 @@ def _check_missing(x: Any, name: str, advice: str) -> None:
         x = np.ma.array(x)
     if isinstance(x, np.ma.MaskedArray):
         kind, missing = "masked entries", np.ma.getmaskarray(x)
-    elif callable(getattr(x, "isna", None)):
-        kind, missing = "missing values (NA, NaN or None)", np.asarray(x.isna())
+    elif callable(isna := getattr(x, "isna", None)):
+        kind, missing = "missing values (NA, NaN or None)", np.asarray(isna())
     elif isinstance(x, np.ndarray) and x.dtype == object:
         kind, missing = "missing values (NA, NaN or None)", np.reshape([_is_missing(v) for v in x.flat], x.shape)
     else:

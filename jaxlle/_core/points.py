@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from .. import distances
 from ..distances import PRECOMPUTED, Metric, power_of_two
 from ..warnings import PrecisionWarning
+from . import integers
 from .checks import all_finite, is_traced, x64_is_on
 from .missing import read_host
 
@@ -37,9 +38,12 @@ class Points:
 
     Attributes:
         values: the points as given, in floating point, shape (n, d); with the precomputed metric, distances of shape (n, n).
+            Integers that are too large for the dtype of the computation, and under jit all integers of 32 and 64 bits that could
+            be, are kept as integers. They are centered in integer arithmetic, so that the coordinates are exact; metrics and
+            kernels that are functions receive the values and therefore round them.
         scaled: the coordinates on the device, in the dtype of the computation, shape (n, d); None with the precomputed metric.
             Read them as `coordinates`, which raises instead.
-        center: the center that was subtracted, shape (d,), in the units of the values.
+        center: the center that was subtracted, shape (d,), in the units of the values, in floating point.
         unit: the power of two by which the differences were divided, a scalar.
         metric: the metric of the neighborhoods.
 
@@ -88,7 +92,9 @@ def prepare_points(x: Any, *, metric: Metric = "euclidean", name: str = "x", dro
     """Validate, center and scale points once, for use by all stages.
 
     The coordinates are ``(x - c) / u``, where c is the mean of the points, rounded to a few significant bits, and u is the
-    largest power of two that does not exceed the largest entry of ``|x - c|``.
+    largest power of two that does not exceed the largest entry of ``|x - c|``. For integers that are too large for the dtype of
+    the computation, such as Unix seconds in float32, c is an integer near the middle of each column, and x - c is computed in
+    integers before the cast.
 
     Args:
         x: array-like of shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value, which is
@@ -123,7 +129,7 @@ def prepare_points(x: Any, *, metric: Metric = "euclidean", name: str = "x", dro
                 f"metric = {metric!r} is not the metric {x.metric!r} of the given Points value: pass it to prepare_points."
             )
         return x
-    values = as_points(x, name)
+    values = as_points(x, name) if resolved == PRECOMPUTED else as_rows(x, name)
     if resolved == PRECOMPUTED:
         if values.shape[0] != values.shape[1]:
             raise ValueError(f"Precomputed distances should be a square matrix, got shape {values.shape}.")
@@ -135,6 +141,8 @@ def prepare_points(x: Any, *, metric: Metric = "euclidean", name: str = "x", dro
 
 def standardize(values: Any) -> tuple[Array, Any, Any]:
     """Center and scale validated points; return the coordinates, the center and the unit."""
+    if integers.is_integer(values):
+        return _standardize_integers(values)
     return _standardize_host(values) if isinstance(values, np.ndarray) else _standardize_device(values)
 
 
@@ -184,9 +192,15 @@ def as_values(y: Any, name: str = "y") -> Float[Array, "n c"]:
     return jnp.asarray(_validate(y, name, warn=False))
 
 
-def _validate(x: Any, name: str, warn: bool = True) -> Any:
+def as_rows(x: Any, name: str = "x") -> Any:
+    """Validate points as `as_points`, but keep integers that are too large for the dtype of the computation as integers."""
+    return _validate(x, name, keep=True)
+
+
+def _validate(x: Any, name: str, warn: bool = True, keep: bool = False) -> Any:
     if is_traced(x):
-        return _cast_device(_two_dimensional(x, name))
+        x = _two_dimensional(x, name)
+        return x if keep and integers.exceeds(x, working_dtype(x)) else _cast_device(x)
     if hasattr(x, "tocsr"):
         raise TypeError(
             f"Sparse data was passed as {name}, but the points must be dense: use {name}.toarray(), or pass a "
@@ -201,6 +215,8 @@ def _validate(x: Any, name: str, warn: bool = True) -> Any:
         raise ValueError(f"Found array with 0 sample(s) (shape={x.shape}) in {name} while a minimum of 1 is required.")
     if x.shape[1] == 0:
         raise ValueError(f"Found array with 0 feature(s) (shape={x.shape}) in {name} while a minimum of 1 is required.")
+    if keep and integers.exceeds(x, working_dtype(x) if on_device else np.dtype(np.float64)):
+        return x if on_device else x.astype(x.dtype.newbyteorder("="))
     x = _cast_device(x) if on_device else _cast_host(x, name, warn)
     if not all_finite(x):
         raise ValueError(f"Input {name} contains NaN or infinity: remove or impute those rows first.")
@@ -246,9 +262,32 @@ def _cast_host(x: np.ndarray, name: str, warn: bool) -> np.ndarray:
 
 def rescale(x: Any, center: Any, unit: Any, dtype: Any) -> Float[Array, "q d"]:
     """Return ``(x - center) / unit`` in a dtype; a NumPy array is shifted in float64 unless the dtype holds the center."""
+    if integers.is_integer(x):
+        return _rescale_integers(x, center, unit, dtype)
     if isinstance(x, np.ndarray) and not is_traced(center, unit):
         return jax.device_put(_shift_host(x, np.asarray(center, np.float64), float(unit), np.dtype(dtype)))
     return ((jnp.asarray(x) - center) / unit).astype(dtype)
+
+
+def _rescale_integers(x: Any, center: Any, unit: Any, dtype: Any) -> Float[Array, "q d"]:
+    if is_traced(x, center, unit):
+        x, center = jnp.asarray(x), jnp.asarray(center, dtype)
+        return integers.subtract(x, center, dtype) / jnp.asarray(unit, dtype)
+    shifted = integers.subtract(np.asarray(x), np.asarray(center, np.float64), np.dtype(np.float64)) / float(unit)
+    return jax.device_put(shifted.astype(dtype))
+
+
+def _standardize_integers(x: Any) -> tuple[Array, Any, Any]:
+    """Center integers without rounding, and cast and scale the differences."""
+    dtype = working_dtype(x)
+    if isinstance(x, np.ndarray):
+        center = integers.center_of(x, np.dtype(np.float64)).astype(np.float64)
+        unit = _power_of_two(float(np.abs(integers.subtract(x, center, np.dtype(np.float64))).max()))
+        return _rescale_integers(x, center, unit, dtype), center, unit
+    center = integers.center_of(x, dtype).astype(dtype)
+    shifted = integers.subtract(x, center, dtype)
+    unit = _unit_of(jnp.max(jnp.abs(shifted)))
+    return shifted / unit, center, unit
 
 
 def _without_constant_columns(x: Any) -> Any:

@@ -8,7 +8,8 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import without_derivative
-from .._core.points import as_points, prepare_points
+from .._core.integers import is_integer
+from .._core.points import as_points, as_rows, prepare_points
 from ..neighbors import Neighbors, knn
 from ..regularizers import Regularizer
 from ..weights import barycentric_weights
@@ -71,7 +72,7 @@ def project(
         >>> float(out.points[0, 0]), float(out.residuals[0])
         (5.0, 2.0)
     """
-    z, points = as_points(z, "z"), prepare_points(bank, name="bank")
+    z, points = as_rows(z, "z"), prepare_points(bank, name="bank")
     bank = points.values
     values = bank if values is None else as_points(values, "values")
     if values.shape[0] != bank.shape[0]:
@@ -86,8 +87,13 @@ def project(
     if found is None:
         found = knn(without_derivative(points), k, query=without_derivative(z), block_bytes=block_bytes)
     weights = barycentric_weights(points, found, query=z, reg=reg, block_bytes=block_bytes)
-    z, bank, values = (jnp.asarray(a, weights.dtype) for a in (z, bank, values))
-    errors = _combine(weights, bank[found.indices] - z[:, None])  # differences, because an offset would cost digits
+    if is_integer(bank):  # the values would be rounded, the coordinates are not
+        differences = (points.coordinates[found.indices] - points.apply(z)[:, None]) * points.unit
+    else:
+        z, bank = jnp.asarray(z, weights.dtype), jnp.asarray(bank, weights.dtype)
+        differences = bank[found.indices] - z[:, None]  # because an offset would cost digits
+    values = jnp.asarray(values, weights.dtype)
+    errors = _combine(weights, differences)
     squares = jnp.sum(errors**2, axis=1)
     positive = squares > 0
     residuals = jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)

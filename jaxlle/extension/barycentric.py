@@ -4,12 +4,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES
-from .._core.points import as_points, as_values, prepare_points
+from .._core.linear import matmul
+from .._core.points import as_points, as_rows, as_values, prepare_points
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import require_distances
 from ..regularizers import Regularizer
@@ -54,7 +54,8 @@ def transform(
         >>> bool(jnp.array_equal(jaxlle.transform(x[:5], x, y, k=8), y[:5]))
         True
     """
-    points, x_new = prepare_points(x, metric=metric), as_points(x_new, "x_new")
+    points = prepare_points(x, metric=metric)
+    x_new = as_points(x_new, "x_new") if points.metric == distances.PRECOMPUTED else as_rows(x_new, "x_new")
     y = as_values(y)
     if y.shape[0] != points.shape[0]:
         raise ValueError(
@@ -100,7 +101,7 @@ def inverse_transform(
         >>> bool(jnp.array_equal(jaxlle.inverse_transform(y[:5], y, x, k=8), x[:5]))
         True
     """
-    y, y_new, x = prepare_points(y, name="y"), as_points(y_new, "y_new"), as_values(x, "x")
+    y, y_new, x = prepare_points(y, name="y"), as_rows(y_new, "y_new"), as_values(x, "x")
     return transform(y_new, y, x, k=k, reg=reg, block_bytes=block_bytes)
 
 
@@ -110,4 +111,4 @@ def _combine(neighbors: Neighbors, weights: Float[Array, "q k"], y: Float[Array,
     nearest = require_distances(neighbors)[:, 0] == 0
     exact = jnp.zeros_like(weights).at[:, 0].set(1)
     weights = jnp.where(nearest[:, None], exact, weights).astype(y.dtype)
-    return jax.vmap(lambda ids, w: jnp.dot(w, y[ids], precision=lax.Precision.HIGHEST))(neighbors.indices, weights)
+    return jax.vmap(lambda ids, w: matmul(w, y[ids]))(neighbors.indices, weights)

@@ -7,7 +7,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import is_traced
-from .._core.points import as_points, prepare_points
+from .._core.points import as_rows, prepare_points
 from ..embedding import Embedding
 from ..neighbors import knn
 from ..neighbors.graph import require_distances
@@ -58,7 +58,7 @@ def eigenfunction_transform(
         raise ValueError(
             f"shift = {shift} is not allowed: it must exceed 1 and the eigenvalues of the embedding, such as 16."
         )
-    points, x_new = prepare_points(x), as_points(x_new, "x_new")
+    points, x_new = prepare_points(x), as_rows(x_new, "x_new")
     mapped = transform(x_new, points, embedding.points, k=k, reg=reg, block_bytes=block_bytes)
     nearest = knn(points, 1, query=x_new, block_bytes=block_bytes)
     same = (

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from .._core.blocks import BLOCK_BYTES, map_rows
 from .._core.checks import check_count
 from .._core.linear import matmul
-from .._core.points import Points, as_points, prepare_points
+from .._core.points import Points, as_points, as_rows, prepare_points
 from ..neighbors import knn
 from ..neighbors.graph import require_distances
 
@@ -38,7 +38,7 @@ class KernelMap(NamedTuple):
         Raises:
             ValueError: if points are not finite numbers or have another number of features than the training points.
         """
-        x_new = as_points(x_new, "x_new")
+        x_new = as_rows(x_new, "x_new")
         if x_new.shape[1] != self.landmarks.shape[1]:
             raise ValueError(
                 f"x_new has {x_new.shape[1]} features, but the map was fitted to {self.landmarks.shape[1]}."

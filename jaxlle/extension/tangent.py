@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count
 from .._core.linear import matmul
-from .._core.points import as_points, as_values, prepare_points
+from .._core.points import as_rows, as_values, prepare_points
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import require_distances
 from ..weights.frames import FromPoints, map_members
@@ -46,7 +46,7 @@ def tangent_transform(
         >>> bool(jnp.allclose(jaxlle.extension.tangent_transform(x[:5] + 0.1, x, 2 * x + 1, k=8), 2 * x[:5] + 1.2, atol=1e-4))
         True
     """
-    points, x_new = prepare_points(x), as_points(x_new, "x_new")
+    points, x_new = prepare_points(x), as_rows(x_new, "x_new")
     n, d = points.shape
     y = as_values(y)
     if y.shape[0] != n:

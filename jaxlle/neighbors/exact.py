@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, Progress
 from .._core.checks import all_finite, check_count, is_traced
-from .._core.points import Points, as_points, prepare_points, rescale, standardize, working_dtype
+from .._core.points import Points, as_points, as_rows, prepare_points, rescale, standardize, working_dtype
 from ..distances import PRECOMPUTED, Metric
 from . import _kdtree, blockwise
 from .graph import Neighbors, require_distances, rescale_distances
@@ -69,7 +69,8 @@ def knn(
                [1]], dtype=int32)
     """
     points = prepare_points(x, metric=metric)
-    query = None if query is None else as_points(query, "query")
+    if query is not None:
+        query = as_points(query, "query") if points.metric == PRECOMPUTED else as_rows(query, "query")
     k = check_shapes(points, query, k)
     if points.metric == PRECOMPUTED:
         return _from_distances(points.values if query is None else query, k, query is None, block_bytes)
@@ -115,7 +116,7 @@ def check_shapes(points: Points, query: Any, k: int) -> int:
 def _unit_rows(x: Any, name: str) -> Any:
     host = isinstance(x, np.ndarray)
     xp = np if host else jnp
-    x = x.astype(np.float64) if host else x
+    x = x.astype(np.float64 if host else working_dtype(x))
     top = xp.max(xp.abs(x), axis=1, keepdims=True)
     if not is_traced(x) and bool((top == 0).any()):
         raise ValueError(

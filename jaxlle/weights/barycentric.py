@@ -18,7 +18,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from .._core.blocks import BLOCK_BYTES, CACHE_BYTES, map_rows, memory_advice
 from .._core.checks import is_traced
 from .._core.linear import matmul
-from .._core.points import as_points, prepare_points
+from .._core.points import as_rows, prepare_points
 from ..distances import PRECOMPUTED
 from ..neighbors import Neighbors
 from ..neighbors.graph import check_indices
@@ -65,7 +65,7 @@ def barycentric_weights(
     points = prepare_points(x)
     if points.metric == PRECOMPUTED:
         return distance_weights(points, neighbors, query=query, reg=reg, block_bytes=block_bytes)
-    query = None if query is None else as_points(query, "query")
+    query = None if query is None else as_rows(query, "query")
     (n, d), k = points.shape, neighbors.indices.shape[1]
     check_reg(reg, k, d)
     check_indices(neighbors, n, n if query is None else query.shape[0])
@@ -130,7 +130,7 @@ def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 
         Condition numbers, shape (n,).
 
     Raises:
-        ValueError: for invalid points, or precomputed distances.
+        ValueError: for invalid points or precomputed distances, indices out of range, or if reg is not a finite number >= 0.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -138,7 +138,13 @@ def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 
         >>> float(jaxlle.weights.local_condition(x, jaxlle.knn(x, 2), reg=1e-3)[1].round())
         1001.0
     """
-    return _condition(prepare_points(x).coordinates, neighbors.indices, reg)
+    points = prepare_points(x)
+    if callable(reg):
+        raise ValueError(f"reg = {reg!r} is not allowed: it must be a number, the strength of the trace ridge.")
+    k = neighbors.indices.shape[1]
+    check_reg(reg, k, k)  # also 0, for which the condition number shows whether the weights are unique
+    check_indices(neighbors, points.shape[0], points.shape[0])
+    return _condition(points.coordinates, neighbors.indices, reg)
 
 
 @jax.jit
