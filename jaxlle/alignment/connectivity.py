@@ -9,9 +9,10 @@ from jax import lax
 from jaxtyping import Array, Int
 
 from .._core.checks import is_traced
+from ..neighbors import Neighbors
+from ..neighbors.graph import check_indices
 
 if TYPE_CHECKING:
-    from ..neighbors import Neighbors
     from .operator import Alignment
 
 
@@ -42,6 +43,7 @@ def connected_components(graph: "Neighbors | Alignment") -> Components:
         Components.
 
     Raises:
+        ValueError: if indices are not integers, or out of range.
         TypeError: inside jit, where `Embedding.num_components` counts the null vectors.
 
     Example:
@@ -125,6 +127,10 @@ def graph_width(graph: "Neighbors | Alignment") -> int:
     Returns:
         The width, on the host.
 
+    Raises:
+        ValueError: if indices are not integers, or out of range.
+        TypeError: inside jit.
+
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> ring = jnp.arange(10)[:, None] + jnp.array([-1, 1])
@@ -133,6 +139,8 @@ def graph_width(graph: "Neighbors | Alignment") -> int:
     """
     from scipy.sparse.csgraph import breadth_first_order
 
+    if is_traced(graph):
+        raise TypeError("graph_width runs on the host: call it outside jit.")
     edges = _edges(graph)
     reverse = edges.T.tocsr()  # two transpositions sort the indices faster than sorting does
     start = int(np.diff(reverse.indptr).argmax())
@@ -149,9 +157,24 @@ def graph_width(graph: "Neighbors | Alignment") -> int:
     return int(np.diff(bounds).max())
 
 
+def _check_graph(graph: Any) -> None:
+    """Raise unless the arrays of a graph match and its indices are in range; SciPy writes outside its arrays otherwise."""
+    n = len(graph.indices)
+    if not hasattr(graph, "blocks"):
+        check_indices(graph, n, n)
+        return
+    check_indices(Neighbors(graph.indices, None), n, n)
+    if graph.blocks.ndim != 3 or graph.blocks.shape[::2] != graph.indices.shape:
+        raise ValueError(
+            f"An alignment needs indices of shape (n, m) and blocks of shape (n, r, m), got {graph.indices.shape} and "
+            f"{graph.blocks.shape}."
+        )
+
+
 def _edges(graph: Any) -> Any:
     from scipy.sparse import csr_array
 
+    _check_graph(graph)
     if hasattr(graph, "blocks"):
         present = np.abs(np.asarray(graph.blocks)).max(axis=1) > 0
     else:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, Real
 
 from .._core.checks import all_finite
 from ..neighbors import Neighbors
+from ..neighbors.graph import check_indices
 from ._columns import UNROLL, Columns, by_columns
 
 if TYPE_CHECKING:
@@ -182,7 +183,6 @@ def _rmatvec_by_columns(prepared: PreparedAlignment, z: Array) -> Array:
     return jnp.reshape(out, (len(out), *z.shape[1:]))
 
 
-@jax.jit
 def weights_alignment(neighbors: Neighbors, weights: Float[Array, "n k"]) -> Alignment:
     """Return the alignment B = I - W of neighborhoods and their weights.
 
@@ -193,6 +193,9 @@ def weights_alignment(neighbors: Neighbors, weights: Float[Array, "n k"]) -> Ali
     Returns:
         Alignment with blocks ``[1, -w]`` on the points ``[i, neighbors of i]``.
 
+    Raises:
+        ValueError: if weights and indices have different shapes, or, outside jit, if indices are out of range.
+
     Example:
         >>> import jax.numpy as jnp, jaxlle
         >>> x = jnp.array([[0.0], [1.0], [3.0]])
@@ -202,6 +205,18 @@ def weights_alignment(neighbors: Neighbors, weights: Float[Array, "n k"]) -> Ali
                [-0.5,  1. , -0.5],
                [-0.5, -0.5,  1. ]], dtype=float32)
     """
+    n = neighbors.indices.shape[0]
+    check_indices(neighbors, n, n)
+    if weights.shape != neighbors.indices.shape:
+        raise ValueError(
+            f"weights has shape {tuple(weights.shape)}, but the indices of neighbors have shape "
+            f"{tuple(neighbors.indices.shape)}: pass one weight per neighbor."
+        )
+    return _from_weights(neighbors, weights)
+
+
+@jax.jit
+def _from_weights(neighbors: Neighbors, weights: Float[Array, "n k"]) -> Alignment:
     n = neighbors.indices.shape[0]
     own = jnp.arange(n, dtype=neighbors.indices.dtype)[:, None]
     # The sum of the weights, 1 up to rounding, replaces the 1, so that B 1 = 0 as accurately as the dtype allows.

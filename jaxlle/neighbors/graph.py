@@ -12,9 +12,11 @@ from jaxtyping import Array, Bool, Float, Int
 from .._core.archive import replacing
 from .._core.checks import is_traced
 from .._core.files import opened
+from .._core.missing import read_host
 from ..warnings import DuplicateWarning
 
 _FORMAT = 1  # format version of saved graphs
+_NO_NEIGHBOR = "use the index -1 where there is no neighbor"
 
 
 class Neighbors(NamedTuple):
@@ -57,12 +59,25 @@ def _multiply(distances: Float[Array, "n k"], unit: Float[Array, ""]) -> Float[A
 
 def check_indices(neighbors: Neighbors, n: int, rows: int) -> None:
     """Raise unless there is one neighborhood for each of `rows` points, with (checked outside jit) indices in [0, n)."""
-    count = neighbors.indices.shape[0]
-    if count != rows:
-        raise ValueError(f"neighbors has {count} rows, but there are {rows} points: pass one neighborhood per point.")
-    if is_traced(neighbors.indices):
+    ids = neighbors.indices
+    if ids.ndim != 2 or 0 in ids.shape or np.dtype(ids.dtype).kind not in "iu":
+        raise ValueError(
+            f"neighbors holds indices of shape {tuple(ids.shape)} and dtype {ids.dtype}, but they must be integers of shape "
+            f"(n, k), at least (1, 1): use as_neighbors to convert a graph."
+        )
+    if ids.shape[0] != rows:
+        raise ValueError(
+            f"neighbors has {ids.shape[0]} rows, but there are {rows} points: pass one neighborhood per point."
+        )
+    for name, entries in (("distances", neighbors.distances), ("mask", neighbors.mask)):
+        if entries is not None and entries.shape != ids.shape:
+            raise ValueError(
+                f"neighbors holds {name} of shape {tuple(entries.shape)} and indices of shape {tuple(ids.shape)}: they must be "
+                f"equal."
+            )
+    if is_traced(ids):
         return
-    ids = np.asarray(neighbors.indices)
+    ids = np.asarray(ids)  # as given: a cast to int32 could make an index valid
     if ids.min() < 0 or ids.max() >= n:
         raise ValueError(
             f"neighbors holds indices from {ids.min()} to {ids.max()}, but x has {n} rows (0 to {n - 1}): JAX would clamp "
@@ -102,8 +117,8 @@ def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None 
         Neighbors of shape (n, k), or (n, k - 1) if a point was its own neighbor.
 
     Raises:
-        ValueError: if indices are not integers or out of range, a row lists a point twice or has no neighbor, or distances are of
-            another shape, negative or not finite.
+        ValueError: if indices are not integers, masked or out of range, a row lists a point twice or has no neighbor, or
+            distances are of another shape, negative or not finite.
 
     Example:
         >>> import jaxlle
@@ -114,18 +129,18 @@ def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None 
     """
     if hasattr(indices, "tocsr"):
         indices, distances = _rows_of_sparse(indices.tocsr())
-    ids = np.asarray(indices)
+    ids = read_host(indices, "indices", _NO_NEIGHBOR)
     if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu":
         raise ValueError(
             f"A graph requires integer row numbers of shape (n, k), got shape {ids.shape} and dtype {ids.dtype}."
         )
     n = ids.shape[0] if num_points is None else num_points
-    ids = ids.astype(np.int64)
-    valid = ids >= 0
-    if ids.max() >= n:
+    if ids.max() >= n:  # before the cast, in which large unsigned integers would become negative
         raise ValueError(
             f"The graph lists point {ids.max()}, but there are {n} points (0 to {n - 1}): JAX would clamp this index."
         )
+    ids = ids.astype(np.int64)
+    valid = ids >= 0
     ordered = np.sort(np.where(valid, ids, -1 - np.arange(ids.shape[1])), axis=1)
     if (ordered[:, 1:] == ordered[:, :-1]).any():
         row = int((ordered[:, 1:] == ordered[:, :-1]).any(axis=1).argmax())
@@ -152,7 +167,7 @@ def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None 
 def _graph_distances(distances: Any, shape: tuple, valid: np.ndarray) -> np.ndarray:
     if distances is None:
         return np.zeros(shape, np.float32)
-    dist = np.asarray(distances)
+    dist = read_host(distances, "distances", "pass finite distances, or none")
     if dist.shape != shape:
         raise ValueError(f"distances has shape {dist.shape}, but indices has shape {shape}: they must be equal.")
     if not (np.isfinite(dist[valid]).all() and (dist[valid] >= 0).all()):
@@ -204,7 +219,7 @@ def load(path: str | Path) -> Neighbors:
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if the file holds no valid graph, is truncated, or has a newer format.
+        ValueError: if the file is truncated, has a newer format, or holds no graph that `as_neighbors` would accept.
 
     Example:
         >>> import pathlib, tempfile, jaxlle
@@ -226,13 +241,22 @@ def load(path: str | Path) -> Neighbors:
         raise ValueError(
             f"{path} has format {int(written)}, but this version reads formats up to {_FORMAT}: update jaxlle."
         )
-    indices = arrays["indices"]
-    if indices.ndim != 2 or not len(indices) or not 0 <= indices.min() <= indices.max() < len(indices):
-        raise ValueError(f"{path} holds indices out of the range of its points.")
-    if any(a.shape != indices.shape for a in arrays.values()):
-        raise ValueError(f"{path} holds arrays of different shapes.")
-    fields = {name: jnp.asarray(a) for name, a in arrays.items()}
-    return Neighbors(fields["indices"], fields.get("distances"), fields.get("mask"))
+    loaded = Neighbors(arrays["indices"], arrays.get("distances"), arrays.get("mask"))
+    try:
+        _check_loaded(loaded)
+    except ValueError as error:
+        raise ValueError(f"{path} holds no valid graph: {error} Save the graph again.") from error
+    return jax.tree.map(jnp.asarray, loaded)
+
+
+def _check_loaded(neighbors: Neighbors) -> None:
+    """Raise unless the arrays of a file are a graph of its points, by the checks of `as_neighbors`."""
+    ids, mask = neighbors.indices, neighbors.mask
+    check_indices(neighbors, len(ids), len(ids))
+    if mask is not None and mask.dtype != bool:
+        raise ValueError(f"Its mask has dtype {mask.dtype}, but must be boolean.")
+    listed = ids.astype(np.int64)
+    as_neighbors(listed if mask is None else np.where(mask, listed, -1), neighbors.distances, num_points=len(ids))
 
 
 def _rows_of_sparse(matrix: Any) -> tuple[np.ndarray, np.ndarray]:

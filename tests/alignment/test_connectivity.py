@@ -68,3 +68,31 @@ def test_closed_classes_are_counted_inside_jit_and_on_the_host(r):
         found.append(int(count(alignment)))
         assert found[-1] == len(jaxlle.alignment.connected_components(alignment).closed)
     assert len(set(found)) > 4
+
+
+@pytest.mark.parametrize("wrong", [-1, 6, 10**6, 2**32 + 3])
+@pytest.mark.parametrize("measure", [jaxlle.alignment.graph_width, jaxlle.alignment.connected_components])
+def test_indices_out_of_range_raise(measure, wrong):
+    indices = np.array([[1, 2], [2, 3], [3, 4], [4, 5], [5, 0], [0, wrong]])
+    blocks = np.tile(np.array([[[1.0, -1.0]]], np.float32), (6, 1, 1))
+    for graph in (Neighbors(indices, None), Alignment(indices, blocks), Alignment(indices, np.tile(blocks, (1, 2, 1)))):
+        with pytest.raises(
+            ValueError, match=f"holds indices from {min(wrong, 0)} to {max(wrong, 5)}, but x has 6 rows"
+        ):
+            measure(graph)
+
+
+def test_malformed_graphs_raise():
+    width = jaxlle.alignment.graph_width
+    with pytest.raises(ValueError, match=r"shape \(n, m\) and blocks of shape \(n, r, m\)"):
+        width(Alignment(jnp.zeros((3, 2), jnp.int32), jnp.zeros((3, 1, 3))))
+    with pytest.raises(ValueError, match=r"mask of shape \(3, 1\)"):
+        width(Neighbors(jnp.zeros((3, 2), jnp.int32), None, jnp.ones((3, 1), bool)))
+    with pytest.raises(ValueError, match=r"shape \(3,\) and dtype int32"):
+        width(Neighbors(jnp.zeros(3, jnp.int32), None))
+    with pytest.raises(ValueError, match=r"shape \(0, 2\)"):
+        width(Neighbors(jnp.zeros((0, 2), jnp.int32), None))
+    with pytest.raises(ValueError, match="dtype float32"):
+        width(Neighbors(jnp.zeros((3, 2)), None))
+    with pytest.raises(TypeError, match="outside jit"):
+        jax.jit(lambda i: width(Neighbors(i, None)))(jnp.zeros((3, 2), jnp.int32))

@@ -133,3 +133,16 @@ def test_products_with_integers_are_in_floating_point():
     for op in (b, b.prepare()):
         np.testing.assert_allclose(op.rmatvec(jnp.asarray(z)), dense(b).T @ z, atol=1e-3)
         np.testing.assert_allclose(op.matvec(jnp.asarray(z)), dense(b) @ z, atol=1e-3)
+
+
+def test_weights_and_indices_are_checked_before_a_cast():
+    weights = jnp.full((5, 2), 0.5)
+    ring = (np.arange(5)[:, None] + np.array([1, 2])) % 5
+    for wrong in (-1, 5, 2**32 + 3):
+        indices = np.where(np.arange(10).reshape(5, 2) == 4, wrong, ring)
+        with pytest.raises(ValueError, match="holds indices from"):
+            jaxlle.weights_alignment(jaxlle.Neighbors(indices, None), weights)
+    with pytest.raises(ValueError, match=r"weights has shape \(5, 3\)"):
+        jaxlle.weights_alignment(jaxlle.Neighbors(jnp.asarray(ring), None), jnp.ones((5, 3)))
+    jitted = jax.jit(jaxlle.weights_alignment)(jaxlle.Neighbors(jnp.asarray(ring), None), weights)
+    np.testing.assert_array_equal(jitted.indices[:, 1:], ring)

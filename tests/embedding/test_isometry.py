@@ -68,3 +68,12 @@ def test_bad_input_raises(sheet):
         jaxlle.embedding.isometric_map(y, neighbors._replace(distances=None))
     with pytest.raises(ValueError, match="NaN"):
         jaxlle.embedding.isometric_map(np.nan * y, neighbors)
+
+
+def test_indices_out_of_range_raise_in_isometric_map(cloud):
+    neighbors = jaxlle.knn(cloud, 8)
+    for wrong in (-1, 120, 2**32 + 3):
+        indices = np.asarray(neighbors.indices, np.int64)
+        indices[3, 2] = wrong
+        with pytest.raises(ValueError, match="holds indices from"):
+            jaxlle.embedding.isometric_map(cloud, neighbors._replace(indices=indices))

@@ -43,6 +43,9 @@ def test_queries_keep_all_neighbors_and_missing_neighbors_are_masked():
         ([[1, 2], [0, 2], [0, 1]], [[1.0, -2.0]] * 3, "squared"),
         ([[0], [1], [2]], None, "own only neighbor"),
         ([[1], [-1], [0]], None, "1 rows of the graph have no neighbor"),
+        (np.array([[1, 2], [0, 2**63], [0, 1]], np.uint64), None, "lists point 9223372036854775808, but there are 3"),
+        (np.array([[1, 2], [0, 2**32 + 1], [0, 1]]), None, "lists point 4294967297, but there are 3"),
+        (np.ma.array([[1, 2], [0, 2], [0, 1]], mask=[[0, 0], [0, 1], [0, 0]]), None, "masked entries in rows 1 "),
         (csr_array(np.array([[0, 1.0, 1], [1, 0, 0], [0, 1, 0]])), None, "must have the same number"),
     ],
 )
@@ -77,8 +80,19 @@ def test_a_file_without_a_valid_graph_raises(tmp_path):
     for arrays, text in (
         ({"x": np.eye(2)}, "holds no graph"),
         ({"indices": indices, "format": 99}, "format 99"),
-        ({"indices": indices + 1, "format": 1}, "out of the range of its points"),
-        ({"indices": indices, "distances": np.ones((3, 1)), "format": 1}, "different shapes"),
+        ({"indices": indices + 1, "format": 1}, "holds no valid graph: neighbors holds indices from 1 to 2"),
+        ({"indices": indices.astype(np.float32), "format": 1}, "dtype float32"),
+        ({"indices": indices.astype(np.uint64) + 2**63, "format": 1}, "holds indices from"),
+        ({"indices": indices[:0], "format": 1}, r"shape \(0, 1\)"),
+        ({"indices": indices[[0, 0]] + [0, 0], "format": 1}, "Row 0 of the graph lists a point twice"),
+        ({"indices": indices, "distances": np.ones((3, 1)), "format": 1}, r"distances of shape \(3, 1\)"),
+        ({"indices": indices, "distances": np.full((2, 1), np.nan), "format": 1}, "finite and not negative"),
+        ({"indices": indices, "distances": -np.ones((2, 1)), "format": 1}, "finite and not negative"),
+        ({"indices": indices, "mask": np.ones((2, 1)), "format": 1}, "mask has dtype float64"),
+        (
+            {"indices": indices, "mask": np.array([[True], [False]]), "format": 1},
+            "1 rows of the graph have no neighbor",
+        ),
     ):
         np.savez(path, **arrays)
         with pytest.raises(ValueError, match=text):

@@ -247,3 +247,18 @@ def test_invalid_arguments_of_barycentric_weights_raise():
         jaxlle.barycentric_weights(x[:40], neighbors)
     with pytest.raises(ValueError, match="not positive definite"):
         jaxlle.weights.kernel_weights(x, neighbors, lambda a, b: -jnp.dot(a, b))
+
+
+def test_the_local_condition_validates_indices_and_reg(cloud):
+    neighbors = jaxlle.knn(cloud, 8)
+    for wrong in (-1, 120, 2**32 + 3):
+        indices = np.asarray(neighbors.indices, np.int64)
+        indices[3, 2] = wrong
+        with pytest.raises(ValueError, match="holds indices from"):
+            jaxlle.weights.local_condition(cloud, jaxlle.Neighbors(indices, None))
+    with pytest.raises(ValueError, match="has 119 rows"):
+        jaxlle.weights.local_condition(cloud, jaxlle.Neighbors(neighbors.indices[1:], None))
+    for reg in (-1e-3, np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"reg = .* is not allowed"):
+            jaxlle.weights.local_condition(cloud, neighbors, reg=reg)
+    assert (jaxlle.weights.local_condition(cloud, neighbors, reg=0) > 1e5).all()  # 8 neighbors in 5 dimensions
