@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from . import distances
 from ._core.blocks import BLOCK_BYTES, map_rows
-from ._core.checks import check_count
+from ._core.checks import check_count, is_traced
 from ._core.points import prepare_points
 from .neighbors import knn
 from .neighbors.graph import require_distances
@@ -52,7 +53,7 @@ def local_pca(x: Any, *, k: int, threshold: Real[ArrayLike, ""] = 0.05, block_by
         Dimension, with local values.
 
     Raises:
-        ValueError: if x is not an array of finite numbers, or k is out of range.
+        ValueError: if x is not an array of finite numbers, k is out of range, or threshold is not a number in [0, 1).
 
     Example:
         >>> import jax, jaxlle
@@ -60,6 +61,11 @@ def local_pca(x: Any, *, k: int, threshold: Real[ArrayLike, ""] = 0.05, block_by
         >>> float(jaxlle.dimension.local_pca(x, k=12).value.round(1))
         2.0
     """
+    if not is_traced(threshold) and (np.ndim(threshold) or not 0 <= threshold < 1):
+        raise ValueError(
+            f"threshold = {threshold} is not allowed: it is a fraction of the largest eigenvalue, at least 0 and less than 1, "
+            f"such as 0.05."
+        )
     points = prepare_points(x)
     neighbors = knn(points, k, block_bytes=block_bytes)
     local = _count_components(FromPoints(points.coordinates), *members(neighbors), threshold, block_bytes)
@@ -164,6 +170,7 @@ def correlation_dimension(x: Any, *, near: int = 10, far: int = 20, block_bytes:
         True
     """
     points = prepare_points(x)
+    far = check_count(far, "far", 2, points.shape[0] - 1, "rank of a neighbor among the other points")
     check_count(near, "near", 1, far - 1, f"less than far = {far}")
     dist = require_distances(knn(points, far, block_bytes=block_bytes))
     radii = jnp.stack([jnp.median(dist[:, near - 1]), jnp.median(dist[:, far - 1])])

@@ -104,6 +104,10 @@ def test_invalid_input_raises(cloud):
         (lambda: dimension.maximum_likelihood(cloud, k=1), "ratios of distances"),
         (lambda: dimension.two_nn(cloud, discard=1.0), "discard = 1.0"),
         (lambda: dimension.correlation_dimension(cloud, near=20), "near = 20"),
+        (lambda: dimension.correlation_dimension(cloud, near=1, far=120), "far = 120"),
+        (lambda: dimension.local_pca(cloud, k=9, threshold=-0.1), "threshold = -0.1 is not allowed"),
+        (lambda: dimension.local_pca(cloud, k=9, threshold=1.0), "threshold = 1.0 is not allowed"),
+        (lambda: dimension.local_pca(cloud, k=9, threshold=np.nan), "threshold = nan is not allowed"),
         (lambda: dimension.local_pca(cloud, k=120), r"k \(n_neighbors\) = 120"),
         (lambda: dimension.local_pca(np.full((9, 2), np.nan, np.float32), k=3), "NaN"),
     ):

@@ -24,6 +24,7 @@ from . import _projection
 
 Found = tuple[Int[Array, "q k"], Float[Array, "q k"]]
 FoundInBlock = tuple[Int[Array, "b k"], Float[Array, "b k"]]
+_FINITE = (distances.euclidean, distances.manhattan, distances.chebyshev)  # metrics that need no check of their values
 _DIRECT_MAX_FEATURES = 16  # up to here differences cost no more than products, and are exact
 _SPARE = 4  # candidates beyond k whose distances are computed
 _GROUP = 64  # points are padded to a multiple, so that they can be selected by groups
@@ -360,8 +361,12 @@ def _by_differences(
 
     dist = lax.map(columns, jnp.arange(0, n, width, dtype=np.int32))
     dist = jnp.moveaxis(dist, 0, 1).reshape(queries.shape[0], -1)[:, :n]
-    dist = jnp.where(jnp.arange(n, dtype=np.int32)[None, :] == own[:, None], jnp.inf, dist)
-    return _smallest(dist, options.k)
+    itself = jnp.arange(n, dtype=np.int32)[None, :] == own[:, None]
+    indices, nearest = _smallest(jnp.where(itself, jnp.inf, dist), options.k)
+    if options.metric not in _FINITE:
+        # A metric must be finite for all pairs: NaN in the result reports also the pairs that are no neighbors.
+        nearest = jnp.where((jnp.isfinite(dist) | itself).all(axis=1)[:, None], nearest, jnp.nan)
+    return indices, nearest
 
 
 def _smallest(dist: Float[Array, "b n"], k: int) -> FoundInBlock:

@@ -59,7 +59,8 @@ def knn(
 
     Raises:
         ValueError: if points are not finite numbers, k is out of range, the metric or the algorithm is unknown, a vector is zero
-            under the cosine metric, precomputed distances are negative, or a metric returns NaN or infinity.
+            under the cosine metric, precomputed distances are negative, or, outside jit, a metric that is a function returns NaN
+            or infinity for any pair of points, neighbors or not.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._core.checks import check_count
+from .._core.checks import all_finite, check_count, is_traced
 from .._core.linear import matmul
 from ..alignment import Alignment
+from ..regularizers import check_reg
 from .linear import LinearMap, prepare_map_points
 from .supervised import read_classes
 
@@ -38,7 +39,8 @@ def discriminant_projection(
 
     Raises:
         ValueError: if x is not an array of finite numbers, the alignment is malformed or has another number of points, the
-            labels are invalid, or dim is out of range.
+            labels are invalid, dim is out of range, reg is not one finite number >= 0, or reg is so small that the regularized
+            cost is singular.
 
     Example:
         >>> import jax, jaxlle
@@ -50,12 +52,22 @@ def discriminant_projection(
     """
     points = prepare_map_points(alignment, x)
     n, d = points.shape
+    if callable(reg):
+        raise ValueError(
+            f"reg = {reg!r} is not allowed: it must be a number, relative to the mean of the diagonal of C."
+        )
+    check_reg(reg, d, d)
     classes = read_classes(labels, n)
     memberships = jnp.where(classes.known[:, None], classes.probabilities, 0).astype(points.dtype)
     count = int((memberships.sum(axis=0) > 0).sum())
     limit = min(count - 1, d)
     check_count(dim, "dim (n_components)", 1, limit, f"there are {count} classes and {d} features")
     matrix, mean, values = _discriminate(alignment, points.coordinates, memberships, reg, dim)
+    if not is_traced(matrix) and not all_finite(matrix):
+        raise ValueError(
+            f"reg = {reg} is too small: the cost of the alignment is singular on the {d} features. Use reg > 0, such as 1e-6, or "
+            f"remove features that are constant or combinations of others."
+        )
     return LinearMap(matrix, points.center, points.unit, -matmul(mean, matrix), values)
 
 

@@ -307,3 +307,25 @@ def test_metrics_match_scipy_and_have_finite_derivatives_at_equal_vectors(x64, n
 def test_the_euclidean_distance_neither_overflows_nor_underflows(scale):
     a = jnp.array([3.0, 0.0]) * scale
     assert np.isclose(distances.euclidean(a, jnp.array([0.0, 4.0]) * scale), 5 * scale, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf])
+def test_a_metric_that_is_not_finite_between_distant_pairs_raises(value):
+    x = np.arange(30, dtype=np.float32)[:, None]
+
+    def broken(a, b):
+        far = jnp.abs(a - b).sum()
+        return jnp.where(far > 20, value, far)
+
+    for call in (lambda: jaxlle.knn(x, 3, metric=broken), lambda: jaxlle.knn(x, 3, query=x[:1], metric=broken)):
+        with pytest.raises(ValueError, match="'broken' returned NaN or infinity"):
+            call()
+    np.testing.assert_array_equal(
+        jax.jit(lambda x: jaxlle.knn(x, 3, metric=broken).indices)(x), jaxlle.knn(x, 3, metric="manhattan").indices
+    )
+
+    def undefined_at_zero(a, b):  # self-distances are not read
+        far = jnp.abs(a - b).sum()
+        return jnp.where(far > 0, far, jnp.nan)
+
+    np.testing.assert_array_equal(jaxlle.knn(x, 3, metric=undefined_at_zero).indices, jaxlle.knn(x, 3).indices)

@@ -115,6 +115,18 @@ def test_the_discriminant_map_solves_its_generalized_eigenproblem(x64, wide):
         jaxlle.variants.discriminant_projection(alignment, wide, labels[1:], 1)
 
 
+def test_the_parameters_of_the_discriminant_map_are_validated(wide):
+    x = wide.astype(np.float32)
+    labels, alignment = x[:, 0] > 5, jaxlle.lle_alignment(x, k=10)
+    for reg in (-1e-3, np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"reg = .* is not allowed"):
+            jaxlle.variants.discriminant_projection(alignment, x, labels, 1, reg=reg)
+    constant = np.column_stack([x, np.ones(len(x), np.float32)])
+    with pytest.raises(ValueError, match="reg = 0 is too small"):
+        jaxlle.variants.discriminant_projection(alignment, constant, labels, 1, reg=0)
+    assert np.isfinite(jaxlle.variants.discriminant_projection(alignment, constant, labels, 1).matrix).all()
+
+
 def test_maps_are_invariant_to_the_offset_and_the_scale_of_the_data(wide):
     x = wide.astype(np.float32)
     base = jaxlle.variants.npe(x, 2, k=10).transform(x)
