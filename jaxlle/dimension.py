@@ -61,7 +61,7 @@ def local_pca(x: Any, *, k: int, threshold: Real[ArrayLike, ""] = 0.05, block_by
         >>> float(jaxlle.dimension.local_pca(x, k=12).value.round(1))
         2.0
     """
-    if not is_traced(threshold) and (np.ndim(threshold) or not 0 <= threshold < 1):
+    if not is_traced(threshold) and (np.ndim(threshold) or not 0 <= float(jnp.asarray(threshold)) < 1):
         raise ValueError(
             f"threshold = {threshold} is not allowed: it is a fraction of the largest eigenvalue, at least 0 and less than 1, "
             f"such as 0.05."

@@ -205,7 +205,7 @@ BAD = {
     "3-D": (lambda x: x[None], "Expected 2D array, got 3D array"),
     "all equal": (lambda x: np.ones_like(x), "degenerate"),
     "strings": (lambda x: x.astype(str), "not numeric"),
-    "objects": (lambda x: np.array([["a", None]] * 9, object), "not numbers"),
+    "objects": (lambda x: np.array([["a", "b"]] * 9, object), "not numbers"),
     "complex": (lambda x: x + 1j, "Complex data not supported"),
 }
 
