@@ -146,8 +146,8 @@ def test_repeated_points_and_a_constant_map_give_finite_values_and_gradients():
 def test_outputs_that_are_integers_or_booleans_are_explained_in_floating_point(data):
     z, bank, _ = (a.astype(np.float32) for a in data)
     for dtype in (np.uint8, bool):
-        out = explain(lambda x: (10 * (x[:, :1] > 0)).astype(dtype), z, bank, 6)
-        expected = explain(lambda x: (10 * (x[:, :1] > 0)).astype(dtype).astype(jnp.float32), z, bank, 6)
+        out = explain(lambda x, dtype=dtype: (10 * (x[:, :1] > 0)).astype(dtype), z, bank, 6)
+        expected = explain(lambda x, dtype=dtype: (10 * (x[:, :1] > 0)).astype(dtype).astype(jnp.float32), z, bank, 6)
         for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(expected), strict=True):
             np.testing.assert_array_equal(a, b)
 
