@@ -13,8 +13,9 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float
 
 from .._core.checks import check_dim, is_traced
+from .._core.integers import is_integer
 from .._core.linear import matmul
-from .._core.points import as_points, check_spread, prepare_points
+from .._core.points import as_rows, check_spread, prepare_points
 from ..alignment import Alignment, weights_alignment
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS, warn_if_unreliable
@@ -174,7 +175,12 @@ def add_points(
         raise TypeError(
             "add_points changes the sizes of arrays, which jit cannot trace: call it outside jit, or use transform."
         )
-    x_new = as_points(x_new, "x_new")
+    x_new = as_rows(x_new, "x_new")
+    if is_integer(state.x) and not is_integer(x_new):
+        raise ValueError(
+            f"The fitted points are integers beyond the precision of floating point, but x_new has dtype {x_new.dtype}: pass "
+            f"integers, or fit points of a smaller range."
+        )
     if x_new.shape[1] != state.x.shape[1]:
         raise ValueError(f"x_new has {x_new.shape[1]} features, but the fitted points have {state.x.shape[1]}.")
     is_far = _find_far(state, x_new, far)

@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, is_traced
 from .._core.linear import matmul
-from .._core.points import Points, as_points, prepare_points, rescale
+from .._core.points import Points, as_rows, prepare_points, rescale
 from ..alignment import Alignment
 from ..alignment.operator import check_alignment
 from ..neighbors import Neighbors
@@ -59,7 +59,7 @@ class LinearMap(NamedTuple):
             >>> jaxlle.variants.npe(x, 2, k=8).transform(x[:3]).shape
             (3, 2)
         """
-        x = as_points(x)
+        x = as_rows(x)
         if x.shape[1] != self.matrix.shape[0]:
             raise ValueError(f"x has {x.shape[1]} features, but the map expects {self.matrix.shape[0]}.")
         return matmul(rescale(x, self.center, self.unit, self.matrix.dtype), self.matrix) + self.offset

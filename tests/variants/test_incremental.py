@@ -153,3 +153,15 @@ def test_kernel_maps_equal_the_published_regression(x64):
     for bad in ({"width": 0}, {"num_landmarks": 41}, {"k": 40}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             jaxlle.extension.kernel_map(x, y, **bad)
+
+
+def test_large_integers_join_exactly_and_mixed_kinds_raise():
+    rng = np.random.default_rng(0)
+    x, new = rng.integers(-1000, 1000, (120, 3)), rng.integers(-900, 900, (10, 3))
+    small = jaxlle.variants.incremental_lle(x.astype(np.float32), 2, k=8)
+    large = jaxlle.variants.incremental_lle(x + 2**60, 2, k=8)
+    small = jaxlle.variants.add_points(small, new.astype(np.float32))
+    large = jaxlle.variants.add_points(large, new + 2**60)
+    assert np.array_equal(small.points, large.points)
+    with pytest.raises(ValueError, match="pass integers"):
+        jaxlle.variants.add_points(large, new.astype(np.float32))

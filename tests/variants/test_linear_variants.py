@@ -160,3 +160,11 @@ def test_invalid_arguments_of_linear_maps_raise(wide):
         jaxlle.variants.npe(x, 2, k=10).transform(x[:, :5])
     with pytest.raises(ValueError, match="NaN"):
         jaxlle.variants.npe(np.where(np.arange(6) == 1, np.nan, x), 2, k=10)
+
+
+def test_large_integers_are_mapped_as_their_shifted_values():
+    rng = np.random.default_rng(0)
+    x, new = rng.integers(-1000, 1000, (120, 3)), rng.integers(-900, 900, (10, 3))
+    small = jaxlle.variants.npe(x.astype(np.float32), 2, k=8).transform(new.astype(np.float32))
+    large = jaxlle.variants.npe(x + 2**60, 2, k=8).transform(new + 2**60)
+    assert np.allclose(small, large, atol=1e-4 * np.abs(small).max())
