@@ -45,5 +45,5 @@ def run(args: argparse.Namespace) -> int:
         figure = Figure(figsize=(7, 6), layout="constrained")
         plot.grid(grid, args.criterion, ax=figure.subplots())
         with _outputs.atomic_write(args.plot) as temporary:
-            figure.savefig(temporary, dpi=130)
+            figure.savefig(temporary, dpi=200)
     return 0

@@ -105,16 +105,16 @@ def _draw(args: argparse.Namespace, data: Any, result: Result, path: Path) -> No
 
     from .. import plot
 
-    count, k = len(result.embeddings), result.neighbors.indices.shape[1]
+    count = len(result.embeddings)
     shown = result.embeddings[:4]
     figure = Figure(figsize=(9 * min(len(shown), 2), 8), layout="constrained")  # not through pyplot: opens no window
     if count > len(shown):
         figure.suptitle(f"the {len(shown)} largest of {count} components")
-    for ax, embedding in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+    axes = {"projection": "3d"} if shown[0].points.shape[1] == 3 else {}
+    for ax, embedding in zip(figure.subplots(1, len(shown), squeeze=False, subplot_kw=axes)[0], shown, strict=True):
         rows = np.asarray(embedding.rows)
         images = None if data.image_shape is None else data.points[rows].reshape(-1, *data.image_shape)
         color = None if data.labels is None else data.labels[rows]
-        reg = f", reg = {args.reg:g}" if METHODS[args.method].uses_reg else ""
-        title = f"{data.name}, {args.method}: {len(rows)} points, k = {k}{reg}"
-        plot.embedding(embedding, color=color, images=images, image_count=120, title=title, ax=ax)
-    figure.savefig(path, dpi=130)
+        title = f"{len(rows)} points" if count > 1 else None
+        plot.embedding(embedding, color=color, images=images, title=title, ax=ax)
+    figure.savefig(path, dpi=200)

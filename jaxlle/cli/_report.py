@@ -96,4 +96,4 @@ def _write(args: argparse.Namespace, title: str, result: Result, diagnosis: Any,
                 temporary = files.enter_context(_outputs.atomic_write(args.plot))
                 figure = plot.diagnosis(diagnosis, result.embeddings[0])
                 figure.suptitle(title)
-                figure.savefig(temporary, dpi=130)
+                figure.savefig(temporary, dpi=200)

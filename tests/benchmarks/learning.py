@@ -328,8 +328,8 @@ def explanation() -> None:
     rows = np.array([int(np.argmax(np.asarray(predicted) == digit)) for digit in (0, 3, 4, 8)])
     picked = jax.tree.map(lambda a: a[rows], out)
     sensitivity = jaxlle.explanation.jacobian(model, new[rows])
-    figure = jaxlle.plot.explanation(picked, new[rows], known, (8, 8), sensitivity=sensitivity, count=5)
-    figure.savefig(FIGURES / "explanation.png", dpi=100)
+    figure = jaxlle.plot.explanation(picked, new[rows], known, (8, 8), jacobian=sensitivity, count=5)
+    figure.savefig(FIGURES / "explanation.png")
     print(
         f"the digits, the sensitivity of their logits, and the neighbors that explain them: {FIGURES / 'explanation.png'}"
     )
