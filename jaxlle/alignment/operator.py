@@ -183,7 +183,7 @@ def _rmatvec_by_columns(prepared: PreparedAlignment, z: Array) -> Array:
     return jnp.reshape(out, (len(out), *z.shape[1:]))
 
 
-def weights_alignment(neighbors: Neighbors, weights: Float[Array, "n k"]) -> Alignment:
+def weights_alignment(neighbors: Neighbors, weights: Float[Any, "n k"]) -> Alignment:
     """Return the alignment B = I - W of neighborhoods and their weights.
 
     Args:

@@ -161,7 +161,7 @@ def test_another_graph_of_the_same_points_is_not_resumed(ring, saved):
     lists = {
         "neighbors": (neighbors._replace(indices=neighbors.indices[:, ::-1]), weights),
         "weights": (neighbors, weights.at[5].set(1 / 6)),
-        "neighbors per point": (neighbors._replace(indices=neighbors.indices[:, first]), jnp.ones((64, 1))),
+        "neighbors per point": (jaxlle.Neighbors(neighbors.indices[:, first], None), jnp.ones((64, 1))),
     }
     for name, graph in lists.items():
         batches = jaxlle.neighborhood_batches(ring, *graph, batch_size=32)
