@@ -43,7 +43,7 @@ class Page:
         """Return which rectangles of a size lie within the Axes and overlap none that is taken."""
         inside = (centers >= self.low + size / 2) & (centers <= self.high - size / 2)
         apart = np.abs(centers[:, None] - self._centers) >= (self._sizes + size) / 2
-        return inside.all(axis=1) & apart.any(axis=2).all(axis=1)
+        return inside.all(axis=-1) & apart.any(axis=-1).all(axis=-1)
 
     def take(self, center: np.ndarray, size: np.ndarray) -> None:
         """Mark a rectangle as taken."""

@@ -128,8 +128,9 @@ def _draw_points(
     ax: Any, places: np.ndarray, color: np.ndarray | None, images: np.ndarray | None = None, count: int = 0
 ) -> None:
     n = len(places)
-    discrete = color is not None and color.dtype.kind in "iubUSO"
-    classes, members = np.unique(color, return_inverse=True) if discrete else (np.zeros(0), np.zeros(n, int))
+    classes, members = np.zeros(0), np.zeros(n, int)
+    if color is not None and color.dtype.kind in "iubUSO":
+        classes, members = np.unique(color, return_inverse=True)
     side = ax.bbox.size.min() * 72 / ax.figure.figure.dpi  # in typographic points
     size = np.clip(20_000 / n, 3, 22) * np.clip(side / 400, 0.5, 1)
     style: dict[str, Any] = {"s": size, "alpha": 0.7, "linewidths": 0}
