@@ -174,6 +174,12 @@ def test_radius_neighbors_are_the_points_within_the_radius():
     np.testing.assert_array_equal(same.mask, mask)
 
 
+def test_points_at_the_radius_itself_are_neighbors():
+    line = np.arange(6.0, dtype=np.float32)[:, None]
+    found = jaxlle.neighbors.radius_neighbors(line, 2.0)
+    assert found.mask.sum(axis=1).tolist() == [2, 3, 4, 4, 3, 2]
+
+
 def test_truncated_and_empty_radius_neighborhoods_raise():
     x = points(80, 3)
     with pytest.raises(ValueError, match="raise max_neighbors"):
