@@ -1,4 +1,4 @@
-"""Fixtures and helpers of several test files: data, and the configuration of the compiler and its cache."""
+"""Fixtures of several test files, and the configuration of the compiler and its cache."""
 
 import os
 
@@ -41,26 +41,3 @@ def x64():
 @pytest.fixture
 def cloud():
     return np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
-
-
-def compiled_as_users_do():
-    """Return the environment of a process that compiles with optimization and shares the cache of the tests."""
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    kept = jax.config.jax_compilation_cache_dir
-    return {**environment, **(keeping_programs(kept) if kept else {})}
-
-
-def keeping_programs(folder):
-    """Return the environment variables with which JAX caches every compiled program in a folder."""
-    return {
-        "JAX_COMPILATION_CACHE_DIR": str(folder),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        "PYTHONWARNINGS": "ignore:Error reading persistent compilation cache entry",  # another process is writing it
-    }
-
-
-def swiss_roll(n, seed=0):
-    from sklearn.datasets import make_swiss_roll
-
-    return make_swiss_roll(n, random_state=seed)[0]

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import swiss_roll
+from helpers import swiss_roll
 
 import jaxlle
 from jaxlle import Alignment, losses

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import indices_out_of_range
 from jax.test_util import check_grads
 
 import jaxlle
@@ -138,8 +139,7 @@ def test_products_with_integers_are_in_floating_point():
 def test_weights_and_indices_are_checked_before_a_cast():
     weights = jnp.full((5, 2), 0.5)
     ring = (np.arange(5)[:, None] + np.array([1, 2])) % 5
-    for wrong in (-1, 5, 2**32 + 3):
-        indices = np.where(np.arange(10).reshape(5, 2) == 4, wrong, ring)
+    for indices in indices_out_of_range(jaxlle.Neighbors(ring, None)):
         with pytest.raises(ValueError, match="holds indices from"):
             jaxlle.weights_alignment(jaxlle.Neighbors(indices, None), weights)
     with pytest.raises(ValueError, match=r"weights has shape \(5, 3\)"):

@@ -200,7 +200,7 @@ def test_closed_classes_of_a_connected_graph_are_counted_by_both_solvers(x64):
 
 @pytest.mark.filterwarnings("ignore::jaxlle.warnings.GapWarning")
 def test_singular_values_below_rounding_error_are_not_counted_as_components():
-    from conftest import swiss_roll
+    from helpers import swiss_roll
 
     x = jnp.asarray(swiss_roll(300), jnp.float32)
     out = jaxlle.lle(x, 2, k=12, reg=1e-6, solver=DenseQR())
@@ -216,7 +216,7 @@ def test_the_number_of_components_is_returned_inside_jit():
 
 
 def test_a_gap_too_small_for_float32_gives_a_warning():
-    from conftest import swiss_roll
+    from helpers import swiss_roll
 
     x = swiss_roll(500).astype(np.float32)
     with pytest.warns(GapWarning, match=r"too small for float32.*float64"):
@@ -260,7 +260,7 @@ def test_the_maximum_number_of_columns_can_be_computed():
 
 
 def test_solvers_agree_for_extreme_weights(x64):
-    from conftest import swiss_roll
+    from helpers import swiss_roll
 
     alignment = jaxlle.lle_alignment(swiss_roll(400), k=12, reg=1e-9)
     outs = [jaxlle.embed(alignment, 2, solver=s).points for s in SOLVERS]

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import keeping_programs
+from helpers import keeping_programs
 
 EPOCHS, KILLS = 240, 20
 

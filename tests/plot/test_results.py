@@ -3,35 +3,18 @@
 from types import SimpleNamespace
 
 import jax.numpy as jnp
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-
-import jaxlle
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 from matplotlib.colors import to_rgba
 
+import jaxlle
 from jaxlle import plot
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    plt.close("all")  # figures left open by doctests
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
 def points():
     return np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
-
-
-@pytest.fixture
-def ax():
-    return plt.subplots()[1]
 
 
 def sides(ax):

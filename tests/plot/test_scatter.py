@@ -3,15 +3,9 @@
 from typing import Any
 
 import jax.numpy as jnp
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-
-import jaxlle
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.offsetbox import AnnotationBbox
@@ -20,14 +14,8 @@ from mpl_toolkits.mplot3d import Axes3D, proj3d
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from scipy.spatial import KDTree
 
+import jaxlle
 from jaxlle import plot
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    plt.close("all")  # figures left open by doctests
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -41,11 +29,6 @@ def clusters():
     centers = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     members = np.arange(150) % 3
     return centers[members] + np.random.default_rng(0).normal(size=(150, 2)), members
-
-
-@pytest.fixture
-def ax():
-    return plt.subplots()[1]
 
 
 def drawn(ax, kind) -> Any:

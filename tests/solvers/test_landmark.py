@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import compiled_as_users_do
+from helpers import compiled_as_users_do
 from sklearn.datasets import load_digits
 
 import jaxlle

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
+from invalid_points import INVALID
 from jax.test_util import check_grads
 
 import jaxlle
@@ -84,25 +85,11 @@ def points():
     return np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 
 
-BAD = {
-    "NaN": (lambda x: np.where(np.arange(4) == 1, np.nan, x).astype(np.float32), "NaN or infinity"),
-    "infinity": (lambda x: np.where(np.arange(4) == 1, np.inf, x).astype(np.float32), "NaN or infinity"),
-    "no samples": (lambda x: x[:0], r"0 sample\(s\)"),
-    "no features": (lambda x: x[:, :0], r"0 feature\(s\)"),
-    "one sample": (lambda x: x[:1], r"sample\(s\)|n_samples = 1|between|points"),
-    "1-D": (lambda x: x[0], "Expected 2D array, got 1D array"),
-    "3-D": (lambda x: x[None], "Expected 2D array, got 3D array"),
-    "all equal": (lambda x: np.ones_like(x), "degenerate"),
-    "strings": (lambda x: x.astype(str), "not numeric"),
-    "complex": (lambda x: x + 1j, "Complex data not supported"),
-}
-
-
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
-@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("bad", INVALID)
 @pytest.mark.parametrize("name", FAMILY)
 def test_every_variant_raises_for_invalid_points(points, name, bad):
-    spoil, message = BAD[bad]
+    spoil, message = INVALID[bad]
     with pytest.raises(ValueError, match=message):
         FAMILY[name](spoil(points), 1, k=K)
 

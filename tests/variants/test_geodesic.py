@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from conftest import swiss_roll
+from helpers import swiss_roll
 from scipy.sparse.csgraph import shortest_path
 
 import jaxlle

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import swiss_roll
+from helpers import swiss_roll
+from invalid_points import INVALID
 from scipy.linalg import subspace_angles
 from scipy.sparse import csr_array, eye_array
 from sklearn.datasets import load_digits, make_s_curve
@@ -195,25 +196,10 @@ def test_lists_and_data_frames_are_accepted(cloud):
     assert jaxlle.lle(cloud.astype(int).tolist(), 2, k=30, reg=1e-1).points.shape == (120, 2)
 
 
-BAD = {
-    "NaN": (lambda x: np.where(np.arange(5) == 1, np.nan, x), "NaN or infinity"),
-    "infinity": (lambda x: np.where(np.arange(5) == 1, np.inf, x), "NaN or infinity"),
-    "no samples": (lambda x: x[:0], r"0 sample\(s\)"),
-    "no features": (lambda x: x[:, :0], r"0 feature\(s\)"),
-    "one sample": (lambda x: x[:1], r"1 sample\(s\)|n_samples = 1|between"),
-    "1-D": (lambda x: x[0], "Expected 2D array, got 1D array"),
-    "3-D": (lambda x: x[None], "Expected 2D array, got 3D array"),
-    "all equal": (lambda x: np.ones_like(x), "degenerate"),
-    "strings": (lambda x: x.astype(str), "not numeric"),
-    "objects": (lambda x: np.array([["a", "b"]] * 9, object), "not numbers"),
-    "complex": (lambda x: x + 1j, "Complex data not supported"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", INVALID)
 @pytest.mark.parametrize("device", [False, True])
 def test_invalid_points_raise(cloud, name, device):
-    spoil, message = BAD[name]
+    spoil, message = INVALID[name]
     x = spoil(cloud)
     if device and x.dtype.kind in "fc":
         x = jnp.asarray(x)

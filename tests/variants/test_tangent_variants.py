@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import swiss_roll
+from helpers import swiss_roll
 from jax.test_util import check_grads
 from sklearn.datasets import load_digits
 from sklearn.manifold import LocallyLinearEmbedding

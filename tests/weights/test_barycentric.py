@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import indices_out_of_range
 from jax.test_util import check_grads
 from sklearn.manifold._locally_linear import barycenter_weights
 
@@ -251,9 +252,7 @@ def test_invalid_arguments_of_barycentric_weights_raise():
 
 def test_the_local_condition_validates_indices_and_reg(cloud):
     neighbors = jaxlle.knn(cloud, 8)
-    for wrong in (-1, 120, 2**32 + 3):
-        indices = np.asarray(neighbors.indices, np.int64)
-        indices[3, 2] = wrong
+    for indices in indices_out_of_range(neighbors):
         with pytest.raises(ValueError, match="holds indices from"):
             jaxlle.weights.local_condition(cloud, jaxlle.Neighbors(indices, None))
     with pytest.raises(ValueError, match="has 119 rows"):
