@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._core.checks import check_count
 from ..losses.batches import NeighborhoodBatch, NeighborhoodBatches
 from ..losses.reduce import check_weights
 from ..neighbors import Neighbors
@@ -32,12 +33,21 @@ class FitOptions:
         checkpoint_every: number of epochs between checkpoints.
         metrics_path: file to which one line of JSON per epoch is written, with TensorBoard events next to it if tensorboardX is
             installed; None for no file.
+
+    Raises:
+        ValueError: if patience or checkpoint_every is less than 1.
     """
 
     patience: int | None = None
     checkpoint_dir: str | Path | None = None
     checkpoint_every: int = 1
     metrics_path: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        """Validate the numbers of epochs."""
+        if self.patience is not None:
+            check_count(self.patience, "patience", 1, None, "a number of epochs; None for no early stopping")
+        check_count(self.checkpoint_every, "checkpoint_every", 1, None, "a number of epochs")
 
 
 DEFAULT_OPTIONS = FitOptions()
@@ -96,7 +106,7 @@ def train(
         model.train()
         with MetricsLog(options.metrics_path, loop["epoch"]) as log:
             for epoch in range(loop["epoch"], epochs):
-                if options.patience is not None and loop["waited"] > options.patience:
+                if options.patience is not None and loop["waited"] >= options.patience:
                     break
                 new = None if graph is None else graph(epoch)
                 if new is None and loop is start and loop["replaced"]:

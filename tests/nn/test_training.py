@@ -1,4 +1,4 @@
-"""The training step and the training loop: the graph, progress, early stopping, custom steps."""
+"""The training step and the training loop: the graph, progress, custom steps."""
 
 import io
 import sys
@@ -6,13 +6,12 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from encoders import N, ellipse, linear_model
 from flax import nnx
 
 import jaxlle
-from jaxlle.nn import FitOptions, train, train_step
+from jaxlle.nn import train, train_step
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +44,6 @@ def test_progress_is_printed_on_a_terminal_only(ring, monkeypatch):
         printed = sys.stderr.getvalue()
         assert [line.split("  ")[0] for line in printed.split("\r")[1:]] == expected
         assert printed.endswith("\n") == bool(expected)
-
-
-def test_training_stops_when_the_cost_no_longer_decreases(ring):
-    model = linear_model(optimizer=optax.sgd(0.0))
-    history = model.fit(ring, epochs=50, batch_size=N, progress=False, options=FitOptions(patience=2))
-    assert len(history) < 50
 
 
 def test_a_batch_with_nan_is_visible_in_the_metrics_of_the_step(ring):
