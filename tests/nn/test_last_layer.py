@@ -9,7 +9,7 @@ from flax import nnx
 import jaxlle
 from jaxlle import losses
 from jaxlle.metrics import affine_residual, subspace_angle
-from jaxlle.nn import ParametricLLE
+from jaxlle.nn import ParametricLLE, match_embedding, solve_last_layer
 from jaxlle.nn.head import calibrate
 
 
@@ -151,3 +151,21 @@ def test_an_encoder_points_or_an_embedding_without_a_solution_raise(roll):
     model.encoder.layers[0].kernel[...] = 0 * model.encoder.layers[0].kernel[...]
     with pytest.raises(ValueError, match="span 0 dimensions"):
         model.solve_last_layer(roll)
+
+
+def test_the_outputs_of_an_encoder_with_a_new_last_layer_are_centered_and_white_or_the_least_squares_fit(roll):
+    layers = nnx.Linear(3, 8, rngs=nnx.Rngs(0)), jnp.tanh, nnx.Linear(8, 2, rngs=nnx.Rngs(1))
+    encoder, x = nnx.Sequential(*layers), roll[:300] + 1  # the features have a mean, which the bias removes
+    alignment = jaxlle.lle_alignment(x, k=12, reg=0.1)
+    cost = solve_last_layer(encoder, x, alignment)
+    z = np.asarray(encoder(jnp.asarray(x)))
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(z.T @ z / 300, np.eye(2), atol=1e-3)
+    assert cost == pytest.approx(float((alignment.matvec(jnp.asarray(z)) ** 2).sum()) / 300, rel=1e-2)
+    exact = np.stack([x[:, 1], np.arctan2(x[:, 0], x[:, 2])], axis=1).astype(np.float64)
+    unexplained = match_embedding(encoder, x, exact)
+    white = np.linalg.solve(np.linalg.cholesky(np.cov(exact.T, bias=True)), (exact - exact.mean(axis=0)).T).T
+    design = np.column_stack([np.tanh(layers[0](jnp.asarray(x))), np.ones(300)]).astype(np.float64)
+    fit = design @ np.linalg.lstsq(design, white)[0]
+    np.testing.assert_allclose(encoder(jnp.asarray(x)), fit, atol=1e-3)
+    assert unexplained == pytest.approx(((white - fit) ** 2).sum() / (white**2).sum(), rel=1e-3)
