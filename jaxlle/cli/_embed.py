@@ -7,9 +7,8 @@ from typing import Any
 
 from . import _outputs
 from ._arguments import add_data_arguments, add_embedding_arguments, add_output_arguments
-from ._data import load_data
 from ._methods import METHODS
-from ._pipeline import Result, compute, use_cache
+from ._pipeline import Result, run_stages
 from ._summary import Rows, describe, print_summary, quality
 from ._timing import StageTimer
 
@@ -25,17 +24,9 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Embed a data set, print a report, and write the embedding and a figure. Files are written completely or not at all."""
-    _outputs.check_output(args.out, (".npz",), "--out", args.data)
-    _outputs.check_plot(args)
-    with _outputs.print_warnings(args.precision), StageTimer(args.quiet) as timer:
-        data, x64 = load_data(args, timer)
-        import jax
-
-        use_cache(args.cache)
-        with jax.enable_x64(x64):
-            result = compute(args, data, timer)
-            rows = [*describe(args, data, result), *_spectrum(args, result), *_local_condition(args, data, result)]
-            rows += quality(args, data, result, timer)
+    with run_stages(args, ".npz") as (data, result, timer):
+        rows = [*describe(args, data, result), *_spectrum(args, result), *_local_condition(args, data, result)]
+        rows += quality(args, data, result, timer)
         _write(args, data, result, timer)
     if not args.quiet:
         print_summary(rows, timer, {"embedding file": args.out, "figure file": args.plot})

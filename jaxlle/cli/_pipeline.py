@@ -1,9 +1,12 @@
 """The stages that `embed` and `report` run, for any method: neighbors, weights, embedding."""
 
 import argparse
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from . import _outputs
+from ._data import load_data
 from ._methods import METHODS, Method, Request, embed_options, solver_of
 from ._timing import StageTimer
 
@@ -26,17 +29,28 @@ class Result(NamedTuple):
     k_rows: list[tuple[str, str]]
 
 
-def use_cache(folder: Path | None) -> None:
-    """Keep compiled programs in a folder."""
-    import jax
+@contextmanager
+def run_stages(args: argparse.Namespace, suffix: str) -> Iterator[tuple[Any, Result, StageTimer]]:
+    """Load the data and run the stages of the method that the arguments name, in the precision of the data.
 
-    if folder is not None:
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    Yields the data, the result and the timer. First checks that the file of --out, of type `suffix`, and the figure can be
+    written; prints the warnings at the end.
+    """
+    _outputs.check_output(args.out, (suffix,), "--out", args.data)
+    _outputs.check_plot(args)
+    with _outputs.print_warnings(args.precision), StageTimer(args.quiet) as timer:
+        data, x64 = load_data(args, timer)
+        import jax
+
+        if args.cache is not None:  # keeps compiled programs
+            jax.config.update("jax_compilation_cache_dir", str(args.cache))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        with jax.enable_x64(x64):
+            yield data, compute(args, data, timer), timer
 
 
 def compute(args: argparse.Namespace, data: Any, timer: StageTimer) -> Result:
-    """Run the stages of the method that the arguments name."""
+    """Find the neighbors, compute the weights, and embed."""
     import jax
 
     from .._core.checks import check_dim

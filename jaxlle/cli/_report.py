@@ -6,9 +6,8 @@ from typing import Any
 
 from . import _outputs
 from ._arguments import add_data_arguments, add_embedding_arguments, add_output_arguments
-from ._data import load_data
 from ._methods import METHODS
-from ._pipeline import Result, compute, use_cache
+from ._pipeline import Result, run_stages
 from ._summary import Rows, describe, format_row, print_summary, quality
 from ._timing import StageTimer
 
@@ -29,19 +28,11 @@ def run(args: argparse.Namespace) -> int:
 
     Files are written completely or not at all.
     """
-    _outputs.check_output(args.out, (".txt",), "--out", args.data)
-    _outputs.check_plot(args)
-    with _outputs.print_warnings(args.precision), StageTimer(args.quiet) as timer:
-        data, x64 = load_data(args, timer)
-        import jax
-
-        use_cache(args.cache)
-        with jax.enable_x64(x64):
-            result = compute(args, data, timer)
-            diagnosis = _diagnose(args, data, result, timer)
-            # The diagnosis has its own rows on these two.
-            rows = [row for row in describe(args, data, result) if row[0] not in ("solver", "components")]
-            rows += [*diagnosis.rows(), *quality(args, data, result, timer), *_geometry(args, data, result, timer)]
+    with run_stages(args, ".txt") as (data, result, timer):
+        diagnosis = _diagnose(args, data, result, timer)
+        # The diagnosis has its own rows on these two.
+        rows = [row for row in describe(args, data, result) if row[0] not in ("solver", "components")]
+        rows += [*diagnosis.rows(), *quality(args, data, result, timer), *_geometry(args, data, result, timer)]
         _write(args, f"{data.name}, {args.method}", result, diagnosis, rows, timer)
     if not args.quiet:
         print_summary(rows, timer, {"report file": args.out, "figure file": args.plot})

@@ -109,7 +109,7 @@ def test_output_paths_that_cannot_be_written_fail_before_the_computation(
     capsys, tmp_path, monkeypatch, option, path, message
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli._embed, "load_data", fail_if_called)
+    monkeypatch.setattr(cli._pipeline, "load_data", fail_if_called)
     np.savez("data.npz", x=two_clusters())
     (tmp_path / "folder.npz").mkdir()
     before = (tmp_path / "data.npz").read_bytes()
@@ -119,7 +119,7 @@ def test_output_paths_that_cannot_be_written_fail_before_the_computation(
 
 
 def test_a_folder_without_write_permission_fails_before_the_computation(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli._embed, "load_data", fail_if_called)
+    monkeypatch.setattr(cli._pipeline, "load_data", fail_if_called)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
     assert "cannot be written to" in assert_fails(capsys, "embed", "digits", "--out", tmp_path / "a.npz")
 
@@ -159,12 +159,14 @@ def test_old_files_are_replaced_completely_on_success(capsys, tmp_path):
     assert os.listdir(tmp_path) == ["a.npz"]
 
 
-@pytest.mark.parametrize("function", ["load_data", "compute", "quality"])
-def test_an_interruption_of_any_stage_exits_with_130_and_one_line(capsys, tmp_path, monkeypatch, function):
+@pytest.mark.parametrize(
+    ("module", "function"), [("_pipeline", "load_data"), ("_pipeline", "compute"), ("_embed", "quality")]
+)
+def test_an_interruption_of_any_stage_exits_with_130_and_one_line(capsys, tmp_path, monkeypatch, module, function):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli._embed, function, interrupt)
+    monkeypatch.setattr(getattr(cli, module), function, interrupt)
     command = (*ROLL, "--out", tmp_path / "a.npz")
     assert "interrupted" in assert_fails(capsys, *command, status=130)
     assert os.listdir(tmp_path) == []
