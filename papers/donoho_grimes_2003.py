@@ -95,20 +95,16 @@ def draw(results: dict[str, float], figure: str, n: int = 1000, k: int = 12) -> 
     with jax.enable_x64(True):
         runs = {name: _run(variant, n, k, 0) for name, variant in VARIANTS.items()}
     roll = runs["lle"][0]
-    style = {"c": np.asarray(roll.parameters[:, 0]), "s": 6, "alpha": 0.7, "lw": 0}
-    space: Any = picture.add_subplot(2, 3, 1, projection="3d")
-    space.scatter(*np.asarray(roll.points).T, **style)
-    space.set(title=f"{n:,} points of a roll with a hole")
-    space.view_init(8, -72)
-    space.set_box_aspect((1, 1.2, 1), zoom=1.5)
-    space.set_axis_off()
-    plane = picture.add_subplot(2, 3, 2)
-    plane.scatter(*np.asarray(roll.parameters).T, **style)
-    plane.set(title="arc length and height")
-    plane.set_axis_off()
-    for place, (name, (_, out, residual)) in enumerate(runs.items(), start=3):
-        panel = picture.add_subplot(2, 3, place)
-        panel.scatter(*np.asarray(out.points).T, **style)
-        panel.set(title=f"{titles[name]}: affine residual {residual:.2g}")
+    panels = [(f"{n:,} points of a roll with a hole", roll.points), ("arc length and height", roll.parameters)]
+    panels += [
+        (f"{titles[name]}: affine residual {residual:.2g}", out.points) for name, (_, out, residual) in runs.items()
+    ]
+    for place, (title, points) in enumerate(panels, start=1):
+        panel: Any = picture.add_subplot(2, 3, place, projection="3d" if points.shape[1] == 3 else None)
+        panel.scatter(*np.asarray(points).T, c=np.asarray(roll.parameters[:, 0]), s=6, alpha=0.7, lw=0)
+        panel.set(title=title)
         panel.set_axis_off()
+        if points.shape[1] == 3:
+            panel.view_init(8, -72)
+            panel.set_box_aspect((1, 1.2, 1), zoom=1.5)
     picture.savefig(figure)
