@@ -99,6 +99,12 @@ def test_where_is_false_for_anchors_that_do_not_fit(data):
     rows = np.asarray(batch.indices)[batch.anchors][batch.where]
     near = np.asarray(batch.indices)[batch.gather][batch.where]
     np.testing.assert_array_equal(near, np.asarray(neighbors.indices)[rows])
+    np.testing.assert_array_equal(batch.mask, np.broadcast_to(batch.where[:, None], batch.mask.shape))
+    assert not batch.weights[~batch.where].any()
+    limited = neighborhood_batches(*data, batch_size=12).with_graph(neighbors, data[2], max_points=20)
+    jax.tree.map(np.testing.assert_array_equal, limited.batch(0), batch)
+    parts = [neighborhood_batches(*data, batch_size=12, shard=s, num_shards=3) for s in range(3)]
+    assert {part.max_points for part in parts} == {4 * (K + 1)}  # as many as the four anchors of a shard can need
 
 
 def test_another_graph_has_the_batches_of_the_same_anchors(data):
