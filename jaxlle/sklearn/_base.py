@@ -115,3 +115,13 @@ class SolverTransformer(NeighborhoodTransformer):
         self.reg = reg
         self.solver = solver
         self.random_state = random_state
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the arguments that every variant with a solver takes, with a new random key."""
+        return {
+            "dim": self.n_components,
+            "k": self.n_neighbors,
+            "reg": self.reg,
+            "solver": self.solver,
+            "options": seeded_options(self.random_state),
+        }

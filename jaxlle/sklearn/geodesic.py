@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from ..variants.geodesic import isolle
-from ._base import SOLVER_CONSTRAINTS, SolverTransformer, seeded_options
+from ._base import SOLVER_CONSTRAINTS, SolverTransformer
 
 
 class GeodesicLocallyLinearEmbedding(SolverTransformer):
@@ -33,8 +33,7 @@ class GeodesicLocallyLinearEmbedding(SolverTransformer):
         (300, 2)
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012
-        **SOLVER_CONSTRAINTS,
+    _parameter_constraints: dict = SOLVER_CONSTRAINTS | {
         "graph_neighbors": [None, Interval(Integral, 1, None, closed="left")],
     }
 
@@ -45,13 +44,4 @@ class GeodesicLocallyLinearEmbedding(SolverTransformer):
         self.graph_neighbors = graph_neighbors
 
     def _fit(self, X: np.ndarray) -> None:
-        embedding = isolle(
-            X,
-            self.n_components,
-            k=self.n_neighbors,
-            reg=self.reg,
-            graph_k=self.graph_neighbors,
-            solver=self.solver,
-            options=seeded_options(self.random_state),
-        )
-        self._store(embedding)
+        self._store(isolle(X, graph_k=self.graph_neighbors, **self._arguments()))

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..variants.incremental import IncrementalEmbedding, add_points, incremental_lle, refit
-from ._base import FLOAT_DTYPES, SOLVER_CONSTRAINTS, SolverTransformer, precision_of, seeded_options
+from ._base import FLOAT_DTYPES, SOLVER_CONSTRAINTS, SolverTransformer, precision_of
 
 
 class IncrementalLocallyLinearEmbedding(SolverTransformer):
@@ -40,26 +40,14 @@ class IncrementalLocallyLinearEmbedding(SolverTransformer):
         (320, 2)
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012
-        **SOLVER_CONSTRAINTS,
-        "tolerance": [Interval(Real, 0, None, closed="left")],
-    }
+    _parameter_constraints: dict = SOLVER_CONSTRAINTS | {"tolerance": [Interval(Real, 0, None, closed="left")]}
 
     def __init__(self, *, n_neighbors=5, n_components=2, reg=1e-3, tolerance=0.2, solver="auto", random_state=None):
         super().__init__(n_neighbors, n_components, reg, solver, random_state)
         self.tolerance = tolerance
 
     def _fit(self, X: np.ndarray) -> None:
-        state = incremental_lle(
-            X,
-            self.n_components,
-            k=self.n_neighbors,
-            reg=self.reg,
-            tolerance=self.tolerance,
-            solver=self.solver,
-            options=seeded_options(self.random_state),
-        )
-        self._store_state(state, 0)
+        self._store_state(incremental_lle(X, tolerance=self.tolerance, **self._arguments()), 0)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> "IncrementalLocallyLinearEmbedding":

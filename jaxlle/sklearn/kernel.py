@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from .._core.linear import matmul
 from ..distances import Kernel, KernelDistance
 from ..neighbors import knn
 from ..variants.kernel import kernel_lle
 from ..weights import kernel_weights
-from ._base import SOLVER_CONSTRAINTS, SolverTransformer, seeded_options
+from ._base import SOLVER_CONSTRAINTS, SolverTransformer
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,7 @@ class KernelLocallyLinearEmbedding(SolverTransformer):
         (150, 2)
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012
-        **SOLVER_CONSTRAINTS,
+    _parameter_constraints: dict = SOLVER_CONSTRAINTS | {
         "kernel": [StrOptions({"rbf", "linear"}), callable],
         "gamma": [None, Interval(Real, 0, None, closed="neither")],
     }
@@ -66,20 +66,11 @@ class KernelLocallyLinearEmbedding(SolverTransformer):
     def _fit(self, X: np.ndarray) -> None:
         # Centering keeps digits and changes neither of the built-in kernels' results; other kernels get the data as given.
         self._center = X.mean(axis=0) if isinstance(self.kernel, str) else np.zeros(X.shape[1], X.dtype)
-        embedding = kernel_lle(
-            X - self._center,
-            self.n_components,
-            self._kernel_function(),
-            k=self.n_neighbors,
-            reg=self.reg,
-            solver=self.solver,
-            options=seeded_options(self.random_state),
-        )
-        self._store(embedding)
+        self._store(kernel_lle(X - self._center, kernel=self._kernel_function(), **self._arguments()))
 
     def _kernel_function(self) -> Kernel:
         if self.kernel == "linear":
-            return jnp.dot
+            return matmul
         if not isinstance(self.kernel, str):
             return self.kernel
         if self.gamma is not None:

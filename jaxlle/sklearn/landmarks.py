@@ -36,8 +36,7 @@ class LandmarkLocallyLinearEmbedding(NeighborhoodTransformer):
         (150, 2)
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012
-        **WEIGHT_CONSTRAINTS,
+    _parameter_constraints: dict = WEIGHT_CONSTRAINTS | {
         "n_landmarks": [None, Interval(Integral, 1, None, closed="left")],
         "landmark_neighbors": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],

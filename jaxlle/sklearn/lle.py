@@ -73,8 +73,7 @@ class LocallyLinearEmbedding(NeighborhoodTransformer):
         (1797, 2)
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012
-        **WEIGHT_CONSTRAINTS,
+    _parameter_constraints: dict = WEIGHT_CONSTRAINTS | {
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "eigen_solver": [StrOptions({"auto", "arpack", "dense"}), callable],
         "tol": [Interval(Real, 0, None, closed="left")],

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from ..variants.robust import robust_lle
-from ._base import SOLVER_CONSTRAINTS, SolverTransformer, seeded_options
+from ._base import SOLVER_CONSTRAINTS, SolverTransformer
 
 
 class RobustLocallyLinearEmbedding(SolverTransformer):
@@ -32,23 +32,11 @@ class RobustLocallyLinearEmbedding(SolverTransformer):
         (150, 2)
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012
-        **SOLVER_CONSTRAINTS,
-        "threshold": [Interval(Real, 0, None, closed="left")],
-    }
+    _parameter_constraints: dict = SOLVER_CONSTRAINTS | {"threshold": [Interval(Real, 0, None, closed="left")]}
 
     def __init__(self, *, n_neighbors=5, n_components=2, reg=1e-3, threshold=0.5, solver="auto", random_state=None):
         super().__init__(n_neighbors, n_components, reg, solver, random_state)
         self.threshold = threshold
 
     def _fit(self, X: np.ndarray) -> None:
-        embedding = robust_lle(
-            X,
-            self.n_components,
-            k=self.n_neighbors,
-            reg=self.reg,
-            threshold=self.threshold,
-            solver=self.solver,
-            options=seeded_options(self.random_state),
-        )
-        self._store(embedding)
+        self._store(robust_lle(X, threshold=self.threshold, **self._arguments()))

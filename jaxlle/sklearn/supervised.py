@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import validate_data
 
 from ..variants.supervised import Shift, supervised_lle
-from ._base import FLOAT_DTYPES, SOLVER_CONSTRAINTS, SolverTransformer, precision_of, seeded_options
+from ._base import FLOAT_DTYPES, SOLVER_CONSTRAINTS, SolverTransformer, precision_of
 
 
 class SupervisedLocallyLinearEmbedding(SolverTransformer):
@@ -39,8 +39,7 @@ class SupervisedLocallyLinearEmbedding(SolverTransformer):
         (3, 2)
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012
-        **SOLVER_CONSTRAINTS,
+    _parameter_constraints: dict = SOLVER_CONSTRAINTS | {
         "rule": [None, callable],
         "alpha": [Interval(Real, 0, 1, closed="both")],
     }
@@ -57,18 +56,9 @@ class SupervisedLocallyLinearEmbedding(SolverTransformer):
         """Embed X, array-like of shape (n_samples, n_features), with one label y per sample, -1 for none. Returns self."""
         X, y = validate_data(self, X, y, dtype=FLOAT_DTYPES, ensure_min_samples=2)
         self._fit_X: np.ndarray = X
+        rule = Shift(self.alpha) if self.rule is None else self.rule
         with precision_of(X):
-            embedding = supervised_lle(
-                X,
-                y,
-                self.n_components,
-                k=self.n_neighbors,
-                reg=self.reg,
-                rule=Shift(self.alpha) if self.rule is None else self.rule,
-                solver=self.solver,
-                options=seeded_options(self.random_state),
-            )
-            self._store(embedding)
+            self._store(supervised_lle(X, y, rule=rule, **self._arguments()))
         return self
 
     def __sklearn_tags__(self) -> Any:
