@@ -13,6 +13,8 @@ from jaxtyping import Array
 from .. import distances
 from ..warnings import JaxlleWarning
 
+_SMALL = 2**20  # entries of an array that is moved to the host to be checked
+
 
 def is_traced(*arrays: Any) -> bool:
     """Return whether values are unavailable: an array is traced (jit, vmap, grad), or jit is staging every operation."""
@@ -24,6 +26,11 @@ def without_derivative(x: Any) -> Any:
     return jax.tree.map(lambda a: lax.stop_gradient(a) if isinstance(a, Array) else a, x)
 
 
+def is_on_one_device(x: Any) -> bool:
+    """Return whether a concrete value is on the host or on a single device."""
+    return not isinstance(x, jax.Array) or len(x.devices()) == 1
+
+
 def x64_is_on() -> bool:
     """Return whether JAX is configured to compute in float64 (jax_enable_x64)."""
     return jnp.zeros(()).dtype == np.float64
@@ -31,6 +38,10 @@ def x64_is_on() -> bool:
 
 def all_finite(x: Any) -> bool:
     """Return whether all entries of a concrete array are finite."""
+    if isinstance(x, jax.Array) and is_on_one_device(x):
+        on_cpu = all(device.platform == "cpu" for device in x.devices())
+        # On the host no program is compiled for each new shape. Large arrays stay on their device.
+        x = jax.device_get(x) if on_cpu or x.size <= _SMALL else x
     return bool(np.isfinite(x).all()) if isinstance(x, np.ndarray) else bool(_all_finite(x))
 
 

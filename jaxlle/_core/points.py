@@ -22,6 +22,7 @@ from ..distances import PRECOMPUTED, Metric, power_of_two
 from ..warnings import PrecisionWarning
 from . import integers
 from .checks import all_finite, is_traced, x64_is_on
+from .ladder import call_padded
 from .missing import read_host
 
 _TRANSLATION_INVARIANT = (distances.euclidean, distances.manhattan, distances.chebyshev)
@@ -266,7 +267,12 @@ def rescale(x: Any, center: Any, unit: Any, dtype: Any) -> Float[Array, "q d"]:
         return _rescale_integers(x, center, unit, dtype)
     if isinstance(x, np.ndarray) and not is_traced(center, unit):
         return jax.device_put(_shift_host(x, np.asarray(center, np.float64), float(unit), np.dtype(dtype)))
-    return ((jnp.asarray(x) - center) / unit).astype(dtype)
+    return call_padded(partial(_shift_device, dtype=np.dtype(dtype)), jnp.asarray(x), center, unit)
+
+
+@partial(jax.jit, static_argnames=("dtype",))
+def _shift_device(x: Array, center: Any, unit: Any, dtype: np.dtype) -> Float[Array, "q d"]:
+    return ((x - center) / unit).astype(dtype)
 
 
 def _rescale_integers(x: Any, center: Any, unit: Any, dtype: Any) -> Float[Array, "q d"]:

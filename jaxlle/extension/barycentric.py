@@ -8,6 +8,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES
+from .._core.ladder import call_padded
 from .._core.linear import matmul
 from .._core.points import as_points, as_rows, as_values, prepare_points
 from ..neighbors import Neighbors, knn
@@ -63,7 +64,7 @@ def transform(
         )
     neighbors = knn(points, k, query=x_new, block_bytes=block_bytes)
     weights = barycentric_weights(points, neighbors, query=x_new, reg=reg, block_bytes=block_bytes)
-    return _combine(neighbors, weights, y)
+    return call_padded(lambda rows, y: _combine(*rows, y), (neighbors, weights), y)
 
 
 def inverse_transform(

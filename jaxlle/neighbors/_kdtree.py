@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -34,7 +34,7 @@ def nearest(
         indices[ids], dist[ids] = _query(tree, source, ids, k, query is None, ORDERS[metric])
         if progress is not None:
             progress(int(ids[-1]) + 1, total)
-    return jnp.asarray(indices), jnp.asarray(dist)
+    return jax.device_put((indices, dist))  # jnp.asarray compiles a program for every shape
 
 
 def _query(tree: Any, source: np.ndarray, ids: np.ndarray, k: int, exclude_self: bool, order: float) -> tuple:

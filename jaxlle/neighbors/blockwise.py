@@ -19,8 +19,10 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, CACHE_BYTES, Progress, map_rows, memory_advice
 from .._core.checks import x64_is_on
+from .._core.ladder import pad_rows, padded_count, put_like
 from .._core.linear import matmul
 from . import _projection
+from ._selection import largest, smallest
 
 Found = tuple[Int[Array, "q k"], Float[Array, "q k"]]
 FoundInBlock = tuple[Int[Array, "b k"], Float[Array, "b k"]]
@@ -78,7 +80,7 @@ def nearest(
         if plan is not None:
             return _nearest_by_projection(points, plan, options, report)
         prepared = _prepare(points, metric)
-        source = prepared if query is None else _prepare(query, metric)
+        source = prepared if query is None else pad_rows(query, padded_count(total))
         return _search_rows(prepared, source, np.arange(total), options, report)
 
 
@@ -103,7 +105,11 @@ def _nearest_by_projection(
 
 
 def _search_rows(
-    prepared: _Prepared, source: _Prepared, rows: np.ndarray, options: _Options, report: _ProgressCounter
+    prepared: _Prepared,
+    source: _Prepared | Float[Array, "padded d"],
+    rows: np.ndarray,
+    options: _Options,
+    report: _ProgressCounter,
 ) -> Found:
     """Search for some rows of the source by products, and by differences for the rows that remain uncertain."""
     # Not by a loop inside the block, as under jit: XLA copies all points into the state of a loop, for every block.
@@ -126,22 +132,31 @@ def _replace_uncertain(found: tuple[Array, Array, np.ndarray], search: Callable[
 
 
 def _search_blocks(
-    prepared: _Prepared, source: _Prepared, rows: np.ndarray, options: _Options, report: _ProgressCounter
+    prepared: _Prepared,
+    source: _Prepared | Float[Array, "padded d"],
+    rows: np.ndarray,
+    options: _Options,
+    report: _ProgressCounter,
 ) -> tuple[Int[Array, "r k"], Float[Array, "r k"], np.ndarray]:
     """Search for some rows of the source; return indices, distances, and which rows are certain."""
-    size = _block_rows(prepared.points, _rounded_count(len(rows), source.points.shape[0]), options)
+    size = _block_rows(prepared.points, _rounded_count(len(rows), jax.tree.leaves(source)[0].shape[0]), options)
     starts = range(0, len(rows), size)
 
     def search(start: int) -> tuple[Array, Array, Array]:
         ids = rows[np.minimum(np.arange(start, start + size), len(rows) - 1)].astype(np.int32)
-        return jax.block_until_ready(_block(prepared, source, ids, options))  # limits the memory to a few blocks
+        # The block is selected by a program of its own, so that the larger one does not depend on the number of queries.
+        queries = _select(source, ids) if options.exclude_self else _factor(_select(source, ids), options.metric)
+        return jax.block_until_ready(_block(prepared, queries, ids, options))  # limits the memory to a few blocks
 
     found = []
     for start, block in zip(starts, _map_concurrently(search, starts), strict=True):
         found.append(block)
         report.add(int(np.asarray(block[2])[: len(rows) - start].sum()))
-    indices, dist, certain = (jnp.concatenate(blocks)[: len(rows)] for blocks in zip(*found, strict=True))
-    return indices, dist, np.asarray(certain)
+    # On the host, where no program is compiled for the number of blocks and rows.
+    indices, dist, certain = (
+        np.concatenate(jax.device_get(blocks))[: len(rows)] for blocks in zip(*found, strict=True)
+    )
+    return put_like(indices, found[0][0]), put_like(dist, found[0][1]), certain
 
 
 def _map_concurrently(search: Callable[[int], Any], starts: range) -> Iterator[Any]:
@@ -166,8 +181,8 @@ def _map_concurrently(search: Callable[[int], Any], starts: range) -> Iterator[A
 
 
 def _rounded_count(count: int, total: int) -> int:
-    """Round a number of rows up to a power of two, unless it is `total`, so that few shapes are compiled."""
-    return count if count == total else 2 ** (count - 1).bit_length()
+    """Round up to a power of two, so that few shapes are compiled; return `total` for all rows, with or without padding."""
+    return total if total in (count, padded_count(count)) else 2 ** (count - 1).bit_length()
 
 
 def nearest_traced(
@@ -201,7 +216,7 @@ def _indices_in_blocks(
 
     def find(start: Array) -> Int[Array, "b k"]:
         some = jnp.minimum(start + jnp.arange(rows, dtype=np.int32), total - 1)
-        return _block(prepared, source, ids[some], options)[0]
+        return _block(prepared, _select(source, ids[some]), ids[some], options)[0]
 
     return lax.map(find, starts).reshape(-1, options.k)[:total]
 
@@ -231,7 +246,7 @@ def nearest_in_rows(matrix: Float[Array, "q n"], k: int, exclude_self: bool, blo
 
     def one(pair: tuple[Array, Array]) -> Found:
         row, own = pair
-        return _smallest(jnp.where((jnp.arange(n) == own) & exclude_self, jnp.inf, row)[None], k)
+        return smallest(jnp.where((jnp.arange(n) == own) & exclude_self, jnp.inf, row)[None], k)
 
     indices, dist = map_rows(one, (matrix, jnp.arange(q)), block_bytes, 3 * n * matrix.dtype.itemsize)
     return indices[:, 0], dist[:, 0]
@@ -259,11 +274,17 @@ def _block_rows(points: Array, q: int, options: _Options) -> int:
 
 @partial(jax.jit, static_argnames=("metric",))
 def _prepare(points: Float[Array, "n d"], metric: Callable) -> _Prepared:
+    factor = _factor(points, metric)
+    return _pad(*factor) if _uses_products(metric, points.shape[1]) else factor
+
+
+@partial(jax.jit, static_argnames=("metric",))
+def _factor(points: Float[Array, "n d"], metric: Callable) -> _Prepared:
     if not _uses_products(metric, points.shape[1]):
         return _Prepared(points, points[:0], points[:0, 0])
     single = points.astype(np.float32)
     # Not in the program of the products: XLA's CPU compiler (jaxlib 0.10) would fuse the sum, which doubles their time.
-    return _pad(points, single, _row_sums(single**2))
+    return _Prepared(points, single, _row_sums(single**2))
 
 
 def _pad(points: Array, factor: ArrayLike, squares: ArrayLike) -> _Prepared:
@@ -272,24 +293,29 @@ def _pad(points: Array, factor: ArrayLike, squares: ArrayLike) -> _Prepared:
     return _Prepared(points, jnp.pad(factor, ((0, more), (0, 0))), jnp.pad(squares, (0, more), constant_values=jnp.inf))
 
 
+@jax.jit
+def _select(source: Any, ids: Int[Array, " b"]) -> Any:
+    return jax.tree.map(lambda a: a[ids] if len(a) else a, source)
+
+
 @partial(jax.jit, static_argnames=("options",))
 def _block(
-    prepared: _Prepared, source: _Prepared, ids: Int[Array, " b"], options: _Options
+    prepared: _Prepared, queries: _Prepared, ids: Int[Array, " b"], options: _Options
 ) -> tuple[Int[Array, "b k"], Float[Array, "b k"], Bool[Array, " b"]]:
-    """Return the neighbors of some rows of the source, and whether they are certain."""
+    """Return the neighbors of queries, which are these rows of the points if `exclude_self`, and whether they are certain."""
     k, rows = options.k, ids.shape[0]
     own = ids if options.exclude_self else jnp.full_like(ids, -1)
     direct = partial(_by_differences, prepared.points, options=options)
-    if options.how == "differences" or not _uses_products(options.metric, source.points.shape[1]):
-        return *direct(source.points[ids], own), jnp.ones(rows, bool)
+    if options.how == "differences" or not _uses_products(options.metric, queries.points.shape[1]):
+        return *direct(queries.points, own), jnp.ones(rows, bool)
 
     def repair(state: tuple) -> tuple:
         (uncertain,) = jnp.nonzero(~state[2], size=min(_REPAIR_ROWS, rows), fill_value=rows)
         safe = jnp.minimum(uncertain, rows - 1)
-        new = (*direct(source.points[ids[safe]], own[safe]), True)
+        new = (*direct(queries.points[safe], own[safe]), True)
         return tuple(old.at[uncertain].set(value, mode="drop") for old, value in zip(state, new, strict=True))
 
-    state = _by_products(prepared, _Prepared(*(a[ids] for a in source)), own, k, options.spare)
+    state = _by_products(prepared, queries, own, k, options.spare)
     if options.how == "products":
         return state
     # A loop and not a `cond`: under vmap both branches of a cond are always computed.
@@ -306,7 +332,7 @@ def _by_products(
     shrunk = 1 - (m + 8) * np.finfo(np.float32).eps
     product = matmul(queries.factor, prepared.factor.T)
     count = min(n, k + 1 + spare)  # the query itself may be among them
-    order, candidates = _largest(product - shrunk / 2 * prepared.squares, count)
+    order, candidates = largest(product - shrunk / 2 * prepared.squares, count)
     bound = shrunk * queries.squares - 2 * order[:, -1]
     others = candidates != own[:, None]
     dist, inaccurate = _measure(prepared.points, queries.points, candidates, others)
@@ -362,39 +388,8 @@ def _by_differences(
     dist = lax.map(columns, jnp.arange(0, n, width, dtype=np.int32))
     dist = jnp.moveaxis(dist, 0, 1).reshape(queries.shape[0], -1)[:, :n]
     itself = jnp.arange(n, dtype=np.int32)[None, :] == own[:, None]
-    indices, nearest = _smallest(jnp.where(itself, jnp.inf, dist), options.k)
+    indices, nearest = smallest(jnp.where(itself, jnp.inf, dist), options.k)
     if options.metric not in _FINITE:
         # A metric must be finite for all pairs: NaN in the result reports also the pairs that are no neighbors.
         nearest = jnp.where((jnp.isfinite(dist) | itself).all(axis=1)[:, None], nearest, jnp.nan)
     return indices, nearest
-
-
-def _smallest(dist: Float[Array, "b n"], k: int) -> FoundInBlock:
-    # top_k ranks NaN first, so that a point at distance NaN would be the nearest.
-    negative, indices = _top(-jnp.where(jnp.isnan(dist), jnp.inf, dist), k)
-    return indices, -negative
-
-
-def _largest(values: Float[Array, "b p"], count: int) -> tuple[Float[Array, "b c"], Int[Array, "b c"]]:
-    """Select as `_top` does, except for the order of ties, by the maxima of groups first, so that long rows are read once.
-
-    The largest `count` values are in the `count` groups with the largest maxima.
-    """
-    b, p = values.shape
-    size = 2 ** int(np.log2(max(1, np.sqrt(p / count))))  # about as many groups as values in the selected groups
-    while p % size or p // size < count:
-        size //= 2
-    if size == 1:
-        return _top(values, count)
-    slabs = values.reshape(b, size, p // size)  # group j: the columns j, j + p / size, ...
-    _, groups = _top(slabs.max(axis=1), count)
-    chosen = jnp.take_along_axis(slabs, groups[:, None, :], axis=2).reshape(b, size * count)
-    best, position = _top(chosen, count)
-    return best, (position // count) * (p // size) + jnp.take_along_axis(groups, position % count, axis=1)
-
-
-def _top(values: Float[Array, "b n"], count: int) -> tuple[Float[Array, "b c"], Int[Array, "b c"]]:
-    # Without the barriers XLA moves later slices into the selection, does not recognize it as top-k, and sorts whole rows on
-    # a CPU, which is ten times slower. One barrier for both makes XLA's partitioner (jaxlib 0.10) fail inside shard_map.
-    best, position = lax.top_k(values, count)
-    return lax.optimization_barrier(best), lax.optimization_barrier(position)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, Progress
 from .._core.checks import all_finite, check_count, is_traced
+from .._core.ladder import call_padded, to_device
 from .._core.points import Points, as_points, as_rows, prepare_points, rescale, standardize, working_dtype
 from ..distances import PRECOMPUTED, Metric
 from . import _kdtree, blockwise
@@ -86,8 +87,8 @@ def knn(
         found = _search(points.coordinates, other, k, points.metric, algorithm, block_bytes, progress)
         return found if isinstance(x, Points) else in_data_units(found, points)
     # Other metrics need not be invariant to translation and scaling, so the points are passed to them unchanged.
-    values = jnp.asarray(points.values, points.dtype)
-    other = None if query is None else jnp.asarray(query, points.dtype)
+    values = to_device(points.values, points.dtype)
+    other = None if query is None else to_device(query, points.dtype)
     return _search(values, other, k, points.metric, algorithm, block_bytes, progress)
 
 
@@ -168,5 +169,7 @@ def _on_cpu(x: Array) -> bool:
 def _from_distances(matrix: Any, k: int, exclude_self: bool, block_bytes: int) -> Neighbors:
     if not is_traced(matrix) and bool((matrix < 0).any()):
         raise ValueError("Precomputed distances must not be negative: pass distances, not similarities or a kernel.")
-    matrix = jnp.asarray(matrix, working_dtype(matrix))
-    return Neighbors(*blockwise.nearest_in_rows(matrix, k, exclude_self, block_bytes))
+    matrix = to_device(matrix, working_dtype(matrix))
+    if exclude_self:
+        return Neighbors(*blockwise.nearest_in_rows(matrix, k, True, block_bytes))
+    return Neighbors(*call_padded(lambda rows: blockwise.nearest_in_rows(rows, k, False, block_bytes), matrix))

@@ -17,6 +17,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES, CACHE_BYTES, map_rows, memory_advice
 from .._core.checks import is_traced
+from .._core.ladder import call_padded
 from .._core.linear import matmul
 from .._core.points import as_rows, prepare_points
 from ..distances import PRECOMPUTED
@@ -75,7 +76,16 @@ def barycentric_weights(
         unit = np.clip(float(unit), float(limits.tiny), float(limits.max))
     unit = jnp.asarray(unit, points.dtype)
     with memory_advice(f"the weights used block_bytes = {block_bytes}; try {block_bytes // 8}"):
-        weights = solve_points(points.coordinates, source, neighbors, as_regularizer(reg), unit, block_bytes)
+        if query is None:
+            weights = solve_points(points.coordinates, source, neighbors, as_regularizer(reg), unit, block_bytes)
+        else:
+            weights = call_padded(
+                lambda rows, points, *ridge: solve_points(points, *rows, *ridge, block_bytes),
+                (source, neighbors._replace(distances=None)),
+                points.coordinates,
+                as_regularizer(reg),
+                unit,
+            )
     return require_finite_weights(weights, reg)
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
+from .._core.ladder import call_padded, to_device
 from .._core.points import as_points, prepare_points
 from ..distances import Kernel
 from ..neighbors import Neighbors
@@ -58,12 +59,18 @@ def kernel_weights(
     points = prepare_points(x)
     n, d = points.shape
     check_reg(reg, neighbors.indices.shape[1], d)
-    values = jnp.asarray(points.values, points.dtype)
-    source = values if query is None else jnp.asarray(as_points(query, "query"), points.dtype)
+    values, ridge = to_device(points.values, points.dtype), as_regularizer(reg)
+    source = values if query is None else to_device(as_points(query, "query"), points.dtype)
     check_indices(neighbors, n, source.shape[0])
-    return require_finite_weights(
-        _solve_kernel(values, source, neighbors, as_regularizer(reg), kernel, block_bytes), reg
+    if query is None:
+        return require_finite_weights(_solve_kernel(values, source, neighbors, ridge, kernel, block_bytes), reg)
+    weights = call_padded(
+        lambda rows, values, ridge: _solve_kernel(values, *rows, ridge, kernel, block_bytes),
+        (source, neighbors._replace(distances=None)),
+        values,
+        ridge,
     )
+    return require_finite_weights(weights, reg)
 
 
 @partial(jax.jit, static_argnames=("kernel", "block_bytes"))

@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
+from .._core.ladder import call_padded, to_device
 from .._core.points import as_points, prepare_points
 from ..distances import PRECOMPUTED, Kernel
 from ..neighbors import Neighbors
@@ -118,10 +119,18 @@ def distance_weights(
     points = prepare_points(distances, metric=PRECOMPUTED, name="distances")
     n, k = points.shape[0], neighbors.indices.shape[1]
     check_reg(reg, k, k)
-    matrix = jnp.asarray(points.values, points.dtype)
-    rows = matrix if query is None else jnp.asarray(as_points(query, "query"), points.dtype)
+    matrix, ridge = to_device(points.values, points.dtype), as_regularizer(reg)
+    rows = matrix if query is None else to_device(as_points(query, "query"), points.dtype)
     check_indices(neighbors, n, rows.shape[0])
-    return require_finite_weights(solve_distances(matrix, rows, neighbors, as_regularizer(reg), block_bytes), reg)
+    if query is None:
+        return require_finite_weights(solve_distances(matrix, rows, neighbors, ridge, block_bytes), reg)
+    weights = call_padded(
+        lambda rows, matrix, ridge: solve_distances(matrix, *rows, ridge, block_bytes),
+        (rows, neighbors._replace(distances=None)),
+        matrix,
+        ridge,
+    )
+    return require_finite_weights(weights, reg)
 
 
 @partial(jax.jit, static_argnames=("block_bytes",))

@@ -199,10 +199,12 @@ def test_memory_is_bounded_by_the_block_size():
     options = blockwise._Options(k, distances.euclidean, True, budget)
     padded = n + -n % blockwise._GROUP
     rows = blockwise._block_rows(jnp.zeros((n, d)), n, options)
-    shapes = ((n, d), (padded, d), (padded,))
-    prepared = blockwise._Prepared(*(jax.ShapeDtypeStruct(s, np.float32) for s in shapes))
+    prepared, queries = (
+        blockwise._Prepared(*(jax.ShapeDtypeStruct(s, np.float32) for s in shapes))
+        for shapes in (((n, d), (padded, d), (padded,)), ((rows, d), (rows, d), (rows,)))
+    )
     ids = jax.ShapeDtypeStruct((rows,), np.int32)
-    compiled = blockwise._block.lower(prepared, prepared, ids, options).compile()
+    compiled = blockwise._block.lower(prepared, queries, ids, options).compile()
     analysis = compiled.memory_analysis()
     assert analysis.temp_size_in_bytes < 3 * budget < 4 * n * n / 10
 

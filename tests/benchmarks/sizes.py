@@ -1,0 +1,97 @@
+"""Memory and latency over many sizes of input: `python tests/benchmarks/sizes.py [SECTION ...] [ARGUMENT=VALUE ...]`.
+
+Sections: transform (2,000 calls of a map on random numbers of rows up to 5,000), fit (fits of many numbers of points). Each runs
+in a fresh process. The resident memory is that of the whole process, and `compilations` counts the programs that XLA compiled.
+The persistent cache of compiled programs is off.
+"""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import jaxlle
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+class Meter:
+    """Counts compilations, and reads the resident memory of this process (Linux)."""
+
+    def __init__(self) -> None:
+        self.compilations = 0
+        jax.monitoring.register_event_duration_secs_listener(self._count)
+
+    def _count(self, event: str, duration: float, **_: object) -> None:
+        self.compilations += event == COMPILED
+
+    @staticmethod
+    def megabytes(field: str = "VmRSS") -> float:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def transform(points: int = 5000, features: int = 3, calls: int = 2000, most: int = 5000) -> None:
+    """Embed random numbers of new points."""
+    meter, rng = Meter(), np.random.default_rng(0)
+    x = rng.normal(size=(points, features)).astype(np.float32)
+    known = jaxlle.serving.OutOfSampleMap(x, jaxlle.lle(x, 2, k=12).points, k=12)
+    new = rng.normal(size=(most, features)).astype(np.float32)
+    before = meter.megabytes()
+    fitted, meter.compilations = meter.compilations, 0
+    times = []
+    for count in rng.integers(1, most + 1, calls):
+        start = time.perf_counter()
+        jax.block_until_ready(known(new[:count]))
+        times.append(time.perf_counter() - start)
+    print(
+        f"{calls} transforms of 1 to {most} rows, n = {points}, d = {features}: {meter.compilations} compilations; resident "
+        f"{before:.0f} MB after the fit ({fitted} compilations), {meter.megabytes():.0f} MB at the end, peak "
+        f"{meter.megabytes('VmHWM'):.0f} MB; median {1e3 * statistics.median(times):.1f} ms, slowest {max(times):.2f} s, sum "
+        f"{sum(times):.0f} s"
+    )
+
+
+def fit(least: int = 500, features: int = 3, fits: int = 20, step: int = 7) -> None:
+    """Fit many numbers of points, and release the compiled programs."""
+    meter, rng = Meter(), np.random.default_rng(0)
+    x = rng.normal(size=(least + fits * step, features)).astype(np.float32)
+    jax.block_until_ready(jaxlle.lle(x[:least], 2, k=12).points)
+    before, meter.compilations, start = meter.megabytes(), 0, time.perf_counter()
+    for i in range(1, fits + 1):
+        jax.block_until_ready(jaxlle.lle(x[: least + i * step], 2, k=12).points)
+    seconds, after, compilations = time.perf_counter() - start, meter.megabytes(), meter.compilations
+    jax.clear_caches()
+    print(
+        f"{fits} fits with a new number of points each, from {least}, d = {features}: {compilations / fits:.1f} compilations and "
+        f"{seconds / fits:.2f} s per fit; {(after - before) / fits:.1f} MB per fit ({before:.0f} to {after:.0f} MB), "
+        f"{meter.megabytes():.0f} MB after jax.clear_caches()"
+    )
+
+
+SECTIONS = {"transform": transform, "fit": fit}
+
+
+def main(arguments: list[str]) -> None:
+    """Run the named sections, or all, each in a process of its own."""
+    settings = {name: int(value) for name, value in (a.split("=") for a in arguments if "=" in a)}
+    names = [a for a in arguments if "=" not in a] or list(SECTIONS)
+    if len(names) == 1:
+        SECTIONS[names[0]](**settings)
+        return
+    print(
+        f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, jax {jax.__version__}"
+    )
+    for name in names:
+        subprocess.run([sys.executable, __file__, name, *(a for a in arguments if "=" in a)], check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
