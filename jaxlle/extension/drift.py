@@ -64,7 +64,7 @@ def drift(
     reference = training_residuals(bank, k, reg=reg) if reference is None else _read_reference(reference)
     residuals = project(z, bank, k, reg=reg).residuals
     below = jnp.searchsorted(jnp.sort(reference), residuals, side="left")
-    quantiles = below / reference.shape[0]
+    quantiles = below.astype(residuals.dtype) / reference.shape[0]
     outside = quantiles >= level
     return Drift(residuals, quantiles, outside, outside.mean())
 
