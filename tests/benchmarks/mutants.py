@@ -17,10 +17,10 @@ copy). The exit code is 0 if all mutants were killed.
 """
 
 import argparse
+import multiprocessing
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,7 +32,20 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 LISTS = Path(__file__).parent / "mutant_lists"
 COPIED = ("jaxlle", "tests", "papers", "pyproject.toml", "README.md")
-PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "--no-header", "--tb=line", "-p", "no:cacheprovider")
+PYTEST = (
+    *("-x", "-q", "-n", "0", "--no-header", "--tb=line", "-p", "no:cacheprovider"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of plugins that are imported already
+)
+PRELOADED = (
+    "jax.test_util",
+    "equinox.internal",
+    "sklearn.manifold",
+    "flax.nnx",
+    "optax",
+    "beartype",
+    "hypothesis",
+    "pytest",
+)
 NO_TESTS = (4, 5)  # exit codes of pytest for arguments that name no tests
 
 
@@ -81,12 +94,21 @@ class Copy:
                 shutil.copytree(ROOT / name, folder / name, ignore=ignore)
             else:
                 shutil.copy2(ROOT / name, folder / name)
-        shown = self._python("-c", "import jaxlle; print(jaxlle.__file__)").stdout
-        if Path(shown.strip()).resolve() != (folder / "jaxlle" / "__init__.py").resolve():
-            raise RuntimeError(f"Python imports jaxlle from {shown.strip()}, not from the copy in {folder}.")
+        programs = (
+            ROOT / ".pytest_cache" / "d" / "compiled"
+        )  # those of the tests, most of which a mutant does not change
+        os.environ |= {
+            "PYTHONPATH": str(folder),
+            "JAX_COMPILATION_CACHE_DIR": str(programs),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+        # Most of the time of a test is that of its imports: the processes are forked from one that has imported all but jaxlle.
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload([*PRELOADED])
 
     def result(self, mutant: Mutant) -> tuple[str, str]:
-        """Return the result of a mutant, and the last line that pytest printed or the reason."""
+        """Return the result of a mutant, and the last lines that pytest printed or the reason."""
         path = self.folder / mutant.file
         source = path.read_text(encoding="utf-8")
         mutated = mutant.applied_to(source)
@@ -114,28 +136,37 @@ class Copy:
             compiled.unlink()  # the size and the second of the change may be equal
 
     def _pytest(self, tests: str) -> tuple[int, str]:
-        try:
-            done = self._python(*PYTEST[1:], *shlex.split(tests))
-        except subprocess.TimeoutExpired:
+        """Return the exit code of pytest, and the last lines that it printed."""
+        printed = self.folder / "printed.txt"
+        process = self.context.Process(target=run_tests, args=(self.folder, tests, printed))
+        process.start()
+        process.join(self.timeout)
+        if process.is_alive():
+            process.kill()
+            process.join()
             return 1, f"stopped after {self.timeout:.0f} s"
-        lines = [line for line in done.stdout.splitlines() if line.strip()] or done.stderr.splitlines() or [""]
-        return done.returncode, " | ".join(line[:150] for line in lines[-2:])
+        lines = [line for line in printed.read_text(errors="replace").splitlines() if line.strip(" !=")] or [""]
+        return process.exitcode or 0, " | ".join(line[:150] for line in lines[-2:])
 
-    def _python(self, *arguments: str) -> subprocess.CompletedProcess:
-        programs = (
-            ROOT / ".pytest_cache" / "d" / "compiled"
-        )  # those of the tests, most of which a mutant does not change
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(self.folder),
-            "JAX_COMPILATION_CACHE_DIR": str(programs),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        }
-        command = [PYTEST[0], *arguments]
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=self.timeout
-        )
+
+def run_tests(folder: Path, tests: str, printed: Path) -> None:
+    """Run pytest in a process of its own, and exit with its exit code."""
+    import pytest
+
+    sys.path.insert(0, str(folder))
+    os.chdir(folder)
+    with printed.open("w") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+        import jaxlle
+
+        if Path(jaxlle.__file__).resolve().parents[1] != folder.resolve():
+            raise RuntimeError(f"Python imports jaxlle from {jaxlle.__file__}, not from the copy in {folder}.")
+        del sys.modules["jaxlle"]  # imported again with run-time type checks
+        code = pytest.main([*PYTEST, *shlex.split(tests)])
+        out.flush()
+    sys.stdout.flush()
+    os._exit(int(code))
 
 
 def main() -> int:
