@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from ._core import files
 from ._core.blocks import CACHE_BYTES, map_rows
+from ._core.linear import matmul
 
 __all__ = [
     "Data",
@@ -302,7 +303,7 @@ def _deform(
 
     def one(row: tuple[Array, Array, Array]) -> Float[Array, " hw"]:
         image, linear, shift = row
-        source = grid @ linear.T + middle + shift
+        source = matmul(grid, linear.T) + middle + shift
         return jax.scipy.ndimage.map_coordinates(images[image], [source[..., 0], source[..., 1]], order=1).ravel()
 
     return map_rows(one, (chosen, maps, shifts), CACHE_BYTES, 64 * h * w)

@@ -41,14 +41,16 @@ class KernelLocallyLinearEmbedding(SolverTransformer):
 
     Attributes:
         embedding_: array of shape (n_samples, n_components), with unit columns.
-        reconstruction_error_: sum of the embedding's eigenvalues of M.
+        reconstruction_error_: sum of the embedding's eigenvalues of M = (I - W)^T (I - W), where W reconstructs every point in
+            the feature space.
         result_: the complete `jaxlle.Embedding` as NumPy arrays.
 
     Example:
         >>> from sklearn.datasets import make_s_curve
         >>> from jaxlle.sklearn import KernelLocallyLinearEmbedding
-        >>> KernelLocallyLinearEmbedding(n_neighbors=10).fit_transform(make_s_curve(150, random_state=0)[0]).shape
-        (150, 2)
+        >>> X, _ = make_s_curve(150, random_state=0)
+        >>> KernelLocallyLinearEmbedding(n_neighbors=10, gamma=0.5).fit(X).transform(X[:3]).shape
+        (3, 2)
     """
 
     _parameter_constraints: dict = SOLVER_CONSTRAINTS | {
