@@ -23,7 +23,7 @@ class GeodesicLocallyLinearEmbedding(SolverTransformer):
 
     Attributes:
         embedding_: array of shape (n_samples, n_components), with unit columns.
-        reconstruction_error_: sum of the embedding's eigenvalues of M.
+        reconstruction_error_: sum of the embedding's eigenvalues of M, whose weights reconstruct points from geodesic neighbors.
         result_: the complete `jaxlle.Embedding` as NumPy arrays.
 
     Example:

@@ -83,9 +83,9 @@ class KernelLocallyLinearEmbedding(SolverTransformer):
         kernel, data, query = self._kernel_function(), self._fit_X - self._center, X - self._center
         neighbors = knn(data, self.n_neighbors, query=query, metric=KernelDistance(kernel))
         weights = kernel_weights(data, neighbors, kernel, query=query, reg=self.reg)
-        y = jnp.asarray(self.embedding_)
-        placed = jnp.einsum("qk,qkc->qc", weights, y[neighbors.indices], precision=jax.lax.Precision.HIGHEST)
+        y = self.embedding_
+        placed = np.einsum("qk,qkc->qc", np.asarray(weights), y[np.asarray(neighbors.indices)])
         # Rows of the training data are recognized by their coordinates: the kernel distance of two equal points may round
         # to a positive number.
         nearest = knn(data, 1, query=query)
-        return jnp.where(jnp.asarray(nearest.distances) == 0, y[nearest.indices[:, 0]], placed)
+        return np.where(np.asarray(nearest.distances) == 0, y[np.asarray(nearest.indices)[:, 0]], placed)

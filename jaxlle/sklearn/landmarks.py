@@ -25,7 +25,8 @@ class LandmarkLocallyLinearEmbedding(NeighborhoodTransformer):
     Attributes:
         embedding_: array of shape (n_samples, n_components), with unit columns.
         landmarks_: indices of the landmarks.
-        reconstruction_error_: sum of the embedding's eigenvalues of M.
+        reconstruction_error_: sum of the eigenvalues of M = (I - W)^T (I - W), restricted to the embeddings that are
+            interpolated from landmarks.
         result_: the complete `jaxlle.Embedding` as NumPy arrays.
 
     Example:

@@ -44,7 +44,7 @@ class NeighborhoodPreservingEmbedding(LinearTransformer):
 
     Attributes:
         components_: array of shape (n_components, n_features); the map is ``X @ components_.T`` plus a constant.
-        costs_: singular values ``|B X a|`` of the problem, in increasing order.
+        costs_: singular values ``|(I - W) X a|`` of the problem, in increasing order.
         embedding_: embedding of the training data, with orthonormal centered columns.
         map_: the `jaxlle.variants.LinearMap` as NumPy arrays.
 
@@ -64,21 +64,23 @@ class OrthogonalNeighborhoodPreservingProjection(LinearTransformer):
 
     Args:
         n_neighbors: number of neighbors per point.
-        n_components: dimension of the embedding.
+        n_components: dimension of the subspace on which the data are projected, and of the embedding.
         reg: strength of the regularizer of the weights.
 
     Attributes:
         components_: array of shape (n_components, n_features) with orthonormal rows; the map is ``X @ components_.T`` plus a
             constant.
-        costs_: singular values ``|B X a|`` of the problem, in increasing order.
+        costs_: singular values ``|(I - W) X a|`` of the problem, in increasing order and in the units of the data.
         embedding_: embedding of the training data, centered.
         map_: the `jaxlle.variants.LinearMap` as NumPy arrays.
 
     Example:
         >>> from sklearn.datasets import load_iris
         >>> from jaxlle.sklearn import OrthogonalNeighborhoodPreservingProjection
-        >>> OrthogonalNeighborhoodPreservingProjection(n_neighbors=10).fit_transform(load_iris().data).shape
-        (150, 2)
+        >>> components = OrthogonalNeighborhoodPreservingProjection(n_neighbors=10).fit(load_iris().data).components_
+        >>> abs(components @ components.T).round(6)  # orthonormal rows
+        array([[1., 0.],
+               [0., 1.]])
     """
 
     def _find_map(self, X: np.ndarray) -> LinearMap:
@@ -94,15 +96,16 @@ class LinearLocalTangentSpaceAlignment(LinearTransformer):
 
     Attributes:
         components_: array of shape (n_components, n_features); the map is ``X @ components_.T`` plus a constant.
-        costs_: singular values ``|B X a|`` of the problem, in increasing order.
+        costs_: singular values ``|B X a|`` of the problem, in increasing order, with the alignment B of LTSA.
         embedding_: embedding of the training data, with orthonormal centered columns.
         map_: the `jaxlle.variants.LinearMap` as NumPy arrays.
 
     Example:
         >>> from sklearn.datasets import load_iris
         >>> from jaxlle.sklearn import LinearLocalTangentSpaceAlignment
-        >>> LinearLocalTangentSpaceAlignment(n_neighbors=10).fit_transform(load_iris().data).shape
-        (150, 2)
+        >>> X = load_iris().data
+        >>> LinearLocalTangentSpaceAlignment(n_neighbors=10).fit(X[::2]).transform(X[1::2]).shape
+        (75, 2)
     """
 
     _parameter_constraints: dict = NEIGHBOR_CONSTRAINTS

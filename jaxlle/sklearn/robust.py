@@ -22,13 +22,15 @@ class RobustLocallyLinearEmbedding(SolverTransformer):
 
     Attributes:
         embedding_: array of shape (n_samples, n_components), with unit columns.
-        reconstruction_error_: sum of the embedding's eigenvalues of the weighted M.
+        reconstruction_error_: sum of the embedding's eigenvalues of M = (I - W)^T S (I - W), S the reliability scores.
         result_: the complete `jaxlle.Embedding` as NumPy arrays.
 
     Example:
         >>> from sklearn.datasets import make_s_curve
         >>> from jaxlle.sklearn import RobustLocallyLinearEmbedding
-        >>> RobustLocallyLinearEmbedding(n_neighbors=10).fit_transform(make_s_curve(150, random_state=0)[0]).shape
+        >>> X, _ = make_s_curve(150, random_state=0)
+        >>> X[:5] += 2  # outliers
+        >>> RobustLocallyLinearEmbedding(n_neighbors=10).fit(X).embedding_.shape
         (150, 2)
     """
 

@@ -28,7 +28,8 @@ class SupervisedLocallyLinearEmbedding(SolverTransformer):
 
     Attributes:
         embedding_: array of shape (n_samples, n_components), with unit columns.
-        reconstruction_error_: sum of the embedding's eigenvalues of M.
+        reconstruction_error_: sum of the embedding's eigenvalues of M = (I - W)^T (I - W), where W reconstructs every point from
+            the neighbors that the labels favor.
         result_: the complete `jaxlle.Embedding` as NumPy arrays.
 
     Example:
