@@ -143,6 +143,17 @@ def test_repeated_points_and_a_constant_map_give_finite_values_and_gradients():
     assert np.isfinite(grad).all()
 
 
+def test_given_neighbors_replace_the_search_and_masked_ones_are_left_out(data):
+    z, bank, _ = (a.astype(np.float32) for a in data)
+    few = explain(curved, z, bank, 6, reg=0.1)
+    nine = jaxlle.knn(bank, 9, query=z)._replace(mask=jnp.broadcast_to(jnp.arange(9) < 6, (5, 9)))
+    found = explain(curved, z, bank, 3, reg=0.1, neighbors=nine)
+    for name in ("outputs", "output_residuals", "spreads", "input_residuals", "slopes"):
+        np.testing.assert_allclose(getattr(found, name), getattr(few, name), rtol=1e-3, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(found.contributions[:, :6], few.contributions, rtol=1e-3, atol=1e-5)
+    assert not found.contributions[:, 6:].any()
+
+
 def test_outputs_that_are_integers_or_booleans_are_explained_in_floating_point(data):
     z, bank, _ = (a.astype(np.float32) for a in data)
     for dtype in (np.uint8, bool):

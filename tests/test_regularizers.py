@@ -1,4 +1,4 @@
-"""The ridge chosen by generalized cross-validation: definition, weights, masks, and gradients."""
+"""Ridges by their formulas, and the one chosen by generalized cross-validation: definition, weights, masks, gradients."""
 
 import dataclasses
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jaxlle
+from jaxlle import regularizers
 from jaxlle.regularizers import CrossValidatedRidge
 
 
@@ -72,3 +73,32 @@ def test_gradients_hold_the_ridge_fixed_and_invalid_options_raise(x64):
         CrossValidatedRidge(0)
     with pytest.raises(ValueError, match="reg = 0"):
         jaxlle.barycentric_weights(x, near, reg=dataclasses.replace(own, floor=0.0))
+
+
+def test_ridges_are_their_formulas_also_where_all_neighbors_coincide():
+    gram, count = jnp.diag(jnp.array([1.0, 2.0, 5.0])), jnp.array(2)
+    for strength in (0.5, 2.0):
+        ridges = {
+            regularizers.TraceRidge(strength): (8 * strength, strength),
+            regularizers.MeanTraceRidge(strength): (4 * strength, strength),
+            regularizers.AbsoluteRidge(strength): (strength / 9, strength / 9),  # in squared units of the Gram matrix
+            regularizers.NoRidge(): (0, 0),
+        }
+        for ridge, expected in ridges.items():
+            found = [ridge(a, count, 3.0) for a in (gram, 0 * gram)]
+            np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=str(ridge))
+    assert np.isfinite(regularizers.AbsoluteRidge(1.0)(gram, count, 1e-30))
+    assert regularizers.as_regularizer(0.5) == regularizers.TraceRidge(0.5)
+    assert (regularizers.NoRidge().strength, CrossValidatedRidge(3, floor=0.25).strength) == (0, 0.25)
+
+
+@pytest.mark.parametrize("reg", [-1e-9, np.nan, np.inf, [0.1, 0.2]])
+def test_strengths_that_are_not_one_finite_number_raise(reg):
+    for given in (reg, regularizers.MeanTraceRidge(reg)):
+        with pytest.raises(ValueError, match="it must be one finite number >= 0"):
+            regularizers.check_reg(given, 2, 3)
+    regularizers.check_reg(0, 3, 3)
+    with pytest.raises(ValueError, match="reg = 0 with k = 4 neighbors in 3 dimensions"):
+        regularizers.check_reg(regularizers.NoRidge(), 4, 3)
+    with pytest.raises(ValueError, match="candidates = 1"):
+        CrossValidatedRidge(3, candidates=1)

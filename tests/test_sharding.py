@@ -43,6 +43,31 @@ for bad, text in (({"metric": "cosine"}, "not available over a mesh"), ({"k": 40
 print("same")
 """
 
+THREE = """
+import jax, jax.numpy as jnp, numpy as np, jaxlle
+from jaxlle import sharding
+
+def ratio(a, b):  # depends on the origin and the scale
+    return jnp.sum(jnp.abs(jnp.log(a / b)))
+
+assert jax.device_count() == 3
+x = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32) + 7  # 50 is not divisible by 3
+mesh = jax.make_mesh((3,), ("points",))
+for metric in ("euclidean", "manhattan", ratio):
+    here, there = (find(x, 6, metric=metric, **at) for find, at in ((jaxlle.knn, {}), (sharding.knn, {"mesh": mesh})))
+    np.testing.assert_array_equal(there.indices, here.indices)
+    np.testing.assert_allclose(there.distances, here.distances, rtol=1e-5)
+sharding.embed = lambda alignment, dim, **given: (alignment, dim, given)  # its compilation takes most of the time
+ridge, options = jaxlle.regularizers.AbsoluteRidge(0.5), jaxlle.EmbedOptions(key=jax.random.key(1))
+for k, graph in ((6, None), (3, here)):
+    alignment, dim, given = sharding.lle(x, 2, k=k, reg=ridge, mesh=mesh, neighbors=graph, options=options)
+    alone = jaxlle.lle_alignment(x, k=k, reg=ridge, neighbors=graph)
+    np.testing.assert_array_equal(alignment.indices, alone.indices)
+    np.testing.assert_allclose(alignment.blocks, alone.blocks, atol=1e-5)
+    assert dim == 2 and given["options"] is options and given["mesh"].size == 3
+print("same")
+"""
+
 TWO = """
 import sys, jax
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -73,6 +98,13 @@ def run(script, *arguments, devices=None):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_three_devices_find_the_neighbors_and_the_weights_of_one():
+    process = run(THREE, devices=3)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert out.strip() == "same"
 
 
 @pytest.mark.slow

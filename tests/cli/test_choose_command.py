@@ -17,4 +17,9 @@ def test_choose_prints_and_draws_the_grid_and_its_best_values(capsys, tmp_path):
     k, reg = grid.best()
     assert out == f"{grid}\nbest by procrustes: --k {k} --reg {reg:.6g}\n"
     assert matplotlib.image.imread(tmp_path / "a.png").shape[0] > 500
+    status, out, err = run(capsys, *command[:-2], "--criterion", "residual_variance")
+    assert (status, err) == (0, "")
+    k, reg = grid.best("residual_variance")
+    assert (k, reg) != grid.best()
+    assert out == f"{grid}\nbest by residual_variance: --k {k} --reg {reg:.6g}\n"
     assert "k (n_neighbors) = 200" in assert_fails(capsys, "choose", "s_curve", "--points", 200, "--ks", 200)

@@ -14,13 +14,14 @@ from jaxlle import datasets
 
 def test_report_prints_and_writes_the_diagnosis_and_draws_it(capsys, tmp_path):
     text, figure = tmp_path / "a.txt", tmp_path / "a.png"
-    status, out, err = run(capsys, "report", "s_curve", "--points", 200, "--k", 10, "--out", text, "--plot", figure)
+    command = ("report", "s_curve", "--points", 200, "--k", 10, "--reg", 0.02, "--out", text, "--plot", figure)
+    status, out, err = run(capsys, *command)
     assert (status, err) == (0, "")
     x = datasets.s_curve(jax.random.key(0), 200).points
     neighbors = jaxlle.knn(x, 10)
-    alignment = jaxlle.lle_alignment(x, k=10, neighbors=neighbors)
+    alignment = jaxlle.lle_alignment(x, k=10, neighbors=neighbors, reg=0.02)
     embedding = jaxlle.embed(alignment, 2)
-    diagnosis = jaxlle.diagnose(alignment, embedding, x=x, neighbors=neighbors)
+    diagnosis = jaxlle.diagnose(alignment, embedding, x=x, neighbors=neighbors, reg=0.02)
     for name, value in diagnosis.rows():
         assert row(out, name) == value
     assert row(out, "continuity").startswith(f"{float(jaxlle.metrics.continuity(x, embedding.points, k=10)):.4f}")

@@ -130,5 +130,16 @@ def test_an_explanation_has_headings_once_and_no_frames(points):
         low, high = image.get_clim()
         assert low == -high
     assert len(plot.explanation(found, z, bank, (1, 3), count=0).axes) == 6
+    other = plot.explanation(found, z, bank, (3, 1), output=1)
+    axes = np.array(other.axes).reshape(3, 6)  # the image, the slopes and four neighbors
+    for row in range(3):
+        assert axes[row, 0].get_title() == f"$f_{{1}}$ = {float(found.outputs[row, 1]):.3g}"
+        np.testing.assert_array_equal(axes[row, 0].images[0].get_array(), z[row].reshape(3, 1))
+        np.testing.assert_allclose(axes[row, 1].images[0].get_array(), slopes[row, 1].reshape(3, 1))
+        shares = np.asarray(found.contributions)[row, :, 1]
+        order = np.argsort(-np.abs(shares))
+        assert [ax.get_title() for ax in axes[row, 2:]] == [f"{share:+.3g}" for share in shares[order[:4]]]
+        nearest = bank[np.asarray(found.neighbors.indices)[row, order[0]]]
+        np.testing.assert_array_equal(axes[row, 2].images[0].get_array(), nearest.reshape(3, 1))
     with pytest.raises(ValueError, match="contain NaN"):
         plot.explanation(found, z, np.full_like(bank, np.nan), (1, 3))
