@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, cache_budget, map_blocks, map_rows
-from .._core.checks import check_count
+from .._core.checks import check_bytes, check_count
 from .._core.linear import matmul
 from .._core.points import Points
 from ..neighbors import knn
@@ -79,8 +79,7 @@ def local_procrustes(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES) 
         Scalar; 0 is best.
 
     Raises:
-        ValueError: if x or y is not an array of finite numbers, they differ in their numbers of rows, n < 3, or k is out of
-            range.
+        ValueError: as `residual_variance`, and if k is out of range.
 
     Example:
         >>> import jax, jaxlle
@@ -119,7 +118,9 @@ def preservation_error(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
-        >>> float(jaxlle.metrics.preservation_error(x, 2 * x, k=8)) < 1e-5
+        >>> folded = jax.numpy.abs(x)
+        >>> errors = [float(jaxlle.metrics.preservation_error(x, y, k=8)) for y in (2 * x, folded)]
+        >>> errors[0] < 1e-5 < errors[1]
         True
     """
     data, embedding = prepare_pair(x, y, 2)
@@ -127,7 +128,7 @@ def preservation_error(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES
 
 
 def _measure_one(criterion: Criterion, x: Points, y: Points, k: int | None, block_bytes: int) -> Float[Array, ""]:
-    neighborhoods = None
+    neighborhoods, block_bytes = None, check_bytes(block_bytes)
     if k is not None:
         data, embedding = (knn(points, k, block_bytes=block_bytes).indices for points in (x, y))
         neighborhoods = Neighborhoods(data, embedding[None], jnp.ones(k, bool))

@@ -66,13 +66,14 @@ def continuity(
         Scalar; 1 is best. Ties and rounding as in `trustworthiness`.
 
     Raises:
-        ValueError: if x or y is not an array of finite numbers, they differ in their numbers of rows, or k >= n / 2.
+        ValueError: as `trustworthiness`.
 
     Example:
         >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
-        >>> float(jaxlle.metrics.continuity(x, x))
-        1.0
+        >>> projected = x[:, :2]  # distances become shorter: neighbors stay near, and others come near
+        >>> jaxlle.metrics.continuity(x, projected) > jaxlle.metrics.trustworthiness(x, projected)
+        Array(True, dtype=bool)
     """
     data, embedding = prepare_pair(x, y)
     return _rank_score(embedding.coordinates, data, k, block_bytes, progress)

@@ -48,7 +48,7 @@ class KernelLocallyLinearEmbedding(SolverTransformer):
     Example:
         >>> from sklearn.datasets import make_s_curve
         >>> from jaxlle.sklearn import KernelLocallyLinearEmbedding
-        >>> X, _ = make_s_curve(150, random_state=0)
+        >>> X = make_s_curve(150, random_state=0)[0]
         >>> KernelLocallyLinearEmbedding(n_neighbors=10, gamma=0.5).fit(X).transform(X[:3]).shape
         (3, 2)
     """

@@ -33,8 +33,8 @@ class LandmarkLocallyLinearEmbedding(NeighborhoodTransformer):
         >>> from sklearn.datasets import make_s_curve
         >>> from jaxlle.sklearn import LandmarkLocallyLinearEmbedding
         >>> X, _ = make_s_curve(150, random_state=0)
-        >>> LandmarkLocallyLinearEmbedding(n_neighbors=10, n_landmarks=60).fit_transform(X).shape
-        (150, 2)
+        >>> LandmarkLocallyLinearEmbedding(n_neighbors=10, n_landmarks=60).fit(X).landmarks_.shape
+        (60,)
     """
 
     _parameter_constraints: dict = WEIGHT_CONSTRAINTS | {
