@@ -213,3 +213,10 @@ def test_host_functions_receive_all_digits_on_any_thread_of_jax(dtype, x64):
     np.testing.assert_array_equal(doubled, 2 * np.asarray(pending))
     rows = jnp.stack([pending, -pending])
     np.testing.assert_array_equal(jax.vmap(lambda x: on_host(double, x))(rows), 2 * np.asarray(rows))
+
+
+def test_float64_is_passed_to_the_host_as_bits(x64):
+    # A thread of JAX may round float64 arguments to float32, depending on the time at which it calls back.
+    traced = jax.make_jaxpr(lambda x: on_host(np.cos, x))(jnp.ones(3))
+    (call,) = [eqn for eqn in traced.eqns if eqn.primitive.name == "pure_callback"]
+    assert {v.aval.dtype for v in [*call.invars, *call.outvars]} == {jnp.dtype("uint32")}

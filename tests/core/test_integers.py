@@ -44,6 +44,13 @@ def test_neighbors_of_large_integers_are_those_of_the_shifted_data(array, dtype,
     np.testing.assert_allclose(found.distances, expected.distances, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("array", "dtype"), [(jnp.asarray, np.int32), (np.asarray, np.int64)])
+def test_integers_around_the_largest_that_float32_represents_are_exact(array, dtype):
+    for shift in (2**24 - 5_000, 5_000 - 2**24 - 20_000):
+        found = jaxlle.knn(shifted(small(), array, dtype, shift), 6)
+        np.testing.assert_array_equal(found.indices, jaxlle.knn(small(), 6).indices)
+
+
 @pytest.mark.parametrize(("array", "dtype", "shift"), [SHIFTS[0], SHIFTS[3]])
 def test_weights_and_maps_of_large_integers_are_those_of_the_shifted_data(array, dtype, shift):
     x, new = small(), small(9, seed=1)
