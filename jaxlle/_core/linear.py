@@ -1,11 +1,10 @@
-"""Dense linear algebra on small matrices: products, positive definite systems, eigenvectors and orthogonal bases."""
+"""Dense linear algebra on small matrices: products, positive definite systems and orthogonal bases."""
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -70,117 +69,65 @@ def _row_numbers(rows: Float[Array, "k *n"]) -> Array:
     return jnp.arange(rows.shape[0]).reshape(-1, *(1,) * (rows.ndim - 1))
 
 
-@jax.custom_jvp
-def principal_axes(matrix: Float[Array, "m m"]) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
-    """Return the eigenvalues of a symmetric matrix, in decreasing order, and its eigenvectors as columns.
-
-    The derivative is correct for functions that depend only on the spans of leading eigenvectors, not on the basis in them:
-    rotations among eigenvectors of equal eigenvalues, which have no derivative, are omitted.
-
-    >>> import jax.numpy as jnp
-    >>> principal_axes(jnp.diag(jnp.array([1.0, 3.0])))[0]
-    Array([3., 1.], dtype=float32)
-    """
-    values, vectors = jnp.linalg.eigh(matrix, symmetrize_input=False)
-    return values[::-1], vectors[:, ::-1]
-
-
-@principal_axes.defjvp
-def _principal_axes_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple, tuple]:
-    values, vectors = principal_axes(primals[0])
-    inner = matmul(matmul(vectors.T, tangents[0]), vectors)
-    gaps = values[None, :] - values[:, None]
-    distinct = jnp.abs(gaps) > 4 * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values))
-    rotation = jnp.where(distinct, inner / jnp.where(distinct, gaps, 1), 0)
-    return (values, vectors), (jnp.diagonal(inner), matmul(vectors, rotation))
-
-
-@jax.custom_jvp
-def inverse_root(matrix: Float[Array, "m m"]) -> Float[Array, "m m"]:
-    """Return the symmetric C^(-1/2) of a symmetric positive definite C; smaller eigenvalues are raised to eps times the largest.
-
-    Unlike the eigenvectors, it is differentiable wherever C is positive definite: in the basis of the eigenvectors, the
-    derivative multiplies entry (i, j) of dC by ``-1 / (sqrt(l_i) sqrt(l_j) (sqrt(l_i) + sqrt(l_j)))`` for eigenvalues l_i and
-    l_j, equal or not.
-
-    >>> import jax.numpy as jnp
-    >>> inverse_root(jnp.diag(jnp.array([4.0, 1.0])))
-    Array([[0.5, 0. ],
-           [0. , 1. ]], dtype=float32)
-    """
-    roots, vectors = _roots(matrix)
-    return matmul(vectors / roots, vectors.T)
-
-
-@inverse_root.defjvp
-def _inverse_root_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    roots, vectors = _roots(primals[0])
-    inner = matmul(matmul(vectors.T, tangents[0]), vectors)
-    a, b = roots[:, None], roots[None, :]
-    change = matmul(matmul(vectors, -inner / (a * b * (a + b))), vectors.T)
-    return matmul(vectors / roots, vectors.T), change
-
-
-def _roots(matrix: Float[Array, "m m"]) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
-    """Return the square roots of the eigenvalues, and the eigenvectors."""
-    values, vectors = jnp.linalg.eigh(matrix, symmetrize_input=False)
-    return jnp.sqrt(jnp.maximum(values, jnp.finfo(values.dtype).eps * jnp.abs(values).max())), vectors
-
-
-def reflections(columns: Float[Array, "m p"], tol: float) -> tuple[Float[Array, "m p"], Float[Array, " p"]]:
+def reflections(columns: Float[Array, "m p"], tol: Any) -> tuple[Float[Array, "m p"], Bool[Array, " p"]]:
     """Reduce columns to triangular form by Householder reflections.
 
-    The loop runs over the p columns, so that under vmap every step is one pass over the batch.
+    A column is skipped, with the identity as its reflection, if its remainder after the earlier reflections is within its
+    uncertainty: it depends linearly on the earlier columns, up to rounding. The remainder inherits the uncertainty of earlier
+    columns, magnified where their own remainders are short. The loop runs over the p columns, so that under vmap every step is
+    one pass over the batch.
 
     Args:
         columns: matrix of shape (m, p) with p <= m.
-        tol: a column is skipped, with the identity as its reflection, if its remainder after the earlier reflections is
-            shorter than tol times the column: it depends linearly on the earlier columns, up to rounding.
+        tol: uncertainty of the columns, relative to their lengths: one number, or one per column.
 
     Returns:
-        The reflections I - 2 v v^T as columns v (0 for the identity), for `reflect`, and the diagonal of the triangular factor,
-        which is 0 where a column was skipped.
+        The reflections I - 2 v v^T as columns v (0 for the identity), for `reflect`, and which columns were not skipped.
 
     >>> import jax.numpy as jnp
     >>> reflections(jnp.array([[3.0, 6.0], [4.0, 8.0]]), 1e-5)[1]
-    Array([-5.,  0.], dtype=float32)
+    Array([ True, False], dtype=bool)
     """
     m, p = columns.shape
     number = jnp.arange(m)
-    sizes = jnp.sum(columns**2, axis=0)
+    uncertain = lax.stop_gradient(jnp.asarray(tol, columns.dtype) ** 2 * jnp.sum(columns**2, axis=0))
 
-    def step(j: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        columns, vectors, pivots = state
-        remainder = jnp.where(number >= j, columns[:, j], 0)
+    def step(j: Any, state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        columns, vectors, present, uncertain = state
+        pivot = number == present.sum()
+        remainder = jnp.where(number >= present.sum(), columns[:, j], 0)
         square = jnp.sum(remainder**2)
-        present = square > tol**2 * sizes[j]
-        length = jnp.sqrt(jnp.where(present, square, 1))
-        pivot = jnp.where(remainder[j] > 0, -length, length)
-        vector = remainder - jnp.where(number == j, pivot, 0)
-        vector = vector / jnp.sqrt(2 * length * (length + jnp.abs(remainder[j])))
-        vector = jnp.where(present, vector, 0)
+        kept = square > uncertain[j]
+        length = jnp.sqrt(jnp.where(kept, square, 1))
+        entry = jnp.sum(jnp.where(pivot, remainder, 0))
+        # The sign that avoids cancellation. It is a constant also where the entry is 0, where |entry| would have no derivative.
+        sign = jnp.where(entry > 0, 1, -1)
+        vector = remainder + jnp.where(pivot, sign * length, 0)
+        vector = jnp.where(kept, vector / jnp.sqrt(2 * length * (length + sign * entry)), 0)
         columns = columns - 2 * vector[:, None] * matmul(vector, columns)[None, :]
-        return columns, vectors.at[:, j].set(vector), pivots.at[j].set(jnp.where(present, pivot, 0))
+        along = lax.stop_gradient(jnp.sum(jnp.where(pivot[:, None], columns, 0), axis=0))
+        inherited = jnp.where(kept, along**2 * uncertain[j] / lax.stop_gradient(length) ** 2, 0)
+        return columns, vectors.at[:, j].set(vector), present.at[j].set(kept), jnp.maximum(uncertain, inherited)
 
-    zeros = jnp.zeros_like(columns)
-    _, vectors, pivots = lax.fori_loop(0, p, step, (columns, zeros, zeros[0]))
-    return vectors, pivots
+    state = columns, jnp.zeros_like(columns), jnp.zeros(p, bool), uncertain
+    _, vectors, present, _ = lax.fori_loop(0, p, step, state)
+    return vectors, present
 
 
-def reflect(vectors: Float[Array, "m p"], start: int, stop: int) -> Float[Array, "m q"]:
-    """Return the columns start to stop of the orthogonal matrix Q that `reflections` describe.
+def reflect(vectors: Float[Array, "m p"], start: Any, count: int) -> Float[Array, "m q"]:
+    """Return `count` columns, from number `start`, of the orthogonal matrix Q that `reflections` describe.
 
-    If no column was skipped, the first j columns of Q span the first j of the given columns, for every j up to p. Columns p
-    and later are orthogonal to all given columns.
+    The first j of the columns that were not skipped span the same space as the first j columns of Q. The columns of Q after
+    these are orthogonal to all given columns. `start` may be traced; columns beyond the last one are 0.
 
     >>> import jax.numpy as jnp
     >>> vectors, _ = reflections(jnp.array([[3.0], [4.0]]), 1e-5)
-    >>> abs(reflect(vectors, 1, 2)).round(3)
+    >>> abs(reflect(vectors, 1, 1)).round(3)
     Array([[0.8],
            [0.6]], dtype=float32)
     """
     m, p = vectors.shape
-    columns = jnp.eye(m, dtype=vectors.dtype)[:, start:stop]
+    columns = (jnp.arange(m)[:, None] == start + jnp.arange(count)[None, :]).astype(vectors.dtype)
 
     def step(count: Any, columns: Array) -> Array:
         vector = vectors[:, p - 1 - count]

@@ -3,9 +3,12 @@
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
+from .._core.linear import matmul
 from .._core.points import as_points, working_dtype
+from .._core.spectral import least_squares, principal_axes, root
 from ..neighbors import Neighbors
 from ..neighbors.graph import check_indices, require_distances
 
@@ -46,7 +49,19 @@ def isometric_map(y: Any, neighbors: Neighbors) -> Float[Array, "c c"]:
     steps = jnp.where(use[..., None], steps / unit, 0).reshape(-1, y.shape[1])
     first, second = jnp.triu_indices(y.shape[1])
     columns = steps[:, first] * steps[:, second] * jnp.where(first == second, 1, 2)
-    entries = jnp.linalg.lstsq(columns, use.ravel().astype(y.dtype))[0]
+    entries = least_squares(columns, use.ravel().astype(y.dtype))
     q = jnp.zeros((y.shape[1],) * 2, y.dtype).at[first, second].set(entries).at[second, first].set(entries)
-    values, axes = jnp.linalg.eigh(q / jnp.outer(size, size))
-    return axes * jnp.sqrt(jnp.maximum(values, 0))
+    return _factor(q / jnp.outer(size, size))
+
+
+def _factor(q: Float[Array, "c c"]) -> Float[Array, "c c"]:
+    """Return the eigenvectors of Q times the roots of its eigenvalues, negative ones set to 0, in increasing order.
+
+    A A^T has the derivative of Q, also where eigenvalues are equal: the root within the span of the positive eigenvalues does.
+    """
+    values = jnp.linalg.eigvalsh(lax.stop_gradient(q))
+    used = values[::-1] > 0
+    _, axes = principal_axes(q, used.sum())
+    unused = jnp.diag(jnp.where(used, 0, values[-1]))
+    inner = jnp.where(used[:, None] & used[None, :], matmul(matmul(axes.T, q), axes), unused)
+    return (matmul(axes, root(inner)) * used)[:, ::-1]

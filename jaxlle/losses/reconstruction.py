@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
+from .._core.spectral import least_squares
 from .reduce import AxisName, Reduction, at_least_float32, check_neighborhoods, check_parameter, counted, reduce_anchors
 
 
@@ -100,4 +101,4 @@ def fit_reconstruction_map(
     z = x + jnp.einsum("bk,bkd->bd", weights, x_neighbors - x[:, None], precision=lax.Precision.HIGHEST)
     penalty = jnp.sqrt(jnp.asarray(ridge * b, x.dtype)) * jnp.eye(d, dtype=x.dtype)
     design, target = jnp.concatenate([z, penalty]), jnp.concatenate([x, jnp.zeros((d, d), x.dtype)])
-    return jnp.linalg.lstsq(design, target)[0]
+    return least_squares(design, target)

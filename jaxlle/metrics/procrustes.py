@@ -2,13 +2,13 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core.checks import embedding_points, is_traced
 from .._core.linear import matmul
 from .._core.points import Points, prepare_points, working_dtype
+from .._core.spectral import least_squares, polar
 
 
 class Procrustes(NamedTuple):
@@ -60,7 +60,7 @@ def procrustes(a: Any, b: Any) -> Procrustes:
     if not is_traced(size_a, size_b) and not bool((size_a > 0) & (size_b > 0)):
         raise ValueError("All points of a configuration are equal, so procrustes has no scale to match.")
     cross = matmul(from_a.T, to_b)
-    rotation = _polar(cross)
+    rotation = polar(cross)
     ratio = jnp.sum(cross * rotation) / size_a
     moved = ratio * matmul(from_a, rotation)
     scale = ratio * (near_b.unit / near_a.unit)
@@ -68,24 +68,6 @@ def procrustes(a: Any, b: Any) -> Procrustes:
     shift = reached - scale * matmul(near_a.center + near_a.unit * mean_a, rotation)
     aligned = near_b.unit * moved + reached
     return Procrustes(aligned, rotation, scale, shift, jnp.sum((moved - to_b) ** 2) / size_b)
-
-
-@jax.custom_jvp
-def _polar(matrix: Float[Array, "c c"]) -> Float[Array, "c c"]:
-    """Return the orthogonal factor U V^T of U S V^T."""
-    left, _, right = jnp.linalg.svd(matrix)
-    return matmul(left, right)
-
-
-@_polar.defjvp
-def _polar_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    # U and V are not differentiable where singular values are equal, but their product is: with K = U^T dM V,
-    # d(U V^T) = U (K - K^T) / (s_i + s_j) V^T.
-    left, s, right = jnp.linalg.svd(primals[0])
-    inner = matmul(matmul(left.T, tangents[0]), right.T)
-    sums = s[:, None] + s[None, :]
-    turn = jnp.where(sums > 0, (inner - inner.T) / jnp.where(sums > 0, sums, 1), 0)
-    return matmul(left, right), matmul(matmul(left, turn), right)
 
 
 def subspace_angle(a: Any, b: Any) -> Float[Array, ""]:
@@ -150,7 +132,7 @@ def affine_residual(truth: Any, y: Any) -> Float[Array, ""]:
     total = jnp.sum(truth**2, axis=0)
     if not is_traced(total) and not bool((total > 0).all()):
         raise ValueError("A true coordinate is constant, so it has no variance to explain: drop that column.")
-    coefficients = jnp.linalg.lstsq(y, truth)[0]
+    coefficients = least_squares(y, truth)
     residual = truth - matmul(y, coefficients)
     return jnp.mean(jnp.sum(residual**2, axis=0) / total)
 

@@ -11,8 +11,9 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.checks import check_count, check_dim, is_traced
-from .._core.linear import matmul, principal_axes
+from .._core.linear import matmul
 from .._core.points import prepare_points
+from .._core.spectral import principal_axes
 from ..alignment import Alignment
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
@@ -216,7 +217,7 @@ def _rotate_modes(
     slope = matmul(image.T, image)
     inner = lax.stop_gradient(jnp.diag(values**2) - slope) + slope
     small = (1 - guidance) / square * inner - guidance * matmul(inside, inside.T)
-    falling, turn = principal_axes(-small)
+    falling, turn = principal_axes(-small, dim)
     levels, y, cost = -falling, matmul(vectors, turn[:, :dim]), matmul(image, turn[:, :dim])
     overlap = matmul(features.T, y)
     applied = (1 - guidance) * alignment.rmatvec(cost) - guidance * square * matmul(features, overlap)

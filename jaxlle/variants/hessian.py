@@ -15,7 +15,7 @@ from ..alignment import Alignment
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
-from ..neighbors.graph import check_indices
+from ..neighbors.graph import prepare_graph
 from ..solvers import Solver
 from ..weights.frames import Source, map_members, members, source_of, warn_rank_deficient
 from ._pipeline import find_neighbors, prepare, run_pipeline
@@ -70,7 +70,7 @@ def hessian_alignment(
         >>> jaxlle.hessian_alignment(x, 2, k=8).blocks.shape
         (100, 3, 9)
     """
-    k = k if neighbors is None else neighbors.indices.shape[1]
+    k = k if neighbors is None else prepare_graph(neighbors).indices.shape[1]
     check_count(dim, "dim (n_components)", 1, None, "dimensions of the tangent spaces")
     include_self = dim > 1 if include_self is None else include_self
     need = dim * (dim + 3) // 2
@@ -78,7 +78,6 @@ def hessian_alignment(
     check_count(k, "k (n_neighbors)", need if include_self else need + 1, None, why)
     points = prepare(x, metric)
     neighbors = find_neighbors(points, k, neighbors, block_bytes)
-    check_indices(neighbors, points.shape[0], points.shape[0])
     source = source_of(points)
     ids, keep = members(neighbors, include_self)
     blocks, deficient = _blocks(source, ids, keep, dim, block_bytes)
@@ -133,7 +132,7 @@ def hessian_lle(
     align = partial(
         hessian_alignment, dim=dim, k=k, neighbors=neighbors, include_self=include_self, block_bytes=options.block_bytes
     )
-    return run_pipeline(align, x, dim, k, metric, solver, options)
+    return run_pipeline(align, x, dim, k, metric, solver, options, neighbors)
 
 
 @partial(jax.jit, static_argnames=("dim", "block_bytes"))
@@ -144,11 +143,16 @@ def _blocks(
     first, second = jnp.triu_indices(dim)
 
     def one(ids: Array, keep: Array) -> tuple[Array, Array]:
-        t = source.patch(ids, keep, dim, "mean").coordinates
+        t, variances = source.patch(ids, keep, dim, "mean")
         columns = jnp.concatenate([keep[:, None].astype(t.dtype), t, t[:, first] * t[:, second]], axis=1)
-        vectors, pivots = reflections(columns, 8 * len(t) * float(jnp.finfo(t.dtype).eps))
-        rows = reflect(vectors, dim + 1, columns.shape[1]).T
-        return rows * (pivots[dim + 1 :, None] != 0), (pivots == 0).any()
+        # Rounding errors are relative to the longest axis, and therefore larger relative to shorter ones and their products.
+        tol = 8 * len(t) * float(jnp.finfo(t.dtype).eps)
+        short = tol * jnp.sqrt(jnp.where(variances > 0, variances[0] / jnp.where(variances > 0, variances, 1), 1))
+        tols = jnp.concatenate([jnp.full(1, tol, t.dtype), short, short[first] + short[second]])
+        vectors, present = reflections(columns, tols)
+        affine = present[: dim + 1].sum()
+        rows = reflect(vectors, affine, len(first)).T
+        return rows * (jnp.arange(len(first)) < present.sum() - affine)[:, None], ~present.all()
 
     blocks, deficient = map_members(one, ids, keep, source.row_bytes + 16 * len(first), block_bytes)
     return blocks, deficient.sum(dtype=jnp.int32)

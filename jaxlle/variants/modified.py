@@ -5,12 +5,14 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from .. import distances
-from .._core.blocks import BLOCK_BYTES
+from .._core.blocks import BLOCK_BYTES, cache_budget, map_rows
 from .._core.checks import check_count
 from .._core.linear import matmul, reflect, reflections
+from .._core.spectral import as_subspace
 from ..alignment import Alignment
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
@@ -72,7 +74,7 @@ def modified_alignment(
         >>> jaxlle.modified_alignment(x, 2, k=8).blocks.shape
         (100, 6, 9)
     """
-    k = k if neighbors is None else neighbors.indices.shape[1]
+    k = k if neighbors is None else prepare_graph(neighbors).indices.shape[1]
     check_count(dim, "dim (n_components)", 1, None, "dimensions of the embedding")
     check_count(k, "k (n_neighbors)", dim, None, f"modified LLE requires n_neighbors >= n_components = {dim}")
     points = prepare(x, metric)
@@ -129,7 +131,7 @@ def modified_lle(
         (300, 2)
     """
     align = partial(modified_alignment, dim=dim, k=k, reg=reg, neighbors=neighbors, block_bytes=options.block_bytes)
-    return run_pipeline(align, x, dim, k, metric, solver, options)
+    return run_pipeline(align, x, dim, k, metric, solver, options, neighbors)
 
 
 @partial(jax.jit, static_argnames=("dim", "block_bytes"))
@@ -146,14 +148,27 @@ def _blocks(
     rank = k if isinstance(source, FromDistances) else min(k, source.points.shape[1])
     start = min(dim, k - 1)  # number of directions that are never among the s_i
 
-    def axes(ids: Array, keep: Array) -> tuple[Array, Array]:
-        patch = source.patch(ids, keep, rank, "first")
-        vectors, _ = reflections(patch.coordinates[1:], 8 * k * float(jnp.finfo(weights.dtype).eps))
-        return reflect(vectors, start, k), patch.variances
+    fixed = lax.stop_gradient(source)
 
-    bases, variances = map_members(axes, ids, keep, source.row_bytes, block_bytes)
+    def find_axes(ids: Array, keep: Array) -> tuple[Array, Array]:
+        patch = fixed.patch(ids, keep, rank, "first")
+        vectors, _ = reflections(patch.coordinates[1:], 8 * k * float(jnp.finfo(weights.dtype).eps))
+        return reflect(vectors, 0, k), patch.variances
+
+    axes, variances = map_members(find_axes, ids, keep, source.row_bytes, block_bytes)
     leading = _count_leading(variances, dim, start, keep.sum(axis=1) - 1)
-    blocks = jax.vmap(partial(_block, start=start))(bases, leading, keep[:, 1:], weights)
+
+    @jax.checkpoint  # the backward pass gathers the points again instead of storing n x k x d
+    def block(row: tuple[Array, ...]) -> Array:
+        ids, keep, axes, variances, leading, weights = row
+        gram = source.gram(ids, keep, "first")[
+            1:, 1:
+        ]  # for the derivative, which follows from the count of leading axes
+        _, axes = as_subspace(jnp.concatenate([variances, jnp.zeros(k - rank, gram.dtype)]), axes, gram, leading)
+        return _block(axes[:, start:], leading, keep[1:], weights, start)
+
+    rows = (ids, keep, axes, variances, leading, weights)
+    blocks = map_rows(block, rows, cache_budget(block_bytes), (k + 1) * (source.row_bytes + 32 * (k + 1)))
     return blocks, (variances[:, min(dim, rank) - 1] == 0).sum(dtype=jnp.int32)
 
 
@@ -185,7 +200,9 @@ def _block(
     root = jnp.sqrt(size.astype(basis.dtype))
     # A Householder reflection of the basis moves the sums of all columns into the last column.
     square = jnp.sum(sums**2)
-    length = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    present = square > (8 * len(basis) * jnp.finfo(basis.dtype).eps) ** 2 * len(basis)
+    length = jnp.where(present, jnp.sqrt(jnp.where(present, square, 1)), 0)
+    sums = jnp.where(present, sums, 0)
     reflector = sums.at[-1].add(jnp.where(sums[-1] < 0, -length, length))
     scale = jnp.sum(reflector**2)
     scale = jnp.where(scale > 0, scale, 1)

@@ -10,8 +10,9 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, check_dim, is_traced, without_derivative
-from .._core.linear import matmul, principal_axes
+from .._core.linear import matmul
 from .._core.points import Points, check_spread, prepare_points
+from .._core.spectral import inverse_root, principal_axes
 from ..alignment import Alignment
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
@@ -202,10 +203,11 @@ def _huber_weights(
         scaled = centered * jnp.sqrt(share)[:, None]
         # The smaller of the two Gram matrices; either gives the leading axes.
         if scaled.shape[1] <= scaled.shape[0]:
-            axes = principal_axes(matmul(scaled.T, scaled))[1][:, :dim]
+            axes = principal_axes(matmul(scaled.T, scaled), dim)[1][:, :dim]
         else:
-            values, left = principal_axes(matmul(scaled, scaled.T))
-            axes = matmul(scaled.T, left[:, :dim]) / jnp.sqrt(jnp.maximum(values[:dim], jnp.finfo(values.dtype).tiny))
+            left = principal_axes(matmul(scaled, scaled.T), dim)[1][:, :dim]
+            axes = matmul(scaled.T, left)
+            axes = matmul(axes, inverse_root(matmul(axes.T, axes)))
         inside = matmul(matmul(centered, axes), axes.T)
         return jnp.sqrt(jnp.sum((centered - inside) ** 2, axis=1))
 

@@ -11,8 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._core.blocks import cache_budget, map_rows
 from .._core.checks import is_traced
-from .._core.linear import matmul, principal_axes
+from .._core.linear import matmul
 from .._core.points import Points
+from .._core.spectral import principal_axes
 from ..distances import PRECOMPUTED
 from ..neighbors import Neighbors
 from ..warnings import RankWarning
@@ -20,6 +21,10 @@ from ..warnings import RankWarning
 
 class Patch(NamedTuple):
     """Local coordinates of a neighborhood, in units of its extent.
+
+    The coordinates are differentiated as a subspace of functions on the members, see `principal_axes`: derivatives are correct
+    for functions that depend on the span of all coordinates only, such as the spaces of their affine and quadratic functions.
+    The variances have no derivative.
 
     Attributes:
         coordinates: coordinates of the m members along the principal axes, in order of decreasing variance; 0 for masked members.
@@ -37,19 +42,26 @@ class FromPoints(NamedTuple):
 
     def patch(self, ids: Int[Array, " m"], keep: Bool[Array, " m"], count: int, origin: str) -> Patch:
         """Return the first `count` coordinates of the members, about their "mean" or the "first" of them."""
-        m, d = len(ids), self.points.shape[1]
+        differences = self._differences(ids, keep, origin)
+        if differences.shape[1] < len(ids):
+            values, axes = principal_axes(matmul(differences.T, differences), count)
+            return _clean(matmul(differences, axes[:, :count]), values[:count])
+        values, axes = principal_axes(matmul(differences, differences.T), count)
+        return _scaled(axes[:, :count], values[:count])
+
+    def gram(self, ids: Int[Array, " m"], keep: Bool[Array, " m"], origin: str) -> Float[Array, "m m"]:
+        """Return the inner products of the members, in the unit of the patch."""
+        differences = self._differences(ids, keep, origin)
+        return matmul(differences, differences.T)
+
+    def _differences(self, ids: Int[Array, " m"], keep: Bool[Array, " m"], origin: str) -> Float[Array, "m d"]:
         around = self.points[ids]
         differences = jnp.where(keep[:, None], around - around[0], 0)
         if origin == "mean":
             differences = jnp.where(
                 keep[:, None], differences - differences.sum(axis=0) / jnp.maximum(keep.sum(), 1), 0
             )
-        differences = differences / _extent(differences)
-        if d < m:
-            values, axes = principal_axes(matmul(differences.T, differences))
-            return _clean(matmul(differences, axes[:, :count]), values[:count])
-        values, axes = principal_axes(matmul(differences, differences.T))
-        return _scaled(axes[:, :count], values[:count])
+        return differences / _extent(differences)
 
     @property
     def row_bytes(self) -> int:
@@ -64,15 +76,18 @@ class FromDistances(NamedTuple):
 
     def patch(self, ids: Int[Array, " m"], keep: Bool[Array, " m"], count: int, origin: str) -> Patch:
         """Return the first `count` coordinates of the members, about their "mean" or the "first" of them."""
+        values, axes = principal_axes(self.gram(ids, keep, origin), count)
+        return _scaled(axes[:, :count], values[:count])
+
+    def gram(self, ids: Int[Array, " m"], keep: Bool[Array, " m"], origin: str) -> Float[Array, "m m"]:
+        """Return the inner products of the members, in the unit of the patch."""
         pairwise = self.matrix[ids[:, None], ids[None, :]]
         both = keep[:, None] & keep[None, :]
         squares = (jnp.where(both, pairwise, 0) / _extent(jnp.where(both, pairwise, 0))) ** 2
         share = keep / jnp.maximum(keep.sum(), 1) if origin == "mean" else jnp.arange(len(ids)) == 0
         to_origin = matmul(squares, share.astype(squares.dtype))
         center = matmul(share, to_origin)
-        gram = jnp.where(both, (to_origin[:, None] + to_origin[None, :] - squares - center) / 2, 0)
-        values, axes = principal_axes(gram)
-        return _scaled(axes[:, :count], values[:count])
+        return jnp.where(both, (to_origin[:, None] + to_origin[None, :] - squares - center) / 2, 0)
 
     @property
     def row_bytes(self) -> int:
@@ -91,6 +106,7 @@ def source_of(points: Points) -> Source:
 
 
 def _scaled(axes: Array, values: Array) -> Patch:
+    values = lax.stop_gradient(values)  # the lengths of the axes do not change their span
     present = values > 0
     root = jnp.where(present, jnp.sqrt(jnp.where(present, values, 1)), 0)
     return _clean(axes * root, values)
@@ -98,7 +114,8 @@ def _scaled(axes: Array, values: Array) -> Patch:
 
 def _clean(coordinates: Array, values: Array) -> Patch:
     """Set axes to zero whose sum of squares is below rounding error."""
-    tiny = 4 * len(coordinates) * jnp.finfo(values.dtype).eps * lax.stop_gradient(values[0])
+    values = lax.stop_gradient(values)
+    tiny = 4 * len(coordinates) * jnp.finfo(values.dtype).eps * values[0]
     present = values > tiny
     return Patch(jnp.where(present, coordinates, 0), jnp.where(present, values, 0))
 
