@@ -74,7 +74,7 @@ def modified_alignment(
         >>> jaxlle.modified_alignment(x, 2, k=8).blocks.shape
         (100, 6, 9)
     """
-    k = k if neighbors is None else prepare_graph(neighbors).indices.shape[1]
+    k = k if neighbors is None else neighbors.indices.shape[1]
     check_count(dim, "dim (n_components)", 1, None, "dimensions of the embedding")
     check_count(k, "k (n_neighbors)", dim, None, f"modified LLE requires n_neighbors >= n_components = {dim}")
     points = prepare(x, metric)
@@ -131,7 +131,7 @@ def modified_lle(
         (300, 2)
     """
     align = partial(modified_alignment, dim=dim, k=k, reg=reg, neighbors=neighbors, block_bytes=options.block_bytes)
-    return run_pipeline(align, x, dim, k, metric, solver, options, neighbors)
+    return run_pipeline(align, x, dim, k, metric, solver, options)
 
 
 @partial(jax.jit, static_argnames=("dim", "block_bytes"))
