@@ -166,7 +166,7 @@ def lle(
 
     Raises:
         ValueError: as `jaxlle.lle`; also for options.dedupe.
-        MemoryError: if the memory of a device is not sufficient.
+        MemoryError: as `embed`.
 
     Warns:
         JaxlleWarning: as `jaxlle.lle`.

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, check_dim, is_traced, without_derivative
@@ -59,7 +59,7 @@ def reliability(
     check_indices(neighbors, n, n)
     most = min(neighbors.indices.shape[1] - 1, d)
     check_count(dim, "dim (n_components)", 1, most, "less than the number of neighbors, and at most that of features")
-    return _scores(points.coordinates, *members(neighbors), dim, iterations, block_bytes)
+    return _scores(points.coordinates, neighbors, dim, iterations, block_bytes)
 
 
 def weighted_alignment(alignment: Alignment, scores: Any) -> Alignment:
@@ -136,7 +136,7 @@ def robust_lle(
 
     Example:
         >>> import jax, jaxlle
-        >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 300).points
+        >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 300).points.at[:15].add(2.0)  # outliers
         >>> jaxlle.variants.robust_lle(x, 2, k=12).points.shape
         (300, 2)
     """
@@ -173,13 +173,10 @@ def _nearest_among(points: Points, reliable: Array, k: int, block_bytes: int) ->
 
 @partial(jax.jit, static_argnames=("dim", "iterations", "block_bytes"))
 def _scores(
-    points: Float[Array, "n d"],
-    ids: Int[Array, "n m"],
-    keep: Bool[Array, "n m"],
-    dim: int,
-    iterations: int,
-    block_bytes: int,
+    points: Float[Array, "n d"], neighbors: Neighbors, dim: int, iterations: int, block_bytes: int
 ) -> Float[Array, " n"]:
+    ids, keep = members(neighbors)
+
     def one(ids: Array, keep: Array) -> Array:
         around = points[ids] - points[ids[0]]
         extent = jnp.max(jnp.abs(around))
