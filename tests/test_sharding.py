@@ -59,12 +59,16 @@ for metric in ("euclidean", "manhattan", ratio):
     np.testing.assert_allclose(there.distances, here.distances, rtol=1e-5)
 sharding.embed = lambda alignment, dim, **given: (alignment, dim, given)  # its compilation takes most of the time
 ridge, options = jaxlle.regularizers.AbsoluteRidge(0.5), jaxlle.EmbedOptions(key=jax.random.key(1))
+solver = jaxlle.solvers.Landmark(landmarks=20)
 for k, graph in ((6, None), (3, here)):
-    alignment, dim, given = sharding.lle(x, 2, k=k, reg=ridge, mesh=mesh, neighbors=graph, options=options)
+    alignment, dim, given = sharding.lle(
+        x, 2, k=k, reg=ridge, mesh=mesh, solver=solver, neighbors=graph, options=options
+    )
     alone = jaxlle.lle_alignment(x, k=k, reg=ridge, neighbors=graph)
     np.testing.assert_array_equal(alignment.indices, alone.indices)
     np.testing.assert_allclose(alignment.blocks, alone.blocks, atol=1e-5)
-    assert dim == 2 and given["options"] is options and given["mesh"].size == 3
+    assert dim == 2 and given["options"] is options and given["solver"] is solver and given["mesh"].size == 3
+    assert given["points"].shape == x.shape
 print("same")
 """
 

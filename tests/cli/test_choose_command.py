@@ -10,10 +10,12 @@ from jaxlle import datasets
 
 
 def test_choose_prints_and_draws_the_grid_and_its_best_values(capsys, tmp_path):
-    command = ("choose", "s_curve", "--points", 200, "--ks", 12, 7, "--regs", 1e-2, 1e-3, "--plot", tmp_path / "a.png")
+    values = ("--dim", 1, "--seed", 4, "--ks", 12, 7, "--regs", 1e-2, 1e-3)
+    command = ("choose", "s_curve", "--points", 200, *values, "--plot", tmp_path / "a.png")
     status, out, err = run(capsys, *command)
     assert (status, err) == (0, "")
-    grid = jaxlle.choose(datasets.s_curve(jax.random.key(0), 200).points, 2, ks=[7, 12], regs=[1e-3, 1e-2])
+    key = jax.random.key(4)
+    grid = jaxlle.choose(datasets.s_curve(key, 200).points, 1, ks=[7, 12], regs=[1e-3, 1e-2], key=key)
     k, reg = grid.best()
     assert out == f"{grid}\nbest by procrustes: --k {k} --reg {reg:.6g}\n"
     assert matplotlib.image.imread(tmp_path / "a.png").shape[0] > 500

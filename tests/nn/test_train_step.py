@@ -8,7 +8,8 @@ from encoders import N, ellipse, linear_model
 from flax import nnx
 
 import jaxlle
-from jaxlle.nn import FitOptions, OrthonormalHead, train, train_step
+from jaxlle.nn import FitOptions, OrthonormalHead, parametric, train, train_step
+from jaxlle.nn.evaluation import evaluate_blocks
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def whiten(y, rows, eps=1e-4):
     return np.linalg.solve(np.linalg.cholesky(spread + ridge * np.eye(len(spread))), (y - mean).T).T
 
 
-def test_a_step_computes_its_metrics_from_the_anchors_and_adds_the_scheduled_error_of_the_decoder(ring):
+def test_a_step_computes_its_metrics_from_the_anchors_and_adds_the_scheduled_error_of_the_decoder(ring, monkeypatch):
     decoder = nnx.Linear(2, 3, rngs=nnx.Rngs(1))
     schedule = optax.linear_schedule(3.0, 1.0, 2)
     model = linear_model(decoder=decoder, penalty=schedule, optimizer=optax.sgd(0.0))
@@ -49,8 +50,11 @@ def test_a_step_computes_its_metrics_from_the_anchors_and_adds_the_scheduled_err
     np.testing.assert_allclose(model.head.covariance[...], spread, rtol=1e-4)
     model.eval()
     np.testing.assert_allclose(model.inverse_transform(z.astype(np.float32)), decoded, rtol=1e-4, atol=1e-5)
-    blocks = model.transform(ring, block=10)
-    np.testing.assert_allclose(blocks, model(jnp.asarray(ring)), atol=1e-5)
+    sizes = []
+    monkeypatch.setattr(parametric, "evaluate_blocks", lambda *given: sizes.append(given[2]) or evaluate_blocks(*given))
+    np.testing.assert_allclose(model.transform(ring, block=30), model(jnp.asarray(ring)), atol=1e-5)
+    assert sizes == [30]
+    assert [len(block) for block in evaluate_blocks(model, ring, 30)] == [30, 30, 4]
 
 
 def test_the_head_uses_the_rows_that_count_its_ridge_and_its_momentum():

@@ -117,7 +117,7 @@ def test_an_explanation_has_headings_once_and_no_frames(points):
     bank, z = points[3:], points[:3]
     found = jaxlle.explanation.explain(lambda x: x[:, :2], z, bank, 5)
     slopes = np.asarray(found.slopes)
-    figure = plot.explanation(found, z, bank, (1, 3), jacobian=slopes, count=2)
+    figure = plot.explanation(found, z, bank, (1, 3), jacobian=-2 * slopes, count=2)
     figure.canvas.draw()
     axes = np.array(figure.axes).reshape(3, 5)
     headings = [[text.get_text() for text in ax.texts] for ax in axes.ravel()]
@@ -129,6 +129,7 @@ def test_an_explanation_has_headings_once_and_no_frames(points):
         np.testing.assert_allclose(image.get_array(), slopes[row, c].reshape(1, 3))
         low, high = image.get_clim()
         assert low == -high
+        np.testing.assert_allclose(axes[row, 2].images[0].get_array(), -2 * slopes[row, c].reshape(1, 3))
     assert len(plot.explanation(found, z, bank, (1, 3), count=0).axes) == 6
     other = plot.explanation(found, z, bank, (3, 1), output=1)
     axes = np.array(other.axes).reshape(3, 6)  # the image, the slopes and four neighbors

@@ -102,6 +102,12 @@ def test_the_bandwidth_of_the_kernel_is_given_or_follows_from_the_data():
         np.testing.assert_allclose(value, np.exp(-expected * ((X[0] - X[1]) ** 2).sum()), rtol=1e-5)
 
 
+def test_a_rule_replaces_the_separation_of_the_classes(x64):
+    rule = variants.Shift(0.02)
+    found = fit("SupervisedLocallyLinearEmbedding", rule=rule, alpha=1.0).embedding_
+    np.testing.assert_allclose(found, variants.supervised_lle(X, LABELS, 3, rule=rule, **solved()).points, atol=1e-8)
+
+
 LLE = estimators.LocallyLinearEmbedding
 
 
