@@ -65,8 +65,9 @@ class MeanTraceRidge:
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
-        >>> jaxlle.regularizers.MeanTraceRidge(1e-3)(2 * jnp.eye(3), jnp.array(3), 1.0)
-        Array(0.002, dtype=float32)
+        >>> ridge = jaxlle.regularizers.MeanTraceRidge(1e-3)
+        >>> ridge(2 * jnp.eye(3), jnp.array(3), 1.0), ridge(2 * jnp.eye(9), jnp.array(9), 1.0)  # independent of k
+        (Array(0.002, dtype=float32), Array(0.002, dtype=float32))
     """
 
     strength: Any = 1e-3
@@ -87,8 +88,9 @@ class AbsoluteRidge:
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
-        >>> jaxlle.regularizers.AbsoluteRidge(1e-3)(2 * jnp.eye(3), jnp.array(3), 1.0)
-        Array(0.001, dtype=float32)
+        >>> ridge = jaxlle.regularizers.AbsoluteRidge(1e-3)
+        >>> ridge(2 * jnp.eye(3), jnp.array(3), 1.0), ridge(8 * jnp.eye(3), jnp.array(3), 1.0)  # independent of the scale
+        (Array(0.001, dtype=float32), Array(0.001, dtype=float32))
     """
 
     strength: Any = 1e-3

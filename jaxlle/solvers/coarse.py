@@ -176,16 +176,16 @@ def farthest_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> I
     Args:
         points: shape (n, d).
         count: number of landmarks.
-        key: seed of the random numbers.
+        key: selects the first landmark; each following one is the point farthest from those before it.
 
     Returns:
         Row numbers of the landmarks, shape (count,).
 
     Example:
         >>> import jax, jaxlle
-        >>> x = jax.random.normal(jax.random.key(0), (50, 3))
-        >>> jaxlle.solvers.farthest_landmarks(x, 10, jax.random.key(1)).shape
-        (10,)
+        >>> x = jax.numpy.array([[0.0], [1.0], [2.0], [9.0]])
+        >>> 3 in jaxlle.solvers.farthest_landmarks(x, 2, jax.random.key(0))
+        True
     """
     first = jax.random.randint(key, (), 0, points.shape[0], jnp.int32)
 
@@ -204,16 +204,16 @@ def kmeans_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> Int
     Args:
         points: shape (n, d).
         count: number of landmarks.
-        key: seed of the random numbers.
+        key: selects the points at which the centers start.
 
     Returns:
         Row numbers of the landmarks, shape (count,).
 
     Example:
         >>> import jax, jaxlle
-        >>> x = jax.random.normal(jax.random.key(0), (50, 3))
-        >>> jaxlle.solvers.kmeans_landmarks(x, 10, jax.random.key(1)).shape
-        (10,)
+        >>> x = jax.numpy.array([[0.0], [1.0], [2.0], [9.0]])
+        >>> int(jaxlle.solvers.kmeans_landmarks(x, 1, jax.random.key(0))[0])  # nearest to the mean, which is 3
+        2
     """
     n = points.shape[0]
 
