@@ -309,7 +309,7 @@ def _deform(
     return map_rows(one, (chosen, maps, shifts), CACHE_BYTES, 64 * h * w)
 
 
-def load(path: str | Path, *, labels: str | None = None) -> Data:
+def load(path: str | Path, *, labels: str | None = None, max_bytes: int | None = None) -> Data:
     """Load points from a .npy, .npz or .csv file, without loading pickles.
 
     Args:
@@ -318,14 +318,17 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
             cells, outside the column of the labels, is not a number.
         labels: name of the array of labels (.npz), or column of the labels (.csv) by its header or its number from 0. None: the
             array described above (.npz), or no labels (.csv).
+        max_bytes: largest number of bytes that the arrays of a .npz file may take in memory. None: 256 MiB, or 100 times the
+            size of the file if that is more, which only compressed files exceed.
 
     Returns:
         Data, with the stem of the file as its name. Labels that are whole numbers are integers, in any notation.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is of another type, contains pickles, is truncated or malformed, is a .csv file with text or
-            rows of different lengths, its points are not of shape (n, d), or there is not one label per point.
+        ValueError: if the file is of another type, contains pickles, is truncated, malformed, or larger than `max_bytes`, is a
+            .csv file with text or rows of different lengths, its points are not of shape (n, d), or there is not one label
+            per point.
 
     Example:
         >>> import numpy as np, pathlib, tempfile, jaxlle
@@ -342,7 +345,7 @@ def load(path: str | Path, *, labels: str | None = None) -> Data:
         raise ValueError(
             f"{path} is not a .npy, .npz or .csv file: convert it, or load it in Python and pass the array to jaxlle.lle."
         )
-    points, found = readers[path.suffix.lower()](path, labels)
+    points, found = readers[path.suffix.lower()](path, labels, max_bytes)
     if points.ndim != 2:
         raise ValueError(f"{path} holds points of shape {points.shape}, but the shape must be (n, d).")
     if found is None:

@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Int, Real
 
-from ._core.checks import is_traced
+from ._core.checks import check_count, is_traced
 from ._core.linear import matmul
 
 __all__ = ["AbsoluteRidge", "CrossValidatedRidge", "MeanTraceRidge", "NoRidge", "TraceRidge"]
@@ -146,6 +146,7 @@ class CrossValidatedRidge:
 
     Raises:
         ValueError: if features < 1 or candidates < 2.
+        TypeError: if they are not integers.
 
     Example:
         >>> import jax, jaxlle
@@ -166,11 +167,8 @@ class CrossValidatedRidge:
 
     def __post_init__(self):
         """Validate features and candidates."""
-        if self.features < 1 or self.candidates < 2:
-            raise ValueError(
-                f"features = {self.features} and candidates = {self.candidates} are not allowed: they must be at least "
-                f"1 and 2."
-            )
+        check_count(self.features, "features", 1, None, "the number of features of the data")
+        check_count(self.candidates, "candidates", 2, None, "they are compared")
 
     def __call__(self, gram: Float[Array, "k k"], count: Int[Array, ""], unit: Scalar) -> Float[Array, ""]:
         """Return the ridge of one local Gram matrix."""

@@ -349,7 +349,7 @@ def test_pickles_raise_and_are_never_executed(tmp_path):
     np.savez(tmp_path / "b.npz", x=table(), y=malicious.ravel())
     (tmp_path / "c.npy").write_bytes(malicious.dumps())
     for name in ("a.npy", "a.npz", "b.npz", "c.npy"):
-        with pytest.raises(ValueError, match=rf"{name} holds pickled objects, which can run code"):
+        with pytest.raises(ValueError, match=rf"{name} holds pickled objects.*, which can run code"):
             load(tmp_path / name)
     assert not (tmp_path / "ran").exists()
 

@@ -1,61 +1,38 @@
 """Reading points and labels from files. Pickles are not loaded, and every error names the file."""
 
 import csv
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .archive import Npz, opened
+from .archive import read_npy as read_array
 
-def read_npy(path: Path, labels: str | None) -> tuple[np.ndarray, None]:
-    """Return the array of a .npy file, which has no labels."""
+
+def read_npy(path: Path, labels: str | None, max_bytes: int | None) -> tuple[np.ndarray, None]:
+    """Return the array of a .npy file, which has no labels, and is as large in memory as on disk."""
     if labels is not None:
         raise ValueError(f"{path} holds one array and no labels {labels!r}: save both in a .npz file.")
-    with opened(path) as file:
-        points = np.load(file, allow_pickle=False)
-    if not isinstance(points, np.ndarray):
-        raise ValueError(f"{path} is an archive of arrays: rename it to the suffix .npz.")
-    return points, None
+    return read_array(path), None
 
 
-def read_npz(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+def read_npz(path: Path, labels: str | None, max_bytes: int | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the points and the labels of a .npz file, by their usual names or by the given name of the labels."""
-    with opened(path) as file, np.load(file, allow_pickle=False) as archive:
-        members = {name: archive[name] for name in archive.files}
-    arrays = {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
-    held = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "no arrays"
-    points = [name for name in ("x", "X", "data", "points") if name in arrays][:1]
-    points = points or [name for name, array in arrays.items() if array.ndim == 2]
-    if len(points) != 1:
-        raise ValueError(f"{path} holds {held}: name the array of points x, of shape (n, d).")
-    if labels is not None and labels not in arrays:
-        raise ValueError(f"{path} has no array {labels!r}: it holds {held}.")
-    wanted = [name for name in ("y", "labels", "target") if name in arrays] if labels is None else [labels]
-    return arrays[points[0]], arrays[wanted[0]].ravel() if wanted else None
+    with Npz(path, max_bytes) as file:
+        held = file.layouts
+        points = [name for name in ("x", "X", "data", "points") if name in held][:1]
+        points = points or [name for name, layout in held.items() if len(layout.shape) == 2]
+        if len(points) != 1:
+            raise ValueError(f"{path} holds {file.describe()}: name the array of points x, of shape (n, d).")
+        if labels is not None and labels not in held:
+            raise ValueError(f"{path} has no array {labels!r}: it holds {file.describe()}.")
+        found = [name for name in ("y", "labels", "target") if name in held] if labels is None else [labels]
+        arrays = file.read(lambda name: name in (*points, *found[:1]))
+    return arrays[points[0]], arrays[found[0]].ravel() if found else None
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Open a file, and raise a ValueError with its name if it cannot be read.
-
-    NumPy passes on the exceptions of zipfile, zlib and tokenize, of many types and without the name of the file.
-    """
-    try:
-        with path.open("rb") as file:  # not by NumPy, which does not close a file that it cannot read
-            yield file
-    except MemoryError:
-        raise
-    except Exception as error:
-        if "pickle" in str(error):
-            reason = "holds pickled objects, which can run code and are not loaded, or no array: save plain numbers"
-        else:
-            reason = f"cannot be read ({error}): it is truncated, malformed, or of another type than its suffix"
-        raise ValueError(f"{path} {reason}.") from None
-
-
-def read_csv(path: Path, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+def read_csv(path: Path, labels: str | None, max_bytes: int | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the points of a .csv file, and the labels if their column is given."""
     with opened(path) as file:
         lines = [line for line in file.read().decode("utf-8-sig").splitlines() if line.strip()]

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .._core.archive import replacing
+from .._core.archive import Npz
+from .._core.atomic import replacing
 from .._core.checks import is_traced
-from .._core.files import opened
 from .._core.missing import read_host
 from ..warnings import DuplicateWarning
 
@@ -180,7 +180,8 @@ def _graph_distances(distances: Any, shape: tuple, valid: np.ndarray) -> np.ndar
 def save(path: str | Path, neighbors: Neighbors) -> None:
     """Save a neighbor graph to a .npz file, so that an expensive search is done only once.
 
-    The file is written atomically: an interrupted call leaves an existing file unchanged.
+    The file is written atomically: an interrupted call leaves an existing file unchanged. If path is a symbolic link, the file
+    that it points to is replaced.
 
     Args:
         path: path of the file, with the suffix .npz.
@@ -208,18 +209,21 @@ def save(path: str | Path, neighbors: Neighbors) -> None:
         np.savez(file, **{"format": np.int64(_FORMAT), **arrays})  # pyright: ignore[reportArgumentType]
 
 
-def load(path: str | Path) -> Neighbors:
+def load(path: str | Path, *, max_bytes: int | None = None) -> Neighbors:
     """Load and validate a neighbor graph that was written by `save`.
 
     Args:
         path: path of the file.
+        max_bytes: largest number of bytes that the arrays may take in memory. None: 256 MiB, or 100 times the size of the file
+            if that is more, which no file written by `save` exceeds.
 
     Returns:
         Neighbors.
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if the file is truncated, has a newer format, or holds no graph that `as_neighbors` would accept.
+        ValueError: if the file is truncated, larger than `max_bytes`, has a newer format, or holds no graph that `as_neighbors`
+            would accept.
 
     Example:
         >>> import pathlib, tempfile, jaxlle
@@ -230,26 +234,24 @@ def load(path: str | Path) -> Neighbors:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
-    with opened(path) as file, np.load(file, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    written = arrays.pop("format", None)
-    if written is None or "indices" not in arrays:
+    with Npz(path, max_bytes) as file:
+        written = file.layouts.get("format")
+        if written is None or written.dtype.kind not in "iu" or written.shape != () or "indices" not in file.layouts:
+            raise ValueError(f"{path} holds no graph written by jaxlle.neighbors.save: it holds {file.describe()}.")
+        arrays = file.read(lambda name: name in ("format", *Neighbors._fields))
+    if int(arrays["format"]) > _FORMAT:
         raise ValueError(
-            f"{path} holds no graph written by jaxlle.neighbors.save: it holds {', '.join(arrays) or 'no arrays'}."
-        )
-    if int(written) > _FORMAT:
-        raise ValueError(
-            f"{path} has format {int(written)}, but this version reads formats up to {_FORMAT}: update jaxlle."
+            f"{path} has format {int(arrays['format'])}, but this version reads formats up to {_FORMAT}: update jaxlle."
         )
     loaded = Neighbors(arrays["indices"], arrays.get("distances"), arrays.get("mask"))
     try:
-        _check_loaded(loaded)
+        check_graph(loaded)
     except ValueError as error:
         raise ValueError(f"{path} holds no valid graph: {error} Save the graph again.") from error
     return jax.tree.map(jnp.asarray, loaded)
 
 
-def _check_loaded(neighbors: Neighbors) -> None:
+def check_graph(neighbors: Neighbors) -> None:
     """Raise unless the arrays of a file are a graph of its points, by the checks of `as_neighbors`."""
     ids, mask = neighbors.indices, neighbors.mask
     check_indices(neighbors, len(ids), len(ids))

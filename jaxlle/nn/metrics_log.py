@@ -1,11 +1,12 @@
 """The metrics of a training run: a file of JSON lines, TensorBoard events, and a line of progress on the terminal."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from .._core.atomic import replacing
 
 
 class MetricsLog:
@@ -19,9 +20,8 @@ class MetricsLog:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         kept = [line for line in read_metrics(self._path) if line["epoch"] < first_epoch]
-        draft = self._path.with_suffix(self._path.suffix + ".part")
-        draft.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(draft, self._path)
+        with replacing(self._path) as draft:
+            draft.write_text("".join(json.dumps(line) + "\n" for line in kept))
         self._events = _event_writer(self._path.parent)
 
     def __enter__(self) -> "MetricsLog":

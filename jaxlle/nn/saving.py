@@ -11,8 +11,8 @@ from .. import serving
 from .._core import archive
 
 _KIND = "model"
-_VERSION = 1
-_READABLE_FROM = 1
+_VERSION = 2
+_READABLE_FROM = 2  # version 1 knew no regularizer but a number
 _TRAINING_ONLY = nnx.Any(nnx.optimizer.OptState, nnx.RngState)  # part of checkpoints instead
 
 
@@ -21,7 +21,7 @@ def save_model(path: str | Path, model: nnx.Module, known: serving.OutOfSampleMa
 
     All variables except the optimizer's and random states are saved: parameters, the head's running averages, the step. The file
     is for the use of a trained model; training is resumed from a checkpoint (`FitOptions`). The file is written completely or
-    not at all.
+    not at all; a symbolic link is written through.
 
     Args:
         path: file name with the suffix .npz.
@@ -49,20 +49,22 @@ def save_model(path: str | Path, model: nnx.Module, known: serving.OutOfSampleMa
     archive.write(path, _KIND, _VERSION, _READABLE_FROM, arrays, **metadata)
 
 
-def load_model(path: str | Path, model: nnx.Module) -> serving.OutOfSampleMap | None:
+def load_model(path: str | Path, model: nnx.Module, *, max_bytes: int | None = None) -> serving.OutOfSampleMap | None:
     """Restore a saved state into a module of the same architecture, and set the module to evaluation mode.
 
     Args:
         path: file written by `save_model`.
         model: of the same architecture; changed in place, or unchanged if an error is raised.
+        max_bytes: largest number of bytes that the arrays may take in memory. None: 256 MiB, or 100 times the size of the file
+            if that is more, which no file written by `save_model` exceeds.
 
     Returns:
         The training data with their embedding; None if they were not saved.
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: for a file that is truncated, contains no model or one of another architecture, or requires a later version of
-            jaxlle.
+        ValueError: for a file that is truncated, larger than `max_bytes`, contains no model or one of another architecture, or
+            requires a later version of jaxlle, or for training data that are no valid map (`serving.load_map`).
 
     Example:
         >>> import pathlib, tempfile
@@ -72,17 +74,24 @@ def load_model(path: str | Path, model: nnx.Module) -> serving.OutOfSampleMap | 
         Traceback (most recent call last):
         FileNotFoundError: There is no file ...
     """
-    header, arrays = archive.read(path, _KIND, _VERSION)
-    found = {name.removeprefix("state/"): a for name, a in arrays.items() if name.startswith("state/")}
     state = nnx.state(model, nnx.Not(_TRAINING_ONLY))
-    check_layout(array_layout(found), array_layout(arrays_by_name(state)), f"The model in {path}")
+    required = array_layout(arrays_by_name(state))
+    names = {f"state/{name}" for name in required} | serving.MAP_ARRAYS
+    header, arrays = archive.read(path, _KIND, _VERSION, wanted=names.__contains__, max_bytes=max_bytes)
+    found = {name.removeprefix("state/"): a for name, a in arrays.items() if name.startswith("state/")}
+    listed = {
+        name.removeprefix("state/"): str(dtype) for name, dtype in header["dtypes"].items() if name.startswith("state/")
+    }
+    unknown = {name: dtype for name, dtype in listed.items() if name not in required}
+    check_layout({**unknown, **array_layout(found)}, required, f"The model in {path}")
+    known = {name: a for name, a in arrays.items() if name in serving.MAP_ARRAYS}
+    known = serving.unpack(path, header, known) if known else None
     pure = nnx.to_pure_dict(state)
     filled = jax.tree_util.tree_map_with_path(lambda at, _: jnp.asarray(found[_name(at)]), pure)
     nnx.replace_by_pure_dict(state, filled)
     nnx.update(model, state)
     model.eval()
-    known = {name: a for name, a in arrays.items() if name.startswith("map/")}
-    return serving.unpack(header, known) if known else None
+    return known
 
 
 def arrays_by_name(state: Any) -> dict[str, Any]:
