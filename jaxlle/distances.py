@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ._core.linear import square_root
+
 __all__ = ["KernelDistance", "chebyshev", "cosine", "euclidean", "manhattan"]
 
 Metric = str | Callable[[Array, Array], Array]
@@ -153,13 +155,10 @@ def power_of_two(m: Float[Array, "*s"]) -> Float[Array, "*s"]:
 
 def _norm(v: Float[Array, " d"]) -> Float[Array, ""]:
     # Scaled by about its largest entry, so that squares neither underflow nor overflow; by a power of two, so that equal
-    # distances stay equal. The two `where`s keep the derivative of the square root at zero, which is infinite, out of the
-    # chain rule.
+    # distances stay equal.
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(v)))
     scale = power_of_two(jnp.where(largest > 0, largest, 1))
-    square = jnp.sum((v / scale) ** 2)
-    positive = square > 0
-    return jnp.where(positive, scale * jnp.sqrt(jnp.where(positive, square, 1)), 0)
+    return scale * square_root(jnp.sum((v / scale) ** 2))
 
 
 Kernel = Callable[[Array, Array], Array]
@@ -182,6 +181,4 @@ class KernelDistance:
 
     def __call__(self, a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
         """Return the distance of two vectors of shape (d,); its gradient is 0 where they coincide."""
-        square = self.kernel(a, a) - 2 * self.kernel(a, b) + self.kernel(b, b)
-        positive = ~(square <= 0)  # also where NaN, which would otherwise become the distance 0
-        return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
+        return square_root(self.kernel(a, a) - 2 * self.kernel(a, b) + self.kernel(b, b))

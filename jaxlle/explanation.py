@@ -22,7 +22,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from ._core.blocks import BLOCK_BYTES, map_rows
 from ._core.checks import check_count
-from ._core.linear import matmul, solve_positive
+from ._core.linear import matmul, solve_positive, square_root
 from ._core.points import as_points, working_dtype
 from .extension import project
 from .neighbors import Neighbors
@@ -216,8 +216,8 @@ def explain(
     return Explanation(
         outputs,
         weights[..., None] * values,
-        _root(jnp.sum(residuals**2, axis=1)),
-        _root(squares),
+        square_root(jnp.sum(residuals**2, axis=1)),
+        square_root(squares),
         found.residuals,
         slopes,
         found.neighbors,
@@ -238,12 +238,6 @@ def _slope(
     system = gram + reg * jnp.where(trace > 0, trace, 1) * jnp.eye(len(gram), dtype=gram.dtype)
     dual = jax.vmap(solve_positive, in_axes=(None, 1))(system, changes)
     return matmul(dual, differences) / extent
-
-
-def _root(squares: Array) -> Array:
-    """Return square roots whose derivative at 0 is 0."""
-    positive = squares > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
 
 
 def _points(x: Any, name: str = "x") -> Float[Array, "q d"]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
+from .._core.linear import square_root
 from .lle import lle_loss
 from .reduce import AxisName, Reduction, at_least_float32, check_neighborhoods, check_parameter, counted, reduce_anchors
 
@@ -135,7 +136,7 @@ def isometry_loss(
     check_neighborhoods(y, y_neighbors, distances, "distances")
     y, y_neighbors = counted(y, "y", where), counted(y_neighbors, "y_neighbors", where, mask)
     distances = counted(distances, "distances", where, mask)
-    changes = (_square_root(_squared_distances(y, y_neighbors, mask)) - distances) ** 2  # 0 where masked
+    changes = (square_root(_squared_distances(y, y_neighbors, mask)) - distances) ** 2  # 0 where masked
     return reduce_anchors(changes.sum(axis=1) / _neighbor_counts(mask, changes), where, reduction, axis_name)
 
 
@@ -256,7 +257,7 @@ def _margin_loss(
     check_neighborhoods(y, y_others, None)
     y, y_others = counted(y, "y", where), counted(y_others, name, where, mask)
     check_parameter(margin, "margin")
-    hinges = jnp.maximum(margin - _square_root(_squared_distances(y, y_others, mask)), 0) ** 2
+    hinges = jnp.maximum(margin - square_root(_squared_distances(y, y_others, mask)), 0) ** 2
     # A product, because a selection would also remove the NaN of an anchor all of whose pairs are masked.
     hinges = hinges if mask is None else hinges * jnp.asarray(mask)
     return reduce_anchors(hinges.sum(axis=1) / _neighbor_counts(mask, hinges), where, reduction, axis_name)
@@ -267,12 +268,6 @@ def _squared_distances(y: Float[Array, "b d"], others: Float[Array, "b k d"], ma
     own = y[:, None]
     others = others if mask is None else jnp.where(jnp.asarray(mask)[..., None], others, own)
     return jnp.sum((own - others) ** 2, axis=-1)
-
-
-def _square_root(squares: Float[Array, "b k"]) -> Float[Array, "b k"]:
-    """Return the square root, with derivative 0 at 0; NaN of NaN."""
-    zero = squares == 0  # not "squares > 0" negated, which is also true of NaN
-    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, squares)))
 
 
 def _neighbor_counts(mask: object, squares: Array) -> Float[Array, "*b"]:

@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES, map_rows
 from .._core.checks import check_count, check_dim, is_traced
-from .._core.linear import matmul
+from .._core.linear import matmul, square_root
 from .._core.points import check_spread, prepare_points
 from .._core.spectral import inverse_root
 from ..alignment import weights_alignment
@@ -205,8 +205,7 @@ def generative_lle(
         samples, converged = jnp.stack([y for y, _ in draws]), jnp.stack([done for _, done in draws])
     else:
         samples, converged = lax.map(draw, keys)
-    square = jnp.mean(jnp.sum((samples - out.points) ** 2, axis=2), axis=0)
-    spread = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    spread = square_root(jnp.mean(jnp.sum((samples - out.points) ** 2, axis=2), axis=0))
     return GenerativeEmbedding(out, samples, spread, converged)
 
 

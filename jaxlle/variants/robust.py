@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, check_dim, is_traced, without_derivative
-from .._core.linear import matmul
+from .._core.linear import matmul, square_root
 from .._core.points import Points, check_spread, prepare_points
 from .._core.spectral import inverse_root, principal_axes
 from ..alignment import Alignment
@@ -92,9 +92,7 @@ def weighted_alignment(alignment: Alignment, scores: Any) -> Alignment:
         )
     if not is_traced(scores) and not bool(((scores >= 0) & jnp.isfinite(scores)).all()):
         raise ValueError("scores must be finite and nonnegative, as they are weights of squared errors.")
-    positive = scores > 0
-    root = jnp.where(positive, jnp.sqrt(jnp.where(positive, scores, 1)), 0)
-    return Alignment(alignment.indices, alignment.blocks * root[:, None, None])
+    return Alignment(alignment.indices, alignment.blocks * square_root(scores)[:, None, None])
 
 
 def robust_lle(
