@@ -158,10 +158,19 @@ def test_the_recall_is_the_share_of_exact_neighbors_found(cloud):
     assert approximate._recall(points, 4, wrong, len(x), key) == pytest.approx(1 - 5 / (4 * len(x)), abs=1e-6)
 
 
-def test_copies_are_neighbors_in_the_search_for_tpus():
-    x = np.repeat(np.random.default_rng(0).normal(size=(40, 5)), 2, axis=0).astype(np.float32)
-    found = approximate._on_tpu(jaxlle.neighbors.prepare_points(x), 1, 1.0)
-    np.testing.assert_array_equal(found.indices[:, 0], np.arange(80) ^ 1)
+@pytest.mark.parametrize("d", [3, 20])
+def test_every_search_finds_the_only_copy_of_a_point_and_not_the_point_itself(d):
+    x = np.repeat(np.random.default_rng(0).normal(size=(40, d)), 2, axis=0).astype(np.float32)
+    points = jaxlle.neighbors.prepare_points(x)
+    for found in (
+        jaxlle.knn(x, 3),
+        jaxlle.knn(x, 3, algorithm="brute"),
+        jax.jit(lambda a: jaxlle.knn(a, 3))(x),
+        approximate._on_tpu(points, 3, 1.0),
+    ):
+        np.testing.assert_array_equal(found.indices[:, 0], np.arange(80) ^ 1)
+        assert (found.distances[:, 0] < 1e-2).all()
+        assert (found.distances[:, 1] > 0.05).all()
 
 
 def test_masked_entries_of_a_saved_graph_may_be_equal(tmp_path):
