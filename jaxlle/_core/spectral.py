@@ -29,12 +29,40 @@ def principal_axes(matrix: Float[Array, "m m"], cut: Any) -> tuple[Float[Array, 
     Array([3., 1.], dtype=float32)
     """
     values, axes = jnp.linalg.eigh(lax.stop_gradient(matrix), symmetrize_input=False)
-    return as_subspace(values[::-1], axes[:, ::-1], matrix, cut)
+    return as_subspace(values[::-1], axes[:, ::-1], matrix, cut, rounding_of(values))
+
+
+def right_subspace(
+    tall: Float[Array, "n m"], values: Float[Array, " c"], right: Float[Array, "m m"], cut: Any
+) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
+    """Return singular values and all right singular vectors (rows) as they are, with derivatives as in `as_subspace`.
+
+    Values that are missing at the end are 0.
+    """
+    values, right = lax.stop_gradient((jnp.pad(values, (0, len(right) - len(values))), right))
+    image = matmul(tall, right.T)  # so that small singular values keep their accuracy in the squares
+    rounding = 2 * values * rounding_of(values)
+    squares, turn = as_subspace(
+        values**2, jnp.eye(len(values), dtype=tall.dtype), matmul(image.T, image), cut, rounding
+    )
+    positive = squares > 0
+    roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
+    return with_derivative(values, roots), matmul(turn.T, right)
+
+
+def rounding_of(values: Float[Array, " m"]) -> Float[Array, ""]:
+    """Return the size of rounding errors of eigenvalues or singular values."""
+    return 4 * len(values) * jnp.finfo(values.dtype).eps * lax.stop_gradient(jnp.max(jnp.abs(values)))
+
+
+def with_derivative(value: Float[Array, "*s"], same: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """Return a value with the derivative of another expression of it."""
+    return lax.stop_gradient(value) + (same - lax.stop_gradient(same))
 
 
 @jax.custom_jvp
 def as_subspace(
-    values: Float[Array, " m"], axes: Float[Array, "m m"], matrix: Float[Array, "m m"], cut: Any
+    values: Float[Array, " m"], axes: Float[Array, "m m"], matrix: Float[Array, "m m"], cut: Any, rounding: Any
 ) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
     """Return eigenvalues and eigenvectors of a symmetric matrix as they are, with the derivative of a subspace.
 
@@ -49,6 +77,7 @@ def as_subspace(
         axes: their eigenvectors as columns. Within the two spans, the matrix is diagonal in these.
         matrix: the symmetric matrix, of which only the derivative is used.
         cut: number of eigenvectors of the first span; may be traced.
+        rounding: size of the rounding errors of the eigenvalues, one number or one per eigenvalue.
 
     Returns:
         The eigenvalues and the eigenvectors.
@@ -58,17 +87,17 @@ def as_subspace(
 
 @as_subspace.defjvp
 def _as_subspace_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
-    values, axes, matrix, cut = primals
-    values, axes = as_subspace(values, axes, matrix, cut)
-    m, fixed = len(values), lax.stop_gradient(values)
-    first = jnp.arange(m) < cut
+    values, axes, matrix, cut, rounding = primals
+    values, axes = as_subspace(values, axes, matrix, cut, rounding)
+    fixed, rounding = lax.stop_gradient((values, jnp.broadcast_to(rounding, values.shape)))
+    first = jnp.arange(len(values)) < cut
     across = first[:, None] != first[None, :]
     inner = matmul(matmul(axes.T, tangents[2]), axes)
     # With dV = V T, the condition that no entry of V^T A V between the two spans changes is T L - L T = V^T dA V there, where L
     # is V^T A V within the spans: a Sylvester equation, diagonal here but not in its derivatives.
     within = jnp.where(across, 0, matmul(matmul(axes.T, matrix), axes))
     gaps = fixed[None, :] - fixed[:, None]
-    distinct = across & (jnp.abs(gaps) > 8 * m * jnp.finfo(fixed.dtype).eps * jnp.max(jnp.abs(fixed)))
+    distinct = across & (jnp.abs(gaps) > rounding[None, :] + rounding[:, None])
     turn = lax.custom_linear_solve(
         lambda t: jnp.where(across, matmul(t, within) - matmul(within, t), 0),
         jnp.where(across, inner, 0),

@@ -5,11 +5,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.checks import all_finite, check_count, is_traced
 from .._core.linear import matmul
+from .._core.spectral import right_subspace
 from ..alignment import Alignment
 from ..regularizers import check_reg
 from .linear import LinearMap, prepare_map_points
@@ -84,7 +86,8 @@ def _discriminate(
     ridge = jnp.sqrt(reg * jnp.sum(tall**2) / points.shape[1])
     triangle = jnp.linalg.qr(jnp.concatenate([tall, ridge * jnp.eye(points.shape[1], dtype=tall.dtype)]), mode="r")
     whitened = solve_triangular(triangle, means.T, trans="T").T
-    _, values, rotation = jnp.linalg.svd(whitened, full_matrices=False)
+    _, values, rotation = jnp.linalg.svd(lax.stop_gradient(whitened))
+    values, rotation = right_subspace(whitened, values, rotation, dim)
     matrix = solve_triangular(triangle, rotation[:dim].T)
     top = jnp.take_along_axis(matrix, jnp.argmax(jnp.abs(matrix), axis=0)[None], axis=0)
     return matrix * jnp.where(top < 0, -1, 1), mean, values[:dim]

@@ -37,6 +37,10 @@ def hessian_alignment(
     ``1, t_a, t_a t_b`` (a <= b) are orthonormalized in this order, and block i is the transpose of the last dim (dim + 1) / 2
     of them. It is zero on affine functions and measures the Hessian of other functions (Donoho and Grimes 2003, PNAS 100:5591).
 
+    Derivatives are correct for functions of M = B^T B. They are finite also where M jumps: where the tangent space is arbitrary,
+    as described in `ltsa_alignment`, and where the columns are linearly dependent, as on a circle or sphere of dim or fewer
+    dimensions, whose points satisfy a quadratic equation. A dependent column has no row there, and adds nothing to the derivative.
+
     scikit-learn's `method="hessian"` orthonormalizes by a full QR decomposition and takes all columns after the affine
     functions. With more than 1 + dim (dim + 3) / 2 members that is LTSA and not Hessian LLE; `ltsa_alignment` computes it.
 

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, is_traced
 from .._core.linear import matmul
 from .._core.points import Points, as_rows, prepare_points, rescale
+from .._core.spectral import inverse_root, least_squares, right_subspace, with_derivative
 from ..alignment import Alignment
 from ..alignment.operator import check_alignment
 from ..neighbors import Neighbors
@@ -315,21 +317,28 @@ def _bottom(
     """Return the matrix, the mean of the points, the singular values, and the rank of the centered points."""
     mean = points.mean(axis=0)
     centered = points - mean
-    left, singular_values, axes = _thin_svd(centered)
+    left, singular_values, axes = _thin_svd(lax.stop_gradient(centered))
     present = singular_values > max(points.shape) * jnp.finfo(points.dtype).eps * singular_values[0]
+    inverse = jnp.where(present, 1 / jnp.where(present, singular_values, 1), 0)
     # Coordinates along the principal axes: whitened for orthonormal outputs, unscaled for an orthonormal matrix.
     basis = left * jnp.where(present, singular_values if orthogonal else 1, 0)
+    columns = axes.T * (present if orthogonal else inverse)
+    # Principal axes of equal variance have no derivative. That of another basis of the space of the data, orthonormal in the same
+    # inner product, serves as well, because the solution does not depend on the basis.
+    moved = matmul(centered.T, left * (inverse if orthogonal else inverse**2))
+    image = moved if orthogonal else matmul(centered, moved)
+    moved = matmul(moved, inverse_root(matmul(image.T, image) + jnp.diag(~present)))
+    basis, columns = with_derivative(basis, matmul(centered, moved)), with_derivative(columns, moved)
     # A direction without variance has cost 0: a penalty above every other cost excludes it.
     penalty = jnp.where(
         present, 0, 2 * alignment.norm_bound() * (jnp.maximum(singular_values[0], 1) if orthogonal else 1)
     )
     tall = jnp.concatenate([alignment.matvec(basis), jnp.diag(penalty.astype(basis.dtype))])
-    _, values, rotation = jnp.linalg.svd(jnp.linalg.qr(tall, mode="r"))
-    rotation = rotation[::-1][:dim].T
-    inverse = jnp.where(present, 1 if orthogonal else 1 / jnp.where(present, singular_values, 1), 0)
-    matrix = matmul(axes.T * inverse, rotation)
+    _, values, rotation = jnp.linalg.svd(jnp.linalg.qr(lax.stop_gradient(tall), mode="r"))
+    values, rotation = right_subspace(tall, values[::-1], rotation[::-1], dim)
+    matrix = matmul(columns, rotation[:dim].T)
     top = jnp.take_along_axis(matrix, jnp.argmax(jnp.abs(matrix), axis=0)[None], axis=0)
-    return matrix * jnp.where(top < 0, -1, 1), mean, values[::-1][:dim], present.sum()
+    return matrix * jnp.where(top < 0, -1, 1), mean, values[:dim], present.sum()
 
 
 @partial(jax.jit, static_argnames=("dim",))
@@ -339,13 +348,13 @@ def _reconstruct(
     """Return the matrix, the means of the combined points and of the points, and the singular values of the fit."""
     combined = points - alignment.matvec(points)  # W X
     center, mean = combined.mean(axis=0), points.mean(axis=0)
-    left, singular_values, axes = _thin_svd(combined - center)
-    present = singular_values > max(points.shape) * jnp.finfo(points.dtype).eps * singular_values[0]
-    inside = jnp.where(present[:, None], matmul(left.T, points - mean), 0)  # the fit in the basis `left`
-    _, values, right = jnp.linalg.svd(inside, full_matrices=False)
-    kept = right if dim is None else right[:dim]
-    matrix = matmul(axes.T / jnp.where(present, singular_values, 1), inside)
-    return matmul(matmul(matrix, kept.T), kept), center, mean, values
+    matrix = least_squares(combined - center, points - mean)
+    fit = matmul(combined - center, matrix)
+    d = points.shape[1]
+    _, values, right = jnp.linalg.svd(jnp.linalg.qr(lax.stop_gradient(fit), mode="r"))
+    values, right = right_subspace(fit, values, right, dim or d)
+    kept = right[:dim]
+    return matmul(matmul(matrix, kept.T), kept), center, mean, values[: min(points.shape)]
 
 
 def _thin_svd(tall: Float[Array, "n d"]) -> tuple[Array, Array, Array]:

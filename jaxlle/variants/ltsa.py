@@ -38,6 +38,10 @@ def ltsa_alignment(
     Block i is an orthonormal basis of the rows of this projector, so that M = B^T B is the alignment matrix of the paper. The
     basis is not unique: only M is, and derivatives are correct for functions of M.
 
+    Derivatives are those of a subspace, so that equal variances of a neighborhood along its first dim axes, as on a grid, do no
+    harm. Where the variance along the next axis is equal too, the tangent space is arbitrary and M jumps: the derivative there is
+    finite, and leaves out the rotation between these axes.
+
     Args:
         x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
         dim: dimensions of the tangent spaces.

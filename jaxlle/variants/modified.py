@@ -12,7 +12,7 @@ from .. import distances
 from .._core.blocks import BLOCK_BYTES, cache_budget, map_rows
 from .._core.checks import check_count
 from .._core.linear import matmul, reflect, reflections
-from .._core.spectral import as_subspace
+from .._core.spectral import as_subspace, rounding_of
 from ..alignment import Alignment
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
@@ -47,6 +47,10 @@ def modified_alignment(
     Block i is ``[1, -W_i^T]`` after an orthogonal transformation of its rows, which leaves M = B^T B unchanged. The first row
     holds the whole sum, ``sqrt(s_i) [1, -(1 - a_i) w_i - V_i V_i^T 1 / (a_i s_i)]``, and the others are an orthonormal basis of
     the vectors in the span of V_i that are orthogonal to 1.
+
+    Derivatives are correct for functions of M, with the numbers s_i fixed. M jumps where an s_i changes, as on exactly flat data,
+    where eta is 0, and where V_i is arbitrary, because eigenvalues inside and outside are equal: the derivative there is finite,
+    and leaves out the rotation between their eigenvectors.
 
     Args:
         x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
@@ -161,10 +165,10 @@ def _blocks(
     @jax.checkpoint  # the backward pass gathers the points again instead of storing n x k x d
     def block(row: tuple[Array, ...]) -> Array:
         ids, keep, axes, variances, leading, weights = row
-        gram = source.gram(ids, keep, "first")[
-            1:, 1:
-        ]  # for the derivative, which follows from the count of leading axes
-        _, axes = as_subspace(jnp.concatenate([variances, jnp.zeros(k - rank, gram.dtype)]), axes, gram, leading)
+        gram = source.gram(ids, keep, "first")[1:, 1:]
+        values = jnp.concatenate([variances, jnp.zeros(k - rank, gram.dtype)])
+        # The block depends on the span of the leading axes only, so that equal variances on one side of the cut do no harm.
+        _, axes = as_subspace(values, axes, gram, leading, rounding_of(values))
         return _block(axes[:, start:], leading, keep[1:], weights, start)
 
     rows = (ids, keep, axes, variances, leading, weights)

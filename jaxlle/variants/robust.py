@@ -204,7 +204,8 @@ def _huber_weights(
             axes = matmul(scaled.T, left)
             axes = matmul(axes, inverse_root(matmul(axes.T, axes)))
         inside = matmul(matmul(centered, axes), axes.T)
-        return jnp.sqrt(jnp.sum((centered - inside) ** 2, axis=1))
+        squares = jnp.sum((centered - inside) ** 2, axis=1)
+        return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)  # derivative 0 on the plane
 
     limit = jnp.sum(distances_from_plane(keep) * keep) / keep.sum() / 2
 
