@@ -78,6 +78,14 @@ def test_an_embedding_of_equal_points_explains_nothing(name):
     assert float(MEASURES[name](x, np.ones((80, 2), np.float32))) >= 0.5
 
 
+def test_two_points_have_a_preservation_error_and_no_other_measure():
+    x = np.eye(2, 5, dtype=np.float32)
+    assert float(metrics.preservation_error(x, 3 * x, k=1)) < 1e-12
+    for measure in (metrics.residual_variance, MEASURES["local_procrustes"]):
+        with pytest.raises(ValueError, match="at least 3"):
+            measure(x, x)
+
+
 @EACH
 def test_invalid_input_raises(name):
     x, y = (a.astype(np.float32) for a in pair())

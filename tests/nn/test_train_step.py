@@ -129,3 +129,14 @@ def test_the_graph_of_the_model_and_the_one_given_to_a_step_are_used(ring):
     costs = {name: linear_model(reg=0.01).partial_fit(ring, graph=graph)["cost"] for name, graph in given.items()}
     assert costs["same"] == costs["none"]
     assert costs["other"] > 1.2 * costs["none"]
+
+
+def test_every_training_updates_the_head_and_leaves_the_model_in_evaluation_mode(ring, one_batch):
+    model = linear_model(reg=0.01)
+    assert not model.head.use_running_average
+    for count in (1, 2):
+        model.partial_fit(ring)
+        assert (int(model.head.count[...]), model.head.use_running_average) == (count, True)
+    for count in (3, 4):
+        train(model, train_step, one_batch, epochs=1, progress=False)
+        assert (int(model.head.count[...]), model.head.use_running_average) == (count, True)

@@ -92,6 +92,24 @@ def test_new_points_are_combined_by_the_weights_of_scikit_learn_or_mapped_linear
     else:
         expected = barycentric(NEW, X, estimator.embedding_)
     np.testing.assert_allclose(estimator.transform(NEW), expected, atol=1e-8)
+    np.testing.assert_allclose(estimator.transform(X[:4]), estimator.embedding_[:4], atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "width"), [((None, 8), None, 8), ((500, 200), 120, 120), ((30, 50), 30, 30)]
+)
+def test_there_are_at_most_as_many_landmarks_as_points(monkeypatch, given, count, width):
+    class Called(Exception):
+        pass
+
+    def landmark_lle(*_, **options):
+        raise Called(options["num_landmarks"], options["landmark_neighbors"])
+
+    monkeypatch.setattr("jaxlle.sklearn.landmarks.landmark_lle", landmark_lle)
+    number, neighbors = given
+    with pytest.raises(Called) as called:
+        estimators.LandmarkLocallyLinearEmbedding(n_landmarks=number, landmark_neighbors=neighbors).fit(X)
+    assert called.value.args == (count, width)
 
 
 def test_the_bandwidth_of_the_kernel_is_given_or_follows_from_the_data():
