@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from . import solvers
+from ._core.arrays import require_real
 from ._core.blocks import BLOCK_BYTES, Progress, cache_budget, map_blocks, map_rows
 from ._core.checks import all_finite, check_dim, is_traced
+from ._core.missing import read_host
 from ._core.points import Points, check_spread, prepare_points
 from .alignment import weights_alignment
 from .embedding import Embedding, EmbedOptions
@@ -205,7 +207,12 @@ def _check_grid(
     points: Points, dim: int, ks: Any, regs: Any, criteria: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, tuple[Criterion, ...]]:
     """Validate the grid; return its values in ascending order, and the criteria."""
-    ks, regs = np.unique(np.asarray(ks)), np.unique(np.asarray(regs, np.float64))
+    ks, regs = np.atleast_1d(read_host(ks, "ks")), np.atleast_1d(read_host(regs, "regs"))
+    require_real(ks, "ks")
+    require_real(regs, "regs")
+    if ks.ndim > 1 or regs.ndim > 1:
+        raise ValueError(f"ks has shape {ks.shape} and regs {regs.shape}: give each as one list of numbers.")
+    ks, regs = np.unique(ks), np.unique(regs.astype(np.float64))
     for name, values in (("ks", ks), ("regs", regs), ("criteria", criteria)):
         if len(values) == 0:
             raise ValueError(f"{name} is empty: a grid needs at least one value.")

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ._core import files
+from ._core.arrays import check_sample
 from ._core.blocks import CACHE_BYTES, map_rows
 from ._core.linear import matmul
 
@@ -82,7 +83,7 @@ def swiss_roll(key: Array, n: int, *, noise: float = 0.0, hole: bool = False) ->
         >>> jaxlle.datasets.swiss_roll(jax.random.key(0), 100).parameters.shape
         (100, 2)
     """
-    parameter_key, noise_key = jax.random.split(key)
+    parameter_key, noise_key = jax.random.split(check_sample(key, n, noise=noise))
     uv = _square_with_hole(parameter_key, n) if hole else jax.random.uniform(parameter_key, (n, 2))
     return _roll(uv[:, 0], uv[:, 1], noise_key, noise)
 
@@ -103,7 +104,7 @@ def broken_swiss_roll(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         >>> jaxlle.datasets.broken_swiss_roll(jax.random.key(0), 100).points.shape
         (100, 3)
     """
-    parameter_key, noise_key = jax.random.split(key)
+    parameter_key, noise_key = jax.random.split(check_sample(key, n, noise=noise))
     u, v = jax.random.uniform(parameter_key, (2, n))
     return _roll(jnp.where(u < 0.5, 0.8 * u, 0.2 + 0.8 * u), v, noise_key, noise)
 
@@ -124,7 +125,7 @@ def s_curve(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         >>> jaxlle.datasets.s_curve(jax.random.key(0), 100).points.shape
         (100, 3)
     """
-    parameter_key, noise_key = jax.random.split(key)
+    parameter_key, noise_key = jax.random.split(check_sample(key, n, noise=noise))
     u, v = jax.random.uniform(parameter_key, (2, n))
     t, h = 3 * jnp.pi * (u - 0.5), 2 * v
     return _manifold(noise_key, noise, [jnp.sin(t), h, jnp.sign(t) * (jnp.cos(t) - 1)], [t, h])
@@ -146,7 +147,7 @@ def severed_sphere(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         >>> jaxlle.datasets.severed_sphere(jax.random.key(0), 100).points.shape
         (100, 3)
     """
-    parameter_key, noise_key = jax.random.split(key)
+    parameter_key, noise_key = jax.random.split(check_sample(key, n, noise=noise))
     u, v = jax.random.uniform(parameter_key, (2, n))
     p, t = (2 * jnp.pi - 0.55) * u, jnp.pi * (1 + 6 * v) / 8
     return _manifold(noise_key, noise, [jnp.sin(t) * jnp.cos(p), jnp.sin(t) * jnp.sin(p), jnp.cos(t)], [p, t])
@@ -170,7 +171,7 @@ def torus(key: Array, n: int, *, noise: float = 0.0, radius: float = 2.0, tube: 
         >>> jaxlle.datasets.torus(jax.random.key(0), 100).points.shape
         (100, 3)
     """
-    parameter_key, noise_key = jax.random.split(key)
+    parameter_key, noise_key = jax.random.split(check_sample(key, n, noise=noise, radius=radius, tube=tube))
     p, t = 2 * jnp.pi * jax.random.uniform(parameter_key, (2, n))
     ring = radius + tube * jnp.cos(t)
     return _manifold(noise_key, noise, [ring * jnp.cos(p), ring * jnp.sin(p), tube * jnp.sin(t)], [p, t])
@@ -192,7 +193,7 @@ def helix(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         >>> jaxlle.datasets.helix(jax.random.key(0), 100).parameters.shape
         (100, 1)
     """
-    parameter_key, noise_key = jax.random.split(key)
+    parameter_key, noise_key = jax.random.split(check_sample(key, n, noise=noise))
     t = 2 * jnp.pi * jax.random.uniform(parameter_key, (n,))
     ring = 2 + jnp.cos(8 * t)
     return _manifold(noise_key, noise, [ring * jnp.cos(t), ring * jnp.sin(t), jnp.sin(8 * t)], [t])
@@ -214,7 +215,7 @@ def twin_peaks(key: Array, n: int, *, noise: float = 0.0) -> Manifold:
         >>> jaxlle.datasets.twin_peaks(jax.random.key(0), 100).points.shape
         (100, 3)
     """
-    parameter_key, noise_key = jax.random.split(key)
+    parameter_key, noise_key = jax.random.split(check_sample(key, n, noise=noise))
     x, y = 2 * jax.random.uniform(parameter_key, (2, n)) - 1
     return _manifold(noise_key, noise, [x, y, jnp.sin(jnp.pi * x) * jnp.tanh(3 * y)], [x, y])
 
@@ -284,7 +285,7 @@ def deformed_digits(key: Array, n: int) -> Data:
     """
     real = mnist()
     assert real.labels is not None
-    choice_key, map_key, shift_key = jax.random.split(key, 3)
+    choice_key, map_key, shift_key = jax.random.split(check_sample(key, n), 3)
     chosen = jax.random.randint(choice_key, (n,), 0, len(real.points))
     maps = jnp.eye(2) + 0.15 * jax.random.normal(map_key, (n, 2, 2))
     shifts = jax.random.normal(shift_key, (n, 2))

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from . import distances
+from ._core.arrays import check_number
 from ._core.blocks import BLOCK_BYTES, map_rows
-from ._core.checks import check_count, is_traced
+from ._core.checks import check_count
 from ._core.points import prepare_points
 from .neighbors import knn
 from .neighbors.graph import require_distances
@@ -61,11 +61,8 @@ def local_pca(x: Any, *, k: int, threshold: Real[ArrayLike, ""] = 0.05, block_by
         >>> float(jaxlle.dimension.local_pca(x, k=12).value.round(1))
         2.0
     """
-    if not is_traced(threshold) and (np.ndim(threshold) or not 0 <= float(jnp.asarray(threshold)) < 1):
-        raise ValueError(
-            f"threshold = {threshold} is not allowed: it is a fraction of the largest eigenvalue, at least 0 and less than 1, "
-            f"such as 0.05."
-        )
+    allowed = "a fraction of the largest eigenvalue, at least 0 and less than 1, such as 0.05"
+    check_number(threshold, "threshold", allowed, lambda value: 0 <= value < 1)
     points = prepare_points(x)
     neighbors = knn(points, k, block_bytes=block_bytes)
     local = _count_components(FromPoints(points.coordinates), *members(neighbors), threshold, block_bytes)
@@ -130,8 +127,7 @@ def two_nn(x: Any, *, discard: float = 0.1, block_bytes: int = BLOCK_BYTES) -> D
         >>> 1.8 < float(jaxlle.dimension.two_nn(x).value) < 2.2
         True
     """
-    if not 0 <= discard < 1:
-        raise ValueError(f"discard = {discard} is not allowed: it is a fraction, at least 0 and less than 1.")
+    check_number(discard, "discard", "a fraction, at least 0 and less than 1", lambda value: 0 <= value < 1)
     dist = require_distances(knn(prepare_points(x), 2, block_bytes=block_bytes))
     present = dist[:, 0] > 0
     ratio = jnp.sort(jnp.where(present, jnp.log(dist[:, 1] / jnp.where(present, dist[:, 0], 1)), jnp.inf))

@@ -196,7 +196,7 @@ def explain(
         >>> out.contributions[0, :, 0].round(3).tolist(), float(out.slopes[0, 0, 0])
         ([0.5, 2.5], 4.00)
     """
-    z, bank = _points(z), _points(bank, "bank")
+    z, bank = _points(z, "z"), _points(bank, "bank")
     found = project(z, bank, k, reg=reg, neighbors=neighbors, block_bytes=block_bytes)
     ids, weights = found.neighbors.indices, found.weights
     outputs = function(z)

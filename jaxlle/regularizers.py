@@ -20,6 +20,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Int, Real
 
+from ._core.arrays import scalar
 from ._core.checks import check_count, is_traced
 from ._core.linear import matmul
 
@@ -207,8 +208,8 @@ def check_reg(reg: Any, k: int, d: int) -> None:
     strength = getattr(reg, "strength", None) if callable(reg) else reg
     if strength is None or is_traced(strength):
         return
-    value = np.asarray(strength)
-    if value.ndim or not np.isfinite(value) or value < 0:
+    value = scalar(strength)
+    if value is None or not np.isfinite(value) or value < 0:
         raise ValueError(f"reg = {reg} is not allowed: it must be one finite number >= 0.")
     if value == 0 and k > d:
         raise ValueError(

@@ -36,15 +36,15 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from . import distances
 from ._core.blocks import BLOCK_BYTES, memory_advice
-from ._core.checks import check_dim
+from ._core.checks import check_bytes, check_dim
 from ._core.points import Points, check_spread, prepare_points
 from .alignment import Alignment, weights_alignment
 from .embedding import Embedding, EmbedOptions
 from .embedding import embed as embed_alignment
 from .embedding.embed import DEFAULTS
 from .neighbors import Neighbors, blockwise
-from .neighbors.exact import check_shapes, in_data_units
-from .neighbors.graph import warn_of_duplicates
+from .neighbors.exact import check_shapes, in_data_units, require_finite_metric
+from .neighbors.graph import prepare_graph, warn_of_duplicates
 from .regularizers import Regularizer, as_regularizer
 from .solvers import Hints, Landmark, Spectrum
 from .solvers.landmark import solve_rows
@@ -181,6 +181,9 @@ def lle(
     mesh = _with_auto_axes(mesh)
     points = _prepare(x, "euclidean", mesh)
     check_spread(points)
+    if neighbors is not None:
+        neighbors = prepare_graph(neighbors, points.shape[0])
+        k = neighbors.indices.shape[1]
     dim = check_dim(dim, k, points.shape, points.metric)
     check_reg(reg, k, points.shape[1])
     if neighbors is None:
@@ -219,7 +222,7 @@ def _search(points: Points, k: int, mesh: Mesh, block_bytes: int) -> Neighbors:
     named = points.metric in (distances.euclidean, distances.manhattan, distances.chebyshev)
     # A metric given as a function need not be invariant to translation and scale, so it is applied to the points as given.
     x = points.coordinates if named else _replicate(jnp.asarray(points.values, points.dtype), mesh)
-    return _knn(x, k, points.metric, mesh, block_bytes)
+    return require_finite_metric(_knn(x, k, points.metric, mesh, check_bytes(block_bytes)), points.metric)
 
 
 def _map_shards(function: Callable, mesh: Mesh, rows: Any, replicated: Any) -> Any:

@@ -1,6 +1,7 @@
 """Fixtures of several test files, and the configuration of the compiler and its cache."""
 
 import os
+from collections import Counter
 
 # jaxtyping imports this at its first check of a tree, which changes options of JAX and invalidates earlier traces.
 import equinox.internal  # noqa: F401
@@ -23,6 +24,23 @@ def pytest_configure(config):
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Report how many inputs tests/test_every_input.py tried, and how they ended."""
+    totals = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "call":
+                totals.update(dict(report.user_properties).get("inputs", {}))
+    if totals:
+        answers, errors, documented, wrong, foreign = (
+            totals[kind] for kind in ("answer", "error", "documented", "wrong", "foreign")
+        )
+        terminalreporter.write_line(
+            f"{totals.total()} inputs: {answers} right answers, {errors} errors of jaxlle's own, {documented} documented, "
+            f"{wrong} silent wrong answers, {foreign} crashes and foreign tracebacks"
+        )
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -10,9 +10,9 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array
 
-from .. import distances
 from ..warnings import JaxlleWarning
 
+_MOST = 2**63 - 1  # the largest integer of 64 bits
 _SMALL = 2**20  # entries of an array that is moved to the host to be checked
 
 
@@ -54,10 +54,36 @@ def check_count(value: Any, name: str, low: int, high: int | None, why: str) -> 
     """Return value as an int; raise if it is not an integer in [low, high], with the reason `why` for the bounds."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
-    if value < low or (high is not None and value > high):
-        allowed = f"at least {low}" if high is None else f"between {low} and {high}"
+    if value < low or value > (_MOST if high is None else high):
+        allowed = (
+            f"between {low} and {high}" if high is not None else f"at least {low}" if value < low else "below 2^63"
+        )
         raise ValueError(f"{name} = {value} is not allowed: it must be {allowed} ({why}).")
     return int(value)
+
+
+def check_features(x: Any, features: int, name: str, other: str) -> None:
+    """Raise unless an array, if given, has as many columns as another one."""
+    if x is not None and x.shape[1] != features:
+        raise ValueError(
+            f"{name} has {x.shape[1]} columns, but {other} has {features}: both must have the same features."
+        )
+
+
+def check_bytes(block_bytes: Any) -> int:
+    """Return the memory limit of a block as an int; raise unless it is an integer of at least 1."""
+    return check_count(block_bytes, "block_bytes", 1, None, "the memory limit of a block, in bytes")
+
+
+def check_key(key: Any) -> Array:
+    """Return a random key, `jax.random.key(0)` if it is None; raise a TypeError for anything else."""
+    if key is None:
+        return jax.random.key(0)
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0
+    untyped = isinstance(key, jax.Array | np.ndarray) and key.dtype == np.uint32 and key.ndim == 1
+    if not (typed or untyped):
+        raise TypeError(f"key is of type {type(key).__name__}, but must be one random key, such as jax.random.key(0).")
+    return key
 
 
 def embedding_points(y: Any) -> Any:
@@ -65,10 +91,12 @@ def embedding_points(y: Any) -> Any:
     return y.points if hasattr(type(y), "rounding_angle") else y
 
 
-def check_dim(dim: int, k: int, shape: tuple[int, ...], metric: distances.Metric) -> int:
+def check_dim(dim: int, k: int, shape: tuple[int, ...], metric: Any) -> int:
     """Validate dim for points of a shape, and warn if k < dim."""
     n, d = shape
-    if metric != distances.PRECOMPUTED and dim > d:
+    check_count(dim, "dim (n_components)", 1, None, "the number of columns of the embedding")
+    check_count(k, "k (n_neighbors)", 1, None, "the number of neighbors per point")
+    if metric != "precomputed" and dim > d:
         raise ValueError(
             f"output dimension must be less than or equal to input dimension: dim (n_components) = {dim}, but x has {d} "
             f"feature(s)."

@@ -1,5 +1,6 @@
 """Missing entries: masked entries of NumPy arrays, and NA of pandas, which a conversion to an array would ignore or rename."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,20 @@ def read_host(x: Any, name: str, advice: str = "remove or impute those rows firs
     series, and those of an array of objects. NaN in an array of floating-point numbers is not searched for.
     """
     _check_missing(x, name, advice)
-    values = np.asarray(x)
+    if hasattr(x, "tocsr"):
+        raise TypeError(f"Sparse data was passed as {name}, but it must be dense: use {name}.toarray().")
+    try:
+        values = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name} is not an array of one shape ({error}): pass rows of equal length.") from None
     _check_missing(values, name, advice)  # objects in a list, or in a frame without `isna`
-    return values
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
 def _check_missing(x: Any, name: str, advice: str) -> None:
     if isinstance(x, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in x):
-        x = np.ma.array(x)
+        with suppress(ValueError):  # of rows of several lengths, which `read_host` reports
+            x = np.ma.array(x)
     if isinstance(x, np.ma.MaskedArray):
         kind, missing = "masked entries", np.ma.getmaskarray(x)
     elif callable(isna := getattr(x, "isna", None)):

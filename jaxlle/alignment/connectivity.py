@@ -8,9 +8,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Int
 
+from .._core.arrays import read_floats
 from .._core.checks import is_traced
 from ..neighbors import Neighbors
-from ..neighbors.graph import check_indices
+from ..neighbors.graph import prepare_graph
 
 if TYPE_CHECKING:
     from .operator import Alignment
@@ -157,24 +158,23 @@ def graph_width(graph: "Neighbors | Alignment") -> int:
     return int(np.diff(bounds).max())
 
 
-def _check_graph(graph: Any) -> None:
-    """Raise unless the arrays of a graph match and its indices are in range; SciPy writes outside its arrays otherwise."""
-    n = len(graph.indices)
+def _read_graph(graph: Any) -> Any:
+    """Return a graph with validated arrays; SciPy writes outside its arrays where indices are out of range."""
     if not hasattr(graph, "blocks"):
-        check_indices(graph, n, n)
-        return
-    check_indices(Neighbors(graph.indices, None), n, n)
-    if graph.blocks.ndim != 3 or graph.blocks.shape[::2] != graph.indices.shape:
+        return prepare_graph(graph)
+    indices = prepare_graph(Neighbors(graph.indices, None)).indices
+    blocks = read_floats(graph.blocks, "graph.blocks", "n r m")
+    if blocks.shape[::2] != indices.shape or 0 in blocks.shape:
         raise ValueError(
-            f"An alignment needs indices of shape (n, m) and blocks of shape (n, r, m), got {graph.indices.shape} and "
-            f"{graph.blocks.shape}."
+            f"An alignment needs indices of shape (n, m) and blocks of shape (n, r, m), got {indices.shape} and {blocks.shape}."
         )
+    return graph._replace(indices=indices, blocks=blocks)
 
 
 def _edges(graph: Any) -> Any:
     from scipy.sparse import csr_array
 
-    _check_graph(graph)
+    graph = _read_graph(graph)
     if hasattr(graph, "blocks"):
         present = np.abs(np.asarray(graph.blocks)).max(axis=1) > 0
     else:

@@ -15,9 +15,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Real
 
-from .._core.checks import all_finite
+from .._core.arrays import read_array, read_floats
+from .._core.checks import all_finite, is_traced
 from ..neighbors import Neighbors
-from ..neighbors.graph import check_indices
+from ..neighbors.graph import prepare_graph
 from ._columns import UNROLL, Columns, by_columns
 
 if TYPE_CHECKING:
@@ -121,6 +122,36 @@ def prepare_rows(rows: Alignment, num_points: int) -> PreparedAlignment:
     return PreparedAlignment(rows, by_columns(rows.indices, rows.blocks, num_points))
 
 
+def prepare_alignment(alignment: Any, num_points: int | None = None) -> Alignment:
+    """Validate an alignment, of `num_points` points if given, and return its arrays on the device.
+
+    Raises:
+        TypeError: if it is not an `Alignment` value.
+        ValueError: if its arrays are not integers and real numbers of matching shapes, if it has another number of points, or,
+            outside jit, if it is malformed.
+    """
+    if not (hasattr(alignment, "indices") and hasattr(alignment, "blocks")):
+        raise TypeError(
+            f"alignment is of type {type(alignment).__name__}, but must be an Alignment value, such as that of lle_alignment."
+        )
+    indices = read_array(alignment.indices, "alignment.indices")
+    blocks = read_floats(alignment.blocks, "alignment.blocks", "n r m", finite=False)
+    if np.dtype(indices.dtype).kind not in "iu" or 0 in blocks.shape:
+        raise ValueError(
+            f"The alignment has indices of dtype {indices.dtype} and blocks of shape {blocks.shape}, but needs integers, and "
+            f"blocks of at least one row and column."
+        )
+    found = Alignment(indices, blocks)
+    if not is_traced(found):
+        check_alignment(found)
+        found = Alignment(jnp.asarray(indices, jnp.int32), blocks)
+    if num_points is not None and indices.shape[0] != num_points:
+        raise ValueError(
+            f"The alignment has {indices.shape[0]} points, but there are {num_points}: pass that of these points."
+        )
+    return found
+
+
 def check_alignment(alignment: Any) -> None:
     """Raise if an alignment is malformed, outside jit."""
     indices, blocks = alignment.indices, alignment.blocks
@@ -205,8 +236,7 @@ def weights_alignment(neighbors: Neighbors, weights: Float[Any, "n k"]) -> Align
                [-0.5,  1. , -0.5],
                [-0.5, -0.5,  1. ]], dtype=float32)
     """
-    n = neighbors.indices.shape[0]
-    check_indices(neighbors, n, n)
+    neighbors, weights = prepare_graph(neighbors), read_floats(weights, "weights")
     if weights.shape != neighbors.indices.shape:
         raise ValueError(
             f"weights has shape {tuple(weights.shape)}, but the indices of neighbors have shape "

@@ -6,10 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
+from .._core.arrays import read_floats
 from .._core.checks import is_traced
+from .._core.points import prepare_points
 from ..alignment import Alignment, connected_components
-from ..alignment.operator import check_alignment
+from ..alignment.operator import prepare_alignment
 from ..neighbors import Neighbors
+from ..neighbors.graph import prepare_graph
+from ..regularizers import check_reg
 from ..weights import local_condition
 from .embed import Embedding
 
@@ -106,8 +110,13 @@ def diagnose(
     """
     if is_traced(alignment, embedding):
         raise TypeError("diagnose reports on the host: call it outside jit.")
-    check_alignment(alignment)
-    n, y = alignment.indices.shape[0], jnp.asarray(embedding.points)
+    alignment = prepare_alignment(alignment)
+    n, y = alignment.indices.shape[0], read_floats(embedding.points, "embedding.points", "n c")
+    values = np.asarray(read_floats(embedding.singular_values, "embedding.singular_values", "dim"))
+    if values.shape != y.shape[1:]:
+        raise ValueError(
+            f"The embedding has {y.shape[1]} columns and {len(values)} singular values: there must be one each."
+        )
     if y.shape[0] != n:
         raise ValueError(
             f"The embedding has {y.shape[0]} points and the alignment {n}: diagnose needs an embedding of all points."
@@ -115,6 +124,15 @@ def diagnose(
     y = y / jnp.linalg.norm(y, axis=0)
     components = connected_components(alignment)
     condition = None
+    check_reg(reg, 1, 1)
+    if neighbors is not None:
+        neighbors = prepare_graph(neighbors, n)
+    if x is not None:
+        x = prepare_points(x)
+        if x.shape[0] != n:
+            raise ValueError(
+                f"x has {x.shape[0]} rows, but the alignment has {n} points: pass the data of these points."
+            )
     if x is not None and neighbors is not None:
         condition = np.asarray(local_condition(x, neighbors, reg=reg))
     return Diagnosis(
@@ -122,7 +140,7 @@ def diagnose(
         closed_classes=len(components.closed),
         in_degree=_in_degree(alignment),
         condition=condition,
-        singular_values=np.asarray(embedding.singular_values),
+        singular_values=values,
         gap=float(embedding.gap),
         rounding_angle=float(np.rad2deg(embedding.rounding_angle)),
         residuals=np.asarray(embedding.residuals),

@@ -11,11 +11,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from .._core.arrays import read_floats
 from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_count, is_traced, without_derivative
+from .._core.checks import check_bytes, check_count, check_key, is_traced, without_derivative
 from .._core.points import prepare_points
 from ..alignment import Alignment, Components, connected_components
-from ..alignment.operator import check_alignment
+from ..alignment.operator import check_alignment, prepare_alignment
 from ..derivatives import subspace, tangent_solver
 from ..solvers import Hints, Solver, choose
 from ..solvers.spectrum import TYPICAL_ROUNDING
@@ -53,7 +54,7 @@ class EmbedOptions:
         block_bytes: memory limit of one block of points, in bytes.
 
     Raises:
-        ValueError: if scaling or disconnected is unknown.
+        ValueError: if scaling or disconnected is unknown, or block_bytes < 1.
 
     Example:
         >>> import jax, jaxlle
@@ -75,11 +76,12 @@ class EmbedOptions:
             raise ValueError(f"scaling = {self.scaling!r} is not known: use 'unit' or 'covariance'.")
         if self.disconnected not in ("warn", "error", "largest"):
             raise ValueError(f"disconnected = {self.disconnected!r} is not known: use 'warn', 'error' or 'largest'.")
+        check_bytes(self.block_bytes)
 
     @property
     def random_key(self) -> Array:
         """Return `key`, or key(0) if it is None."""
-        return jax.random.key(0) if self.key is None else self.key
+        return check_key(self.key)
 
 
 DEFAULTS = EmbedOptions()
@@ -173,12 +175,14 @@ def embed(
         (100, 2)
     """
     _reject_dedupe(options)
+    alignment = prepare_alignment(alignment)
     dim = check_count(dim, "dim (n_components)", 1, alignment.indices.shape[0] - 1, "less than the number of points")
     fixed = lax.stop_gradient(alignment)  # concrete under grad outside jit
     hints = _hints(alignment, points, start)
     if is_traced(fixed, options.random_key):
         return solve(alignment, dim, solver, options, hints)
-    check_alignment(fixed)
+    if is_traced(alignment):
+        check_alignment(fixed)
     components = connected_components(fixed)
     if len(components.sizes) > 1 or len(components.closed) > 1:
         if options.disconnected == "largest" and len(components.sizes) > 1:
@@ -225,7 +229,7 @@ def embed_components(
         [(60, 2), (40, 2)]
     """
     _reject_dedupe(options)
-    check_alignment(alignment)
+    alignment = prepare_alignment(alignment)
     components = connected_components(alignment)
     check_count(
         dim, "dim (n_components)", 1, int(components.sizes.min()) - 1, "less than the size of the smallest component"
@@ -249,6 +253,12 @@ def _hints(alignment: Alignment, points: Any, start: Any) -> Hints:
     n = alignment.indices.shape[0]
     if coordinates is not None and coordinates.shape[0] != n:
         raise ValueError(f"points has {coordinates.shape[0]} rows, but the alignment has {n} points.")
+    if start is not None:
+        start = read_floats(start, "start", "n c")
+        if start.shape[0] != n or start.shape[1] == 0:
+            raise ValueError(
+                f"start has shape {start.shape}, but must have one row for each of the {n} points, and a column."
+            )
     return Hints(*without_derivative((coordinates, start)))
 
 

@@ -10,7 +10,7 @@ from .._core.linear import matmul
 from .._core.points import as_points, working_dtype
 from .._core.spectral import least_squares, principal_axes, root
 from ..neighbors import Neighbors
-from ..neighbors.graph import check_indices, require_distances
+from ..neighbors.graph import prepare_graph, require_distances
 
 
 def isometric_map(y: Any, neighbors: Neighbors) -> Float[Array, "c c"]:
@@ -39,8 +39,8 @@ def isometric_map(y: Any, neighbors: Neighbors) -> Float[Array, "c c"]:
     """
     y = as_points(y, "y")
     y = jnp.asarray(y, working_dtype(y))
+    neighbors = prepare_graph(neighbors, len(y))
     distances = require_distances(neighbors)
-    check_indices(neighbors, len(y), len(y))
     size = y.std(axis=0)
     size = jnp.where(size > 0, size, 1)
     steps = (y[:, None] - y[neighbors.indices]) / size

@@ -8,6 +8,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_features
 from .._core.ladder import call_padded
 from .._core.linear import matmul
 from .._core.points import as_points, as_rows, as_values, prepare_points
@@ -57,6 +58,7 @@ def transform(
     """
     points = prepare_points(x, metric=metric)
     x_new = as_points(x_new, "x_new") if points.metric == distances.PRECOMPUTED else as_rows(x_new, "x_new")
+    check_features(x_new, points.shape[1], "x_new", "x")
     y = as_values(y)
     if y.shape[0] != points.shape[0]:
         raise ValueError(
@@ -103,6 +105,9 @@ def inverse_transform(
         True
     """
     y, y_new, x = prepare_points(y, name="y"), as_rows(y_new, "y_new"), as_values(x, "x")
+    check_features(y_new, y.shape[1], "y_new", "y")
+    if x.shape[0] != y.shape[0]:
+        raise ValueError(f"x has {x.shape[0]} rows and y has {y.shape[0]}: y must be the embedding of x, row by row.")
     return transform(y_new, y, x, k=k, reg=reg, block_bytes=block_bytes)
 
 

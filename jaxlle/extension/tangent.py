@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_count
+from .._core.checks import check_count, check_features
 from .._core.linear import matmul
 from .._core.points import as_rows, as_values, prepare_points
 from ..neighbors import Neighbors, knn
@@ -48,6 +48,7 @@ def tangent_transform(
     """
     points, x_new = prepare_points(x), as_rows(x_new, "x_new")
     n, d = points.shape
+    check_features(x_new, d, "x_new", "x")
     y = as_values(y)
     if y.shape[0] != n:
         raise ValueError(f"y has {y.shape[0]} rows and x has {n}: y must be the embedding of x, row by row.")

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .._core.checks import all_finite, check_count
+from .._core.arrays import read_array, require_real
+from .._core.checks import all_finite, check_count, check_key
 from .._core.points import as_points, working_dtype
 from ..neighbors import Neighbors
 from ..neighbors.graph import check_indices
@@ -113,7 +114,8 @@ class NeighborhoodBatches:
         Raises:
             ValueError: as for `neighborhood_batches`.
         """
-        points = _check_graph(self.x, neighbors, weights, self.batch_size // self.num_shards, max_points)
+        anchors = self.batch_size // self.num_shards
+        neighbors, weights, points = _read_graph(self.x, neighbors, weights, anchors, max_points)
         return replace(self, neighbors=neighbors, weights=weights, max_points=points)
 
     def _anchors(self, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -167,11 +169,13 @@ def neighborhood_batches(
         >>> float(jaxlle.losses.lle_loss(y[batch.anchors], y[batch.gather], batch.weights, where=batch.where)) < 2
         True
     """
-    x = x if isinstance(x, np.ndarray) else as_points(x)
-    if x.ndim != 2:
+    # The rows of a memmap are read, and checked, batch by batch.
+    x = read_array(x, "x") if isinstance(x, np.ndarray) and x.dtype != object else as_points(x)
+    if x.ndim != 2 or 0 in x.shape:
         raise ValueError(
-            f"Expected 2D array, got {x.ndim}D array instead: reshape x of shape {x.shape} to (points, features)."
+            f"Expected 2D array, got {x.ndim}D array instead: reshape x of shape {x.shape} to (points, features), at least (1, 1)"
         )
+    require_real(x, "x")
     n = x.shape[0]
     batch_size = check_count(batch_size, "batch_size", 1, n, f"x has {n} points")
     num_shards = check_count(num_shards, "num_shards", 1, batch_size, "each shard needs at least one anchor")
@@ -180,21 +184,39 @@ def neighborhood_batches(
         raise ValueError(
             f"batch_size = {batch_size} is not a multiple of num_shards = {num_shards}: all parts must have the same size."
         )
-    points = _check_graph(x, neighbors, weights, batch_size // num_shards, max_points)
-    key = jax.random.key(0) if key is None else key
-    seed = tuple(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    neighbors, weights, points = _read_graph(x, neighbors, weights, batch_size // num_shards, max_points)
+    seed = tuple(np.asarray(jax.random.key_data(check_key(key))).ravel().tolist())
     return NeighborhoodBatches(x, neighbors, weights, batch_size, points, seed, shard, num_shards)
 
 
-def _check_graph(x: Any, neighbors: Neighbors, weights: Any, anchors: int, max_points: int | None) -> int:
-    """Raise unless a graph and its weights are those of the data; return the number of points per batch."""
-    n, k = x.shape[0], neighbors.indices.shape[1]
+def _read_graph(
+    x: Any, neighbors: Neighbors, weights: Any, anchors: int, max_points: int | None
+) -> tuple[Neighbors, Any, int]:
+    """Return a graph of the data and its weights, validated and where they are, and the number of points per batch."""
+    n = x.shape[0]
+    if not hasattr(neighbors, "indices"):
+        raise TypeError(
+            f"neighbors is of type {type(neighbors).__name__}, but must be a Neighbors value: use as_neighbors."
+        )
+    fields = zip(Neighbors._fields, neighbors, strict=True)
+    neighbors = Neighbors(*(None if a is None else read_array(a, f"neighbors.{name}") for name, a in fields))
+    weights = read_array(weights, "weights")
     check_indices(neighbors, n, n)
+    for name, entries in (("neighbors.distances", neighbors.distances), ("weights", weights)):
+        if entries is not None:
+            require_real(entries, name)
+    if neighbors.mask is not None and neighbors.mask.dtype != bool:
+        raise ValueError(f"neighbors holds a mask of dtype {neighbors.mask.dtype}: it must be boolean.")
+    if neighbors.distances is not None and not all_finite(neighbors.distances):
+        raise ValueError("neighbors holds distances that are NaN or infinite: remove those points first.")
+    k = neighbors.indices.shape[1]
     if weights.shape != (n, k) or not all_finite(weights):
         raise ValueError(f"weights must be finite numbers of shape {(n, k)}, one per neighbor, got {weights.shape}.")
     most = min(n, anchors * (k + 1))
-    points = most if max_points is None else min(most, max_points)
-    return check_count(points, "max_points", k + 1, None, f"an anchor and its {k} neighbors")
+    if max_points is None:
+        return neighbors, weights, most
+    points = check_count(max_points, "max_points", k + 1, None, f"an anchor and its {k} neighbors")
+    return neighbors, weights, min(most, points)
 
 
 @lru_cache(maxsize=2)

@@ -1,10 +1,21 @@
 """Guards against collapse, and quantities that reveal it."""
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._core.linear import matmul
-from .reduce import AxisName, at_least_float32, check_parameter, count_anchors, counted, mask_out, sum_over_devices
+from .reduce import (
+    AxisName,
+    at_least_float32,
+    check_finite,
+    check_parameter,
+    count_anchors,
+    counted,
+    mask_out,
+    read_masks,
+    sum_over_devices,
+)
 
 
 def variance_hinge(
@@ -104,7 +115,9 @@ def log_det_penalty(
     c = covariance(y, where, axis_name)
     d = c.shape[0]
     c = c + jnp.asarray(eps, c.dtype) * jnp.eye(d, dtype=c.dtype)
-    return jnp.trace(c) - jnp.linalg.slogdet(c)[1] - d
+    trace = jnp.trace(c)
+    size = lax.stop_gradient(jnp.where((trace > 0) & jnp.isfinite(trace), trace, 1))  # the determinant could overflow
+    return trace - (jnp.linalg.slogdet(c / size)[1] + d * jnp.log(size)) - d
 
 
 def relative_cost(
@@ -179,10 +192,15 @@ def covariance(
     y: Float[Array, "b d"], where: Bool[ArrayLike, " b"] | None = None, axis_name: AxisName = None
 ) -> Float[Array, "d d"]:
     """Return ``(1/n) sum_i (y_i - m)(y_i - m)^T`` over the rows with `where` True, on all devices."""
-    (y,) = at_least_float32(y)
-    if y.ndim != 2:
-        raise ValueError(f"Outputs must be of shape (b, d), got {y.shape}: reshape them to one row per point.")
+    (y,) = at_least_float32(y=y)
+    if y.ndim != 2 or 0 in y.shape:
+        raise ValueError(
+            f"Outputs must be of shape (b, d), at least (1, 1), got {y.shape}: reshape them to one row per point."
+        )
+    where, _ = read_masks(where, None, y.shape)
     y = counted(y, "y", where)
     count = count_anchors(y, where, axis_name)
     centered = mask_out(y - sum_over_devices(y.sum(axis=0), axis_name) / count, where)
-    return sum_over_devices(matmul(centered.T, centered), axis_name) / count
+    c = sum_over_devices(matmul(centered.T, centered), axis_name) / count
+    check_finite(c, "The covariance of y")
+    return c

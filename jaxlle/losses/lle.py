@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from ..neighbors import Neighbors, knn
+from ..neighbors.graph import prepare_graph
 from ..regularizers import Regularizer
 from ..weights import barycentric_weights
 from .reduce import (
@@ -19,6 +20,7 @@ from .reduce import (
     check_weights,
     counted,
     mask_out,
+    read_masks,
     reduce_anchors,
 )
 
@@ -65,8 +67,9 @@ def lle_loss(
         >>> float(jaxlle.losses.lle_loss(5 * x + 1, (5 * x + 1)[neighbors.indices], weights)) < 1e-6
         True
     """
-    y, y_neighbors, weights = at_least_float32(y, y_neighbors, weights)
+    y, y_neighbors, weights = at_least_float32(y=y, y_neighbors=y_neighbors, weights=weights)
     check_neighborhoods(y, y_neighbors, weights)
+    where, mask = read_masks(where, mask, y_neighbors.shape)
     y, y_neighbors = counted(y, "y", where), counted(y_neighbors, "y_neighbors", where, mask)
     weights = counted(weights, "weights", where, mask)
     check_weights(weights, mask if where is None else _anchors_in_mask(mask, where, weights))
@@ -111,12 +114,14 @@ def alignment_loss(
         >>> float(jaxlle.losses.alignment_loss(y[b.indices], b.blocks, reduction="sum")) < 1
         True
     """
-    y, blocks = at_least_float32(y_neighborhoods, blocks)
-    if y.ndim != 3 or blocks.ndim != 3 or blocks.shape[::2] != y.shape[:2]:
+    y, blocks = at_least_float32(y_neighborhoods=y_neighborhoods, blocks=blocks)
+    matching = y.ndim == 3 and blocks.ndim == 3 and blocks.shape[::2] == y.shape[:2]
+    if not matching or 0 in (*y.shape, *blocks.shape):
         raise ValueError(
             f"Outputs of shape {y.shape} and blocks of shape {blocks.shape} do not match: they must be (b, m, d) and (b, r, m), "
             f"such as y[alignment.indices[rows]] and alignment.blocks[rows]."
         )
+    where, _ = read_masks(where, None, y.shape)
     y, blocks = counted(y, "y_neighborhoods", where), counted(blocks, "blocks", where)
     blocks = blocks if block_gradient else lax.stop_gradient(blocks)
     # The rows of a block sum to zero, so subtracting the first point changes only the rounding error of an offset.
@@ -164,9 +169,13 @@ def batch_lle_loss(
         >>> bool(jaxlle.losses.batch_lle_loss(x, x @ x.T[:, :2], k=8) < 0.3)
         True
     """
-    (x, y) = at_least_float32(x, y)
+    x, y = at_least_float32(x=x, y=y)
+    if x.ndim != 2 or y.ndim != 2 or x.shape[0] != y.shape[0] or 0 in (*x.shape, *y.shape):
+        raise ValueError(
+            f"x of shape {x.shape} and y of shape {y.shape} must be of shapes (b, D) and (b, d): a row per point."
+        )
     x = x if weight_gradient else lax.stop_gradient(x)
-    neighbors = knn(lax.stop_gradient(x), k) if neighbors is None else neighbors
+    neighbors = knn(lax.stop_gradient(x), k) if neighbors is None else prepare_graph(neighbors, x.shape[0])
     weights = barycentric_weights(x, neighbors, reg=reg)
     return lle_loss(
         y,
@@ -217,8 +226,11 @@ def probability_lle_loss(
         >>> float(jaxlle.losses.probability_lle_loss(logits, near, jnp.array([[0.5, 0.5]])))
         2.000
     """
-    logits, logits_neighbors, weights = at_least_float32(logits, logits_neighbors, weights)
+    logits, logits_neighbors, weights = at_least_float32(
+        logits=logits, logits_neighbors=logits_neighbors, weights=weights
+    )
     check_neighborhoods(logits, logits_neighbors, weights)
+    where, mask = read_masks(where, mask, logits_neighbors.shape)
     p = jax.nn.softmax(mask_out(logits, where), axis=-1)
     p_neighbors = jax.nn.softmax(mask_out(mask_out(logits_neighbors, mask), where), axis=-1)
     # A logit may be -inf, the probability 0; all that must be finite is the probabilities.

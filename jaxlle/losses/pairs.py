@@ -7,7 +7,16 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._core.linear import square_root
 from .lle import lle_loss
-from .reduce import AxisName, Reduction, at_least_float32, check_neighborhoods, check_parameter, counted, reduce_anchors
+from .reduce import (
+    AxisName,
+    Reduction,
+    at_least_float32,
+    check_neighborhoods,
+    check_parameter,
+    counted,
+    read_masks,
+    reduce_anchors,
+)
 
 
 def laplacian_loss(
@@ -45,8 +54,9 @@ def laplacian_loss(
         >>> float(jaxlle.losses.laplacian_loss(jnp.zeros((1, 2)), jnp.array([[[3.0, 4.0], [0.0, 1.0]]])))
         13.0
     """
-    y, y_neighbors, affinities = at_least_float32(y, y_neighbors, affinities)
+    y, y_neighbors, affinities = at_least_float32(y=y, y_neighbors=y_neighbors, affinities=affinities)
     check_neighborhoods(y, y_neighbors, affinities, "affinities")
+    where, mask = read_masks(where, mask, y_neighbors.shape)
     y, y_neighbors = counted(y, "y", where), counted(y_neighbors, "y_neighbors", where, mask)
     squares = _squared_distances(y, y_neighbors, mask)
     if affinities is not None:
@@ -132,8 +142,9 @@ def isometry_loss(
         >>> float(jaxlle.losses.isometry_loss(y, near, jnp.array([[4.0, 1.0]])))
         0.5
     """
-    y, y_neighbors, distances = at_least_float32(y, y_neighbors, distances)
+    y, y_neighbors, distances = at_least_float32(y=y, y_neighbors=y_neighbors, distances=distances)
     check_neighborhoods(y, y_neighbors, distances, "distances")
+    where, mask = read_masks(where, mask, y_neighbors.shape)
     y, y_neighbors = counted(y, "y", where), counted(y_neighbors, "y_neighbors", where, mask)
     distances = counted(distances, "distances", where, mask)
     changes = (square_root(_squared_distances(y, y_neighbors, mask)) - distances) ** 2  # 0 where masked
@@ -253,8 +264,9 @@ def _margin_loss(
     axis_name: AxisName,
 ) -> Float[Array, "*s"]:
     """Compute `margin_loss` of the argument `name` of a public function."""
-    y, y_others = at_least_float32(y, y_others)
+    y, y_others = at_least_float32(**{"y": y, name: y_others})
     check_neighborhoods(y, y_others, None)
+    where, mask = read_masks(where, mask, y_others.shape, name.replace("outputs", "mask") if "." in name else "mask")
     y, y_others = counted(y, "y", where), counted(y_others, name, where, mask)
     check_parameter(margin, "margin")
     hinges = jnp.maximum(margin - square_root(_squared_distances(y, y_others, mask)), 0) ** 2

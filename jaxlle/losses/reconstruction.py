@@ -5,7 +5,16 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._core.spectral import least_squares
-from .reduce import AxisName, Reduction, at_least_float32, check_neighborhoods, check_parameter, counted, reduce_anchors
+from .reduce import (
+    AxisName,
+    Reduction,
+    at_least_float32,
+    check_neighborhoods,
+    check_parameter,
+    counted,
+    read_masks,
+    reduce_anchors,
+)
 
 
 def reconstruction_loss(
@@ -50,8 +59,9 @@ def reconstruction_loss(
         >>> float(jaxlle.losses.reconstruction_loss(x, x, x[neighbors.indices], weights)) < 1e-6
         True
     """
-    x, y, y_neighbors, weights = at_least_float32(x, y, y_neighbors, weights)
+    x, y, y_neighbors, weights = at_least_float32(x=x, y=y, y_neighbors=y_neighbors, weights=weights)
     check_neighborhoods(y, y_neighbors, weights)
+    where, mask = read_masks(where, mask, y_neighbors.shape)
     if x.shape != y.shape:
         raise ValueError(f"The outputs must be in input space: y has shape {y.shape}, x has {x.shape}.")
     x, y, y_neighbors = counted(x, "x", where), counted(y, "y", where), counted(y_neighbors, "y_neighbors", where, mask)
@@ -93,7 +103,7 @@ def fit_reconstruction_map(
         >>> jaxlle.losses.fit_reconstruction_map(x, x[neighbors.indices], weights).shape
         (3, 3)
     """
-    x, x_neighbors, weights = at_least_float32(x, x_neighbors, weights)
+    x, x_neighbors, weights = at_least_float32(x=x, x_neighbors=x_neighbors, weights=weights)
     check_neighborhoods(x, x_neighbors, weights)
     x, x_neighbors, weights = counted(x, "x"), counted(x_neighbors, "x_neighbors"), counted(weights, "weights")
     check_parameter(ridge, "ridge")

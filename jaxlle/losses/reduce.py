@@ -7,6 +7,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float
 
+from .._core.arrays import check_number, read_floats, read_mask
 from .._core.checks import all_finite, is_traced
 
 Reduction = Literal["mean", "sum", "none"]
@@ -14,11 +15,15 @@ AxisName = str | tuple[str, ...] | None
 _SUM_TOLERANCE = 1e-2  # bfloat16 weights sum to one within this; a larger deviation means that they are not barycentric
 
 
-def at_least_float32(*arrays: Any) -> tuple[Any, ...]:
-    """Return the arrays in at least float32: a sum of squares in half precision has no accurate digits."""
-    return tuple(
-        None if a is None else jnp.asarray(a, jnp.promote_types(jnp.asarray(a).dtype, jnp.float32)) for a in arrays
-    )
+def at_least_float32(**arrays: Any) -> tuple[Any, ...]:
+    """Return the arrays, given by name, in at least float32: a sum of squares in half precision has no accurate digits."""
+    return tuple(None if a is None else read_floats(a, name, finite=False) for name, a in arrays.items())
+
+
+def read_masks(where: Any, mask: Any, shape: tuple[int, ...], name: str = "mask") -> tuple[Any, Any]:
+    """Return the masks of the anchors and of their neighbors, shape (b, k), as arrays; None if they are None."""
+    rows = None if where is None else read_mask(where, "where", shape[:1])
+    return rows, None if mask is None else read_mask(mask, name, shape[:2])
 
 
 def reduce_anchors(
@@ -63,6 +68,10 @@ def check_neighborhoods(y: Any, others: Any, weights: Any, name: str = "weights"
             f"Outputs of shape {y.shape} and neighbors' outputs of shape {others.shape} do not match: they must be (b, d) and "
             f"(b, k, d), with neighbors' outputs = model(x[indices.ravel()]).reshape(b, k, d)."
         )
+    if 0 in others.shape:
+        raise ValueError(
+            f"The neighbors' outputs have shape {others.shape}, but every axis must have at least one entry."
+        )
     if weights is not None and weights.shape != others.shape[:2]:
         raise ValueError(f"{name} must be of shape {others.shape[:2]}, one per neighbor, got {weights.shape}.")
 
@@ -91,9 +100,8 @@ def check_finite(value: Any, name: str) -> None:
 
 
 def check_parameter(value: Any, name: str) -> None:
-    """Raise outside jit for a number that is NaN or infinite."""
-    if not is_traced(value) and not np.isfinite(value):
-        raise ValueError(f"{name} = {value} is not allowed: it must be a finite number.")
+    """Raise outside jit for a number that is NaN, infinite or negative."""
+    check_number(value, name, "at least 0", lambda number: number >= 0)
 
 
 def check_weights(weights: Any, mask: Any) -> None:

@@ -7,6 +7,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from ..alignment import Alignment
+from ..alignment.operator import prepare_alignment
 from ..embedding import EmbedOptions, embed
 from ..solvers import Solver
 
@@ -43,6 +44,7 @@ def spectral_loss(
         >>> bool(abs(jaxlle.losses.spectral_loss(b, 2) - (s**2).sum()) < 1e-6)
         True
     """
+    alignment = prepare_alignment(alignment)
     out = embed(lax.stop_gradient(alignment), dim, solver=solver, options=EmbedOptions(key=key))
     points = jnp.asarray(out.points)
     return jnp.sum(alignment.matvec(lax.stop_gradient(points)) ** 2)

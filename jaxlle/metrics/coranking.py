@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._core.blocks import BLOCK_BYTES, Progress
+from .._core.checks import check_bytes
 from ._inputs import prepare_pair, require_concrete
 from ._ranks import exact_distances, ranks_of_all, row_blocks, row_bytes, sorting_budget
 
@@ -61,7 +62,7 @@ def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progr
     """
     require_concrete("coranking", x, y)
     data, embedding = prepare_pair(x, y)
-    n = data.coordinates.shape[0]
+    n, block_bytes = data.coordinates.shape[0], check_bytes(block_bytes)
     counts = np.zeros(n - 1, np.int64)
     with exact_distances(data.coordinates, embedding.coordinates) as (base, other):
         row = row_bytes(6, base, other)

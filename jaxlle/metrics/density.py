@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, Real
 
+from .._core.arrays import check_number
 from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_bytes
 from ._inputs import prepare_pair, require_concrete
 from ._ranks import exact_distances, row_blocks, row_bytes, squared_distances
 
@@ -42,11 +44,8 @@ def density_divergence(x: Any, y: Any, *, sigma: Real[ArrayLike, ""], block_byte
     """
     require_concrete("density_divergence", x, y, sigma)
     data, embedding = prepare_pair(x, y)
-    scale = float(np.asarray(sigma))
-    if not scale > 0:
-        raise ValueError(
-            f"sigma = {sigma} is not allowed: it must be positive, a fraction of the largest squared distance."
-        )
+    check_number(sigma, "sigma", "positive, a fraction of the largest squared distance", lambda value: value > 0)
+    scale, block_bytes = float(sigma), check_bytes(block_bytes)
     with exact_distances(data.coordinates, embedding.coordinates) as both:
         p, q = (_density(points, scale, block_bytes) for points in both)
     return float(np.sum(p * (np.log(p) - np.log(q))))

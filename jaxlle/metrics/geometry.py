@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, cache_budget, map_blocks, map_rows
-from .._core.checks import check_count
+from .._core.checks import check_bytes, check_count
 from .._core.linear import matmul
 from .._core.points import Points
 from ..neighbors import knn
@@ -128,7 +128,7 @@ def preservation_error(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES
 
 
 def _measure_one(criterion: Criterion, x: Points, y: Points, k: int | None, block_bytes: int) -> Float[Array, ""]:
-    neighborhoods = None
+    neighborhoods, block_bytes = None, check_bytes(block_bytes)
     if k is not None:
         data, embedding = (knn(points, k, block_bytes=block_bytes).indices for points in (x, y))
         neighborhoods = Neighborhoods(data, embedding[None], jnp.ones(k, bool))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_count
+from .._core.checks import check_bytes, check_count
 from ._inputs import prepare_pair, require_concrete
 from ._ranks import exact_distances, ranks_of_all, row_blocks, row_bytes, sorting_budget
 
@@ -56,7 +56,7 @@ def relative_rank_errors(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYT
     """
     require_concrete("relative_rank_errors", x, y)
     data, embedding = prepare_pair(x, y)
-    n = data.coordinates.shape[0]
+    n, block_bytes = data.coordinates.shape[0], check_bytes(block_bytes)
     check_count(k, "k (n_neighbors)", 1, n - 1, f"of n_samples = {n} points excluding the point itself")
     totals = np.zeros(2)
     with exact_distances(data.coordinates, embedding.coordinates) as (base, other):

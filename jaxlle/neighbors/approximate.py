@@ -9,7 +9,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from .._core.checks import check_count
+from .._core.arrays import check_number
+from .._core.checks import check_count, check_key
 from .._core.linear import matmul
 from .._core.points import Points, prepare_points
 from .exact import knn
@@ -62,7 +63,9 @@ def approximate_knn(
     points = prepare_points(x)
     n = points.shape[0]
     k = check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points excluding the point itself")
-    key = jax.random.key(0) if key is None else key
+    sample = check_count(sample, "sample", 1, None, "number of points on which the recall is measured")
+    check_number(effort, "effort", "positive", lambda value: value > 0)
+    key = check_key(key)
     on_tpu = jax.default_backend() == "tpu"
     found = _on_tpu(points, k, effort) if on_tpu else _descent(points, k, effort, key)
     return ApproximateNeighbors(found, _recall(points, k, found.indices, min(sample, n), key))

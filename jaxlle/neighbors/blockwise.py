@@ -193,8 +193,8 @@ def nearest_traced(
     prepared = _prepare(fixed, metric)
     source = prepared if fixed_query is None else _prepare(fixed_query, metric)
     options = _Options(k, metric, query is None, block_bytes, how="both")
-    indices = _indices_in_blocks(prepared, source, jnp.arange(source.points.shape[0], dtype=np.int32), options)
-    return indices, pair_distances(points, points if query is None else query, indices, metric, block_bytes)
+    found = _find_in_blocks(prepared, source, jnp.arange(source.points.shape[0], dtype=np.int32), options)
+    return _with_derivative(found, points, points if query is None else query, metric, block_bytes)
 
 
 def nearest_of_rows(
@@ -203,22 +203,27 @@ def nearest_of_rows(
     """Return indices and distances for some of the points, such as those of one device, inside jit."""
     prepared = _prepare(points, metric)
     options = _Options(k, metric, True, block_bytes, how="both")
-    indices = _indices_in_blocks(prepared, prepared, ids, options)
-    return indices, pair_distances(points, points[ids], indices, metric, block_bytes)
+    found = _find_in_blocks(prepared, prepared, ids, options)
+    return _with_derivative(found, points, points[ids], metric, block_bytes)
 
 
-def _indices_in_blocks(
-    prepared: _Prepared, source: _Prepared, ids: Int[Array, " q"], options: _Options
-) -> Int[Array, "q k"]:
+def _with_derivative(found: Found, points: Array, query: Array, metric: Callable, block_bytes: int) -> Found:
+    """Compute the distances again, as differentiable functions of the points, but keep NaN."""
+    indices, nearest = found
+    distances = pair_distances(points, query, indices, metric, block_bytes)
+    return indices, distances if metric in _FINITE else jnp.where(jnp.isnan(nearest), jnp.nan, distances)
+
+
+def _find_in_blocks(prepared: _Prepared, source: _Prepared, ids: Int[Array, " q"], options: _Options) -> Found:
     total = ids.shape[0]
     rows = _block_rows(prepared.points, total, options)
     starts = jnp.arange(0, total, rows, dtype=np.int32)
 
-    def find(start: Array) -> Int[Array, "b k"]:
+    def find(start: Array) -> FoundInBlock:
         some = jnp.minimum(start + jnp.arange(rows, dtype=np.int32), total - 1)
-        return _block(prepared, _select(source, ids[some]), ids[some], options)[0]
+        return _block(prepared, _select(source, ids[some]), ids[some], options)[:2]
 
-    return lax.map(find, starts).reshape(-1, options.k)[:total]
+    return jax.tree.map(lambda a: a.reshape(-1, options.k)[:total], lax.map(find, starts))
 
 
 @partial(jax.jit, static_argnames=("metric", "block_bytes"))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, Progress
-from .._core.checks import all_finite, check_count, is_traced
+from .._core.checks import all_finite, check_bytes, check_count, is_traced
 from .._core.ladder import call_padded, to_device
 from .._core.points import Points, as_points, as_rows, prepare_points, rescale, standardize, working_dtype
 from ..distances import PRECOMPUTED, Metric
@@ -73,7 +73,7 @@ def knn(
     points = prepare_points(x, metric=metric)
     if query is not None:
         query = as_points(query, "query") if points.metric == PRECOMPUTED else as_rows(query, "query")
-    k = check_shapes(points, query, k)
+    k, block_bytes = check_shapes(points, query, k), check_bytes(block_bytes)
     if points.metric == PRECOMPUTED:
         return _from_distances(points.values if query is None else query, k, query is None, block_bytes)
     if points.metric is distances.cosine:  # 1 - cos is half the squared distance between unit vectors
@@ -98,7 +98,7 @@ def in_data_units(neighbors: Neighbors, points: Points) -> Neighbors:
     return rescale_distances(neighbors, points.unit) if scaled else neighbors
 
 
-def check_shapes(points: Points, query: Any, k: int) -> int:
+def check_shapes(points: Points, query: Any, k: int, name: str = "k (n_neighbors)") -> int:
     """Validate k and the number of columns of the queries."""
     n, d = points.shape
     precomputed = points.metric == PRECOMPUTED
@@ -111,7 +111,7 @@ def check_shapes(points: Points, query: Any, k: int) -> int:
         raise ValueError(f"Found array with {n} sample(s) (shape={points.shape}) while a minimum of 2 is required.")
     high = n - 1 if query is None else n
     return check_count(
-        k, "k (n_neighbors)", 1, high, f"x has n_samples = {n} points" + " excluding the point itself" * (query is None)
+        k, name, 1, high, f"x has n_samples = {n} points" + " excluding the point itself" * (query is None)
     )
 
 
@@ -153,8 +153,12 @@ def _search(
         return Neighbors(*_kdtree.nearest(points, query, k, metric, progress))
     if traced:
         return Neighbors(*blockwise.nearest_traced(points, query, k, metric, block_bytes))
-    found = Neighbors(*blockwise.nearest(points, query, k, metric, block_bytes, progress))
-    if not all_finite(found.distances):
+    return require_finite_metric(Neighbors(*blockwise.nearest(points, query, k, metric, block_bytes, progress)), metric)
+
+
+def require_finite_metric(found: Neighbors, metric: Any) -> Neighbors:
+    """Return neighbors; raise, outside jit, if the metric was not finite for a pair, which the search reports as NaN."""
+    if not is_traced(found.distances) and not all_finite(found.distances):
         raise ValueError(
             f"The metric {getattr(metric, '__name__', metric)!r} returned NaN or infinity between finite points: it must "
             f"return a finite number for every pair."

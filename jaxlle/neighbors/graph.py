@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._core.archive import Npz
+from .._core.arrays import read_array, read_floats
 from .._core.atomic import replacing
-from .._core.checks import is_traced
+from .._core.checks import all_finite, is_traced
 from .._core.missing import read_host
 from ..warnings import DuplicateWarning
 
@@ -55,6 +56,45 @@ def rescale_distances(neighbors: Neighbors, unit: Any) -> Neighbors:
 @jax.jit
 def _multiply(distances: Float[Array, "n k"], unit: Float[Array, ""]) -> Float[Array, "n k"]:
     return distances * unit
+
+
+def prepare_graph(neighbors: Any, n: int | None = None, rows: int | None = None) -> Neighbors:
+    """Validate one neighborhood for each of `rows` points, and return its arrays on the device.
+
+    Args:
+        neighbors: a `Neighbors` value.
+        n: number of points to which the indices refer; None for the number of neighborhoods.
+        rows: number of neighborhoods that are needed; None for n.
+
+    Returns:
+        Neighbors.
+
+    Raises:
+        TypeError: if neighbors is not a `Neighbors` value.
+        ValueError: if its arrays are not integers, real numbers and booleans of one shape, or, outside jit, if indices are not
+            in [0, n), entries are masked by NumPy, or distances are not finite.
+    """
+    if not hasattr(neighbors, "indices"):
+        raise TypeError(
+            f"neighbors is of type {type(neighbors).__name__}, but must be a Neighbors value: convert indices by as_neighbors."
+        )
+    ids = read_array(neighbors.indices, "neighbors.indices", _NO_NEIGHBOR)
+    distances, mask = neighbors.distances, neighbors.mask
+    if distances is not None:
+        distances = read_floats(distances, "neighbors.distances", finite=False)
+    if mask is not None:
+        mask = read_array(mask, "neighbors.mask", "use False where there is no neighbor")
+        if mask.dtype != bool:
+            raise ValueError(f"neighbors holds a mask of dtype {mask.dtype}: it must be boolean.")
+    n = (ids.shape or (0,))[0] if n is None else n
+    check_indices(Neighbors(ids, distances, mask), n, n if rows is None else rows)
+    if distances is not None and not is_traced(distances, mask):
+        listed = distances if mask is None else np.where(np.asarray(mask), np.asarray(distances), 0)
+        if not all_finite(listed):
+            raise ValueError("neighbors holds distances that are NaN or infinite: remove or impute those points first.")
+    # Indices of few bits could not hold the number of every point.
+    ids = ids if is_traced(ids) else jnp.asarray(ids, jnp.int32)
+    return Neighbors(ids, distances, None if mask is None else jnp.asarray(mask))
 
 
 def check_indices(neighbors: Neighbors, n: int, rows: int) -> None:
@@ -167,7 +207,7 @@ def as_neighbors(indices: Any, distances: Any = None, *, num_points: int | None 
 def _graph_distances(distances: Any, shape: tuple, valid: np.ndarray) -> np.ndarray:
     if distances is None:
         return np.zeros(shape, np.float32)
-    dist = read_host(distances, "distances", "pass finite distances, or none")
+    dist = np.asarray(read_floats(distances, "distances", finite=False))
     if dist.shape != shape:
         raise ValueError(f"distances has shape {dist.shape}, but indices has shape {shape}: they must be equal.")
     if not (np.isfinite(dist[valid]).all() and (dist[valid] >= 0).all()):

@@ -5,15 +5,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from .. import distances
+from .._core.arrays import check_number
 from .._core.blocks import BLOCK_BYTES, cache_budget, map_rows
-from .._core.checks import check_count, is_traced
+from .._core.checks import check_count
 from .._core.points import prepare_points
-from .exact import in_data_units, knn
+from .exact import check_shapes, in_data_units, knn
 from .graph import Neighbors
 
 
@@ -58,11 +58,10 @@ def local_neighborhoods(
         True
     """
     points = prepare_points(x)
+    k_max = check_shapes(points, None, k_max, "k_max")
     check_count(k_min, "k_min", 1, k_max, f"at most k_max = {k_max}")
-    if not is_traced(detour) and not np.asarray(detour) >= 1:
-        raise ValueError(
-            f"detour = {detour} is not allowed: it must be at least 1, because no path is shorter than a straight line."
-        )
+    allowed = "at least 1, because no path is shorter than a straight line"
+    check_number(detour, "detour", allowed, lambda value: value >= 1)
     nearest = knn(points, k_max, block_bytes=block_bytes)
     mask = _has_straight_path(points.coordinates, nearest.indices, detour, k_min, block_bytes)
     return in_data_units(nearest, points)._replace(mask=mask)

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Real
 
+from .._core.arrays import check_number
 from .._core.blocks import BLOCK_BYTES
-from .._core.checks import is_traced
+from .._core.checks import check_count, is_traced
 from .._core.points import prepare_points
 from ..distances import Metric
 from .exact import in_data_units, knn
@@ -51,12 +52,14 @@ def radius_neighbors(
                [ True,  True],
                [ True, False]], dtype=bool)
     """
-    traced, limit = is_traced(x, query, radius), jnp.asarray(radius)
-    if not traced and not limit > 0:
-        raise ValueError(f"radius = {radius} is not allowed: it must be positive, in the units of the metric.")
+    traced = is_traced(x, query, radius)
+    if not traced:
+        check_number(radius, "radius", "positive, in the units of the metric", lambda value: value > 0)
     if traced and max_neighbors is None:
         raise ValueError("Inside jit the number of columns of the result must be known: pass max_neighbors.")
-    points = prepare_points(x, metric=metric)
+    points, limit = prepare_points(x, metric=metric), jnp.asarray(radius)
+    if max_neighbors is not None:
+        check_count(max_neighbors, "max_neighbors", 1, None, "number of columns of the result")
     n = points.shape[0]
     most = n - 1 if query is None else n
     width = min(most, 16 if max_neighbors is None else max_neighbors)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from .._core.points import as_points
 from ..alignment import Alignment
+from ..alignment.operator import prepare_alignment
 from ..variants.linear import linear_projection
 from .evaluation import evaluate_blocks
 
@@ -80,12 +81,12 @@ def match_embedding(encoder: nnx.Module, x: Any, embedding: Any) -> float:
     """
     with jax.enable_x64(True):  # the least-squares problem is solved on the host in float64
         embedding = np.asarray(as_points(embedding, "embedding"))
-    body, layer = _split(encoder)
-    if embedding.shape != (required := (np.shape(x)[0], layer.out_features)):
+    (body, layer), x = _split(encoder), as_points(x)
+    if embedding.shape != (required := (x.shape[0], layer.out_features)):
         raise ValueError(
             f"embedding has shape {embedding.shape}, but these points with dim = {layer.out_features} require {required}."
         )
-    features = _decompose(body, as_points(x), layer.out_features)
+    features = _decompose(body, x, layer.out_features)
     matrix, unexplained = _least_squares(features, embedding)
     _assign(layer, matrix, features.mean)
     return unexplained
@@ -142,7 +143,8 @@ def _decompose(body: nnx.Module, x: Any, dim: int) -> _Features:
 def _least_cost(features: _Features, alignment: Alignment, dim: int) -> tuple[np.ndarray, float]:
     """Return the matrix whose white outputs have the least cost, and this cost, the mean over the points."""
     with jax.enable_x64(True):
-        alignment = Alignment(jnp.asarray(alignment.indices), jnp.asarray(alignment.blocks, jnp.float64))
+        alignment = prepare_alignment(alignment)
+        alignment = alignment._replace(blocks=alignment.blocks.astype(jnp.float64))
         projection = linear_projection(alignment, features.left, dim)
         matrix, values = np.asarray(projection.matrix / projection.unit), np.asarray(projection.values)
     return features.right @ matrix * np.sqrt(len(features.left)), float((values**2).sum())

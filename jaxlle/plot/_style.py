@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgba_array
 from matplotlib.ticker import MaxNLocator
 
+from .._core.arrays import read_floats
 from .._core.checks import embedding_points
 
 # Optimized for the least distance in CIELAB between two colors, with full vision and with each dichromacy, at evenly spaced
@@ -68,7 +69,7 @@ def darker(colors: np.ndarray) -> np.ndarray:
 
 def points_to_draw(y: Any) -> np.ndarray:
     """Return the points of an Embedding, or points; raise if they are not finite or not of shape (n, c)."""
-    points = np.asarray(embedding_points(y))
+    points = np.asarray(read_floats(embedding_points(y), "the points to draw", finite=False))
     if points.ndim != 2 or points.size == 0:
         raise ValueError(f"Points to draw have shape (n, c), got {points.shape}.")
     if not np.isfinite(points).all():

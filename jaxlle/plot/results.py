@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from .._core.arrays import read_floats
+from .._core.checks import check_count
 from ..choosing import Grid
 from ..embedding import Diagnosis, Embedding
 from ..explanation import Explanation
@@ -36,11 +38,11 @@ def spectrum(values: Any, dim: int | None = None, *, ax: Axes | None = None) -> 
         >>> ax.get_yscale(), ax.texts[0].get_text()
         ('log', 'gap 0.0028')
     """
-    s = np.asarray(getattr(values, "singular_values", values), np.float64)
+    s = np.asarray(read_floats(getattr(values, "singular_values", values), "values"), np.float64)
     if s.ndim != 1 or s.size == 0:
         raise ValueError(f"Singular values have shape (count,), got {s.shape}.")
-    if dim is not None and not isinstance(values, Embedding) and not 1 <= dim < len(s):
-        raise ValueError(f"dim = {dim} is not allowed: of {len(s)} values the gap lies behind 1 to {len(s) - 1}.")
+    if dim is not None and not isinstance(values, Embedding):
+        check_count(dim, "dim", 1, len(s) - 1, f"of {len(s)} values the gap lies behind 1 to {len(s) - 1}")
     ax = new_axes(ax, (6.0, 4.0))
     remove_frame(ax, keep=("left", "bottom"))
     number = np.arange(1, len(s) + 1)
@@ -126,6 +128,9 @@ def diagnosis(result: Diagnosis, y: Any) -> Figure:
         >>> len(jaxlle.plot.diagnosis(jaxlle.diagnose(alignment, out), out).axes)
         5
     """
+    y = points_to_draw(y)
+    if len(y) != len(result.error):
+        raise ValueError(f"y has {len(y)} rows, but {len(result.error)} points were diagnosed: pass their embedding.")
     figure, axes = plt.subplots(2, 2, figsize=(9, 7), dpi=DPI, layout="constrained")
     floor = max(float(result.error.max()) * 1e-6, float(np.finfo(result.error.dtype).tiny))
     embedding(y, color=np.log10(np.maximum(result.error, floor)), title="share of the cost", ax=axes[0, 0])
@@ -191,8 +196,13 @@ def explanation(
         raise ValueError(
             f"{len(f)} explained images of shape {image_shape} do not match z of shape {z.shape} and a bank of {bank.shape}."
         )
-    if output is not None and not 0 <= output < f.shape[1]:
-        raise ValueError(f"output = {output} is not allowed: the map has {f.shape[1]}, counted from 0.")
+    if output is not None:
+        check_count(output, "output", 0, f.shape[1] - 1, f"the map has {f.shape[1]} outputs, counted from 0")
+    count = check_count(count, "count", 1, None, "number of neighbors to show")
+    if len(bank) <= int(np.asarray(found.neighbors.indices).max()):
+        raise ValueError(
+            f"bank has {len(bank)} rows, but the explanation refers to more: pass the bank that was explained."
+        )
     chosen = f.argmax(axis=1) if output is None else np.full(len(f), output)
     maps = {"slopes": found.slopes} if jacobian is None else {"slopes": found.slopes, "Jacobian": jacobian}
     count = min(count, found.weights.shape[1])

@@ -9,7 +9,9 @@ from matplotlib.colors import Normalize
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
+from .._core.missing import read_host
 from ..neighbors import Neighbors
+from ..neighbors.graph import prepare_graph
 from ._placement import Page, label_classes, place_images
 from ._style import PALETTE, SCALE, class_colors, color_bar, new_axes, points_to_draw, remove_frame
 
@@ -91,7 +93,8 @@ def neighbor_graph(points: Any, neighbors: Neighbors, *, color: Any = None, ax: 
         >>> len(ax.collections[0].get_segments())
         300
     """
-    points, ids = points_to_draw(points), np.asarray(neighbors.indices)
+    points, neighbors = points_to_draw(points), prepare_graph(neighbors)
+    ids = np.asarray(neighbors.indices)
     if points.shape[1] < 2 or len(points) != len(ids):
         raise ValueError(
             f"points has shape {points.shape}, but must have at least two columns and one row for each of "
@@ -159,7 +162,13 @@ def _draw_points(
 
 
 def _matching(values: Any, n: int, name: str, ndim: int) -> np.ndarray:
-    values = np.asarray(values)
-    if values.ndim != ndim or len(values) != n:
+    values = read_host(values, name)
+    if values.ndim != ndim or len(values) != n or values.size == 0:
         raise ValueError(f"{name} has shape {values.shape}, but must have {ndim} axes, the first of {n} points.")
+    if values.dtype.kind not in ("biufUSO" if ndim == 1 else "biuf"):
+        raise ValueError(f"{name} has dtype {values.dtype}, but must consist of numbers or names.")
+    if values.dtype.kind == "O" and len({isinstance(value, str) for value in values.flat}) > 1:
+        raise ValueError(f"{name} consists of numbers and names, which have no order: convert the numbers to names.")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{name} contains NaN or infinity: leave those points out, or give them a value.")
     return values

@@ -6,6 +6,7 @@ import jax
 
 from .._core.checks import is_traced
 from ..alignment import Alignment, graph_width
+from ..alignment.operator import prepare_alignment
 from ._ordering import has_metis
 from .dense import DenseQR
 from .landmark import Landmark
@@ -44,6 +45,7 @@ def choose(alignment: Alignment, traced: bool = False) -> Solver:
         >>> jaxlle.solvers.choose(jaxlle.lle_alignment(x, k=8))
         SparseLU(tol=1e-10, krylov=None, max_iterations=1000)
     """
+    alignment = prepare_alignment(alignment)
     n = alignment.indices.shape[0]
     if traced or is_traced(alignment):
         return DenseQR() if n <= _DENSE_MAX else Landmark()

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from .._core.checks import check_count, check_key
 from .._core.linear import matmul
+from .._core.points import as_points
 from ..alignment import Alignment, PreparedAlignment
 from ..alignment.operator import prepare_rows
 from ..neighbors import knn
@@ -167,6 +169,7 @@ def random_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> Int
         >>> jaxlle.solvers.random_landmarks(x, 10, jax.random.key(1)).shape
         (10,)
     """
+    points, count, key = _check_choice(points, count, key)
     return jax.random.choice(key, points.shape[0], (count,), replace=False).astype(jnp.int32)
 
 
@@ -187,6 +190,7 @@ def farthest_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> I
         >>> 3 in jaxlle.solvers.farthest_landmarks(x, 2, jax.random.key(0))
         True
     """
+    points, count, key = _check_choice(points, count, key)
     first = jax.random.randint(key, (), 0, points.shape[0], jnp.int32)
 
     def step(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Array]:
@@ -215,6 +219,7 @@ def kmeans_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> Int
         >>> int(jaxlle.solvers.kmeans_landmarks(x, 1, jax.random.key(0))[0])  # nearest to the mean, which is 3
         2
     """
+    points, count, key = _check_choice(points, count, key)
     n = points.shape[0]
 
     def step(_: Array, centers: Float[Array, "l d"]) -> Float[Array, "l d"]:
@@ -231,6 +236,13 @@ def kmeans_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> Int
     taken = jnp.zeros(n, bool).at[chosen].set(True)
     spare = jnp.argsort(taken, stable=True)[:count].astype(jnp.int32)  # points that were not chosen come first
     return jnp.where(first[chosen] == jnp.arange(count), chosen, spare)
+
+
+def _check_choice(points: Any, count: int, key: Any) -> tuple[Float[Array, "n d"], int, Array]:
+    """Validate the arguments of a choice of landmarks."""
+    points = jnp.asarray(as_points(points, "points"))
+    n = points.shape[0]
+    return points, check_count(count, "count", 1, n, f"at most the number of points, {n}"), check_key(key)
 
 
 def leading_coordinates(points: Float[Array, "n d"], key: Array, rows: Rows) -> Float[Array, "n c"]:

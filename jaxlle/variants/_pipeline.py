@@ -7,14 +7,14 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from .._core.checks import check_dim, is_traced
+from .._core.checks import check_bytes, check_dim, is_traced
 from .._core.points import Points, check_spread, prepare_points
 from ..alignment import Alignment
 from ..choosing import auto_grid
 from ..distances import PRECOMPUTED, Metric, euclidean
 from ..embedding import Embedding, EmbedOptions, embed
 from ..neighbors import Neighbors, knn
-from ..neighbors.graph import warn_of_duplicates
+from ..neighbors.graph import prepare_graph, warn_of_duplicates
 from ..regularizers import as_regularizer
 from ..solvers import Solver
 
@@ -27,9 +27,10 @@ def prepare(x: Any, metric: Metric = "euclidean") -> Points:
 
 
 def find_neighbors(points: Points, k: int, neighbors: Neighbors | None, block_bytes: int) -> Neighbors:
-    """Return the given graph, or find the k nearest neighbors and warn of duplicates."""
+    """Return the given graph, validated, or find the k nearest neighbors and warn of duplicates."""
+    block_bytes = check_bytes(block_bytes)
     if neighbors is not None:
-        return neighbors
+        return prepare_graph(neighbors, points.shape[0])
     found = knn(points, k, block_bytes=block_bytes)
     warn_of_duplicates(found)
     return found
@@ -43,6 +44,7 @@ def run_pipeline(
     metric: Metric,
     solver: Solver | Literal["auto"],
     options: EmbedOptions,
+    neighbors: Neighbors | None = None,
 ) -> Embedding:
     """Embed points by any variant: validate them, remove duplicates if requested, align, and embed.
 
@@ -54,15 +56,22 @@ def run_pipeline(
         metric: as for `knn`.
         solver: as for `embed`.
         options: as for `lle`.
+        neighbors: the given graph, if any, whose width replaces k.
 
     Returns:
         Embedding.
     """
     points = prepare_points(x, metric=metric, drop_constant=True)
+    k = k if neighbors is None else prepare_graph(neighbors, points.shape[0]).indices.shape[1]
     dim = check_dim(dim, k, points.shape, points.metric)
     if not options.dedupe:
         return _embed(align, points, dim, solver, options)
     distinct, copies = _distinct(points)
+    if neighbors is not None and distinct.shape[0] < len(copies):
+        raise ValueError(
+            f"dedupe=True drops {len(copies) - distinct.shape[0]} copies, to which the given neighbors refer: drop the copies "
+            f"before the neighbors are computed, or do not pass neighbors."
+        )
     return _restore_copies(_embed(align, distinct, dim, solver, replace(options, dedupe=False)), copies)
 
 
@@ -91,7 +100,7 @@ def choose_k(
     if k != "auto":
         raise ValueError(f"k (n_neighbors) = {k!r} is not known: use a whole number or 'auto'.")
     if neighbors is not None:
-        return neighbors.indices.shape[1]
+        return prepare_graph(neighbors).indices.shape[1]
     if is_traced(x, reg):
         raise TypeError("k = 'auto' compares embeddings on the host: choose k outside jit, with jaxlle.choose.")
     if metric != "euclidean" or (isinstance(x, Points) and x.metric is not euclidean):

@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from .._core.blocks import BLOCK_BYTES, map_rows
-from .._core.checks import check_count, is_traced
+from .._core.checks import check_bytes, check_count, is_traced
 from .._core.linear import matmul
 from .._core.points import Points, prepare_points
 from ..neighbors import Neighbors, knn
@@ -55,7 +55,7 @@ def deformed_neighbors(
         (500, 2)
     """
     points = prepare_points(x)
-    limit = points.shape[0] - 1
+    limit, block_bytes = points.shape[0] - 1, check_bytes(block_bytes)
     k = check_count(k, "k (n_neighbors)", 1, limit, "less than the number of points")
     dim = check_count(dim, "dim", 1, None, "dimension of the data near a point")
     if pool is not None:

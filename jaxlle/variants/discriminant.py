@@ -14,7 +14,7 @@ from .._core.linear import matmul
 from .._core.spectral import right_subspace
 from ..alignment import Alignment
 from ..regularizers import check_reg
-from .linear import LinearMap, prepare_map_points
+from .linear import LinearMap, prepare_map
 from .supervised import read_classes
 
 
@@ -52,7 +52,7 @@ def discriminant_projection(
         >>> jaxlle.variants.discriminant_projection(alignment, x, x[:, 0] > 0, 1).transform(x[:3]).shape
         (3, 1)
     """
-    points = prepare_map_points(alignment, x)
+    alignment, points = prepare_map(alignment, x)
     n, d = points.shape
     if callable(reg):
         raise ValueError(

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._core.arrays import read_floats
 from .._core.checks import check_dim, is_traced
 from .._core.points import Points, prepare_points
 from ..alignment import Alignment
-from ..alignment.operator import check_alignment
+from ..alignment.operator import prepare_alignment
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
 from ..solvers import Solver
@@ -78,7 +79,7 @@ def average_alignments(alignments: Sequence[Alignment], *, shares: Any = None) -
         (60, 1, 16)
     """
     share = _prepare_shares(shares, len(alignments))
-    _check_alignments(alignments)
+    alignments = _read_alignments(alignments)
     if len({a.blocks.shape[1] for a in alignments}) > 1:
         raise ValueError(
             f"The alignments have blocks of {[a.blocks.shape[1] for a in alignments]} rows, which cannot be averaged: use "
@@ -112,7 +113,7 @@ def stack_alignments(alignments: Sequence[Alignment], *, shares: Any = None) -> 
         (60, 5, 14)
     """
     share = _prepare_shares(shares, len(alignments))
-    _check_alignments(alignments)
+    alignments = _read_alignments(alignments)
     rows = jax.vmap(lambda *blocks: jax.scipy.linalg.block_diag(*blocks))
     scaled = [a.blocks * jnp.sqrt(share[v]).astype(a.blocks.dtype) for v, a in enumerate(alignments)]
     return Alignment(jnp.concatenate([a.indices for a in alignments], axis=1), rows(*scaled))
@@ -181,7 +182,7 @@ def _prepare_shares(shares: Any, count: int) -> Float[Array, " v"]:
     """Validate the shares, and divide them by their sum."""
     if count == 0:
         raise ValueError("There are no views: pass at least one.")
-    share = jnp.ones(count) if shares is None else jnp.asarray(shares, jnp.result_type(float))
+    share = jnp.ones(count) if shares is None else read_floats(shares, "shares")
     if share.shape != (count,):
         raise ValueError(f"shares has shape {share.shape}, but there are {count} views: pass one share per view.")
     if not is_traced(share) and not bool(((share >= 0) & jnp.isfinite(share)).all() & (share.sum() > 0)):
@@ -191,11 +192,10 @@ def _prepare_shares(shares: Any, count: int) -> Float[Array, " v"]:
     return share / share.sum()
 
 
-def _check_alignments(alignments: Sequence[Alignment]) -> None:
-    """Raise if the alignments differ in their numbers of points or are malformed."""
+def _read_alignments(alignments: Sequence[Alignment]) -> list[Alignment]:
+    """Return validated alignments; raise if they differ in their numbers of points."""
+    alignments = [prepare_alignment(a) for a in alignments]
     counts = [a.indices.shape[0] for a in alignments]
     if len(set(counts)) > 1:
         raise ValueError(f"The alignments have {counts} points, but all must have the same points.")
-    for alignment in alignments:
-        if not is_traced(alignment):
-            check_alignment(alignment)
+    return alignments

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._core.arrays import check_number
 from .._core.blocks import BLOCK_BYTES, map_rows
-from .._core.checks import check_count, check_dim, is_traced
+from .._core.checks import check_bytes, check_count, check_dim, is_traced
 from .._core.linear import matmul, square_root
 from .._core.points import check_spread, prepare_points
 from .._core.spectral import inverse_root
@@ -18,7 +19,7 @@ from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS, solve
 from ..metrics import procrustes
 from ..neighbors import Neighbors
-from ..neighbors.graph import check_indices
+from ..neighbors.graph import prepare_graph
 from ..solvers import Hints, Solver, SparseLU, choose
 from ..weights import barycentric_weights
 from ..weights.gram import check_reg, local_gram, require_finite_weights
@@ -120,17 +121,15 @@ def weight_posterior(
         Array(True, dtype=bool)
     """
     points = prepare_points(x)
-    (n, d), k = points.shape, neighbors.indices.shape[1]
-    check_reg(reg, k, d)
-    check_indices(neighbors, n, n)
+    n, d = points.shape
+    neighbors, block_bytes = prepare_graph(neighbors, n), check_bytes(block_bytes)
+    check_reg(reg, neighbors.indices.shape[1], d)
     if neighbors.mask is not None:
         raise ValueError(
             "weight_posterior needs neighborhoods of equal size, without a mask: use the neighbors of knn."
         )
-    if noise is not None and not is_traced(noise) and not float(jnp.asarray(noise)) >= 0:
-        raise ValueError(
-            f"noise = {noise} is not allowed: it must be at least 0, relative to the distances of the neighbors."
-        )
+    if noise is not None:
+        check_number(noise, "noise", "at least 0, relative to the distances of the neighbors", lambda value: value >= 0)
     mean = barycentric_weights(points, neighbors, reg=reg, block_bytes=block_bytes)
     positions = None
     if embedding is not None:

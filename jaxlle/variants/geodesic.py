@@ -7,14 +7,14 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, Int, Real
 
 from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_count, is_traced, without_derivative
+from .._core.checks import check_bytes, check_count, is_traced, without_derivative
 from .._core.points import prepare_points
 from ..alignment import connected_components
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors, knn
 from ..neighbors.exact import in_data_units
-from ..neighbors.graph import require_distances
+from ..neighbors.graph import prepare_graph, require_distances
 from ..solvers import Solver
 from .standard import lle
 
@@ -63,13 +63,13 @@ def geodesic_neighbors(
     if is_traced(x, graph):
         raise TypeError("geodesic_neighbors computes paths on the host and cannot be traced: call it outside jit.")
     points = prepare_points(x)
-    n = points.shape[0]
+    n, block_bytes = points.shape[0], check_bytes(block_bytes)
     k = check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points, excluding the point itself")
     if graph is None:
         graph_k = min(max(4, k // 3), n - 1) if graph_k is None else graph_k
         graph = in_data_units(knn(points, graph_k, block_bytes=block_bytes), points)
-    elif graph.indices.shape[0] != n:
-        raise ValueError(f"graph has {graph.indices.shape[0]} rows, but x has {n} points: one row per point is needed.")
+    else:
+        graph = prepare_graph(graph, n)
     sizes = connected_components(graph).sizes
     if sizes.min() <= k:
         raise ValueError(

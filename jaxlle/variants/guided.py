@@ -10,11 +10,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._core.arrays import check_number
 from .._core.checks import check_count, check_dim, is_traced
 from .._core.linear import matmul
 from .._core.points import prepare_points
 from .._core.spectral import principal_axes
 from ..alignment import Alignment
+from ..alignment.operator import prepare_alignment
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
 from ..solvers import Solver
@@ -94,8 +96,8 @@ def guided_embed(
         >>> bool(out.dependence[0] > jaxlle.variants.guided_embed(alignment, x[:, 0] > 0, 2, guidance=0.0).dependence.max())
         True
     """
-    if not is_traced(guidance) and not 0 <= float(jnp.asarray(guidance)) < 1:
-        raise ValueError(f"guidance = {guidance} is not allowed: it must be in [0, 1), where 0 ignores the labels.")
+    check_number(guidance, "guidance", "in [0, 1), where 0 ignores the labels", lambda value: 0 <= value < 1)
+    alignment = prepare_alignment(alignment)
     n = alignment.indices.shape[0]
     dim = check_count(dim, "dim (n_components)", 1, n - 1, "fewer than the points")
     features = _label_features(labels, n, alignment.blocks.dtype)

@@ -15,7 +15,7 @@ from ..alignment import Alignment
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
-from ..neighbors.graph import check_indices
+from ..neighbors.graph import prepare_graph
 from ..solvers import Solver
 from ..weights.frames import Source, map_members, members, source_of, warn_rank_deficient
 from ._pipeline import find_neighbors, prepare, run_pipeline
@@ -74,7 +74,7 @@ def hessian_alignment(
         >>> jaxlle.hessian_alignment(x, 2, k=8).blocks.shape
         (100, 3, 9)
     """
-    k = k if neighbors is None else neighbors.indices.shape[1]
+    k = k if neighbors is None else prepare_graph(neighbors).indices.shape[1]
     check_count(dim, "dim (n_components)", 1, None, "dimensions of the tangent spaces")
     include_self = dim > 1 if include_self is None else include_self
     need = dim * (dim + 3) // 2
@@ -82,7 +82,6 @@ def hessian_alignment(
     check_count(k, "k (n_neighbors)", need if include_self else need + 1, None, why)
     points = prepare(x, metric)
     neighbors = find_neighbors(points, k, neighbors, block_bytes)
-    check_indices(neighbors, points.shape[0], points.shape[0])
     source = source_of(points)
     ids, keep = members(neighbors, include_self)
     blocks, deficient = _blocks(source, ids, keep, dim, block_bytes)
@@ -137,7 +136,7 @@ def hessian_lle(
     align = partial(
         hessian_alignment, dim=dim, k=k, neighbors=neighbors, include_self=include_self, block_bytes=options.block_bytes
     )
-    return run_pipeline(align, x, dim, k, metric, solver, options)
+    return run_pipeline(align, x, dim, k, metric, solver, options, neighbors)
 
 
 @partial(jax.jit, static_argnames=("dim", "block_bytes"))

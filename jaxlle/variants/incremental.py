@@ -12,6 +12,7 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float
 
+from .._core.arrays import check_number
 from .._core.checks import check_dim, is_traced
 from .._core.integers import is_integer
 from .._core.linear import matmul
@@ -125,6 +126,7 @@ def incremental_lle(
     points = prepare_points(x)
     require_euclidean(points)
     dim = check_dim(dim, k, points.shape, points.metric)
+    check_number(tolerance, "tolerance", "an angle in radians, at least 0", lambda value: value >= 0)
     check_spread(points)
     neighbors = in_data_units(knn(points, k, block_bytes=options.block_bytes), points)
     weights = barycentric_weights(points, neighbors, reg=reg, block_bytes=options.block_bytes)

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._core.arrays import check_number
 from .._core.checks import check_count, check_dim, is_traced
 from .._core.points import prepare_points
 from ..alignment import weights_alignment
@@ -83,8 +84,7 @@ def iterative_lle(
     x = prepare(x)
     dim = check_dim(dim, k, x.shape, x.metric)
     steps = check_count(steps, "steps", 1, None, "number of embeddings after the first")
-    if not is_traced(share) and not 0 <= float(jnp.asarray(share)) < 1:
-        raise ValueError(f"share = {share} is not allowed: it must be in [0, 1), 0 for the data alone.")
+    check_number(share, "share", "in [0, 1), 0 for the data alone", lambda value: 0 <= value < 1)
     reject_largest(options)
 
     def step(points: Any) -> tuple[Embedding, Neighbors, list]:

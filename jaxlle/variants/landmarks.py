@@ -15,7 +15,7 @@ from .._core.checks import check_count, check_dim, is_traced
 from .._core.linear import matmul
 from .._core.points import prepare_points
 from ..alignment import Alignment
-from ..alignment.operator import check_alignment
+from ..alignment.operator import prepare_alignment
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
 from ..extension import transform
@@ -93,8 +93,8 @@ def landmark_embed(
     """
     reject_largest(options)
     key = options.random_key
-    if not is_traced(alignment, key):
-        check_alignment(alignment)
+    alignment = prepare_alignment(alignment)
+    check_count(dim, "dim (n_components)", 1, alignment.shape[1] - 1, "less than the number of points")
     alignment, n = _without_derivative(alignment), alignment.shape[1]
     if num_landmarks is None:
         num_landmarks = default_num_landmarks(n, 10)
@@ -104,6 +104,8 @@ def landmark_embed(
         )
     landmark_neighbors = check_count(landmark_neighbors, "landmark_neighbors", dim + 1, None, "at least dim + 1")
     coordinates = prepare_points(points).coordinates
+    if coordinates.shape[0] != n:
+        raise ValueError(f"points has {coordinates.shape[0]} rows, but the alignment has {n} points: pass their data.")
     interpolation = _interpolate(
         coordinates, num_landmarks, landmark_neighbors, choice, key, alignment.blocks.dtype, Rows(n)
     )
@@ -217,6 +219,7 @@ def nystrom_lle(
     points = prepare_points(x)
     require_euclidean(points)
     x, n = points.values, points.shape[0]
+    k = check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points, excluding the point itself")
     num_landmarks = check_count(num_landmarks, "num_landmarks", k + 1, n, f"more than k, and at most the {n} points")
     landmarks = choice(points.coordinates, num_landmarks, options.random_key)
     on_host = isinstance(x, np.ndarray) and not is_traced(landmarks)

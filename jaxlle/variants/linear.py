@@ -19,7 +19,7 @@ from .._core.linear import matmul
 from .._core.points import Points, as_rows, prepare_points, rescale
 from .._core.spectral import inverse_root, least_squares, right_subspace, with_derivative
 from ..alignment import Alignment
-from ..alignment.operator import check_alignment
+from ..alignment.operator import prepare_alignment
 from ..neighbors import Neighbors
 from .ltsa import ltsa_alignment
 from .standard import lle_alignment
@@ -272,7 +272,7 @@ def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> 
         >>> fitted.matrix.shape, fitted.transform(x[:3]).shape
         ((5, 5), (3, 5))
     """
-    points = prepare_map_points(alignment, x)
+    alignment, points = prepare_map(alignment, x)
     d = points.shape[1]
     if alignment.blocks.shape[1] != 1:
         raise ValueError(
@@ -286,18 +286,14 @@ def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> 
     return LinearMap(matrix * points.unit, points.center, points.unit, offset, values)
 
 
-def prepare_map_points(alignment: Alignment, x: Any) -> Points:
-    """Prepare the points, and check that the alignment has the same number of points."""
+def prepare_map(alignment: Alignment, x: Any) -> tuple[Alignment, Points]:
+    """Return the validated alignment and points, of the same number."""
     points = prepare_points(x)
-    if alignment.indices.shape[0] != points.shape[0]:
-        raise ValueError(f"The alignment has {alignment.indices.shape[0]} points, but x has {points.shape[0]} rows.")
-    if not is_traced(alignment):
-        check_alignment(alignment)
-    return points
+    return prepare_alignment(alignment, points.shape[0]), points
 
 
 def _fit(alignment: Alignment, x: Any, dim: int, orthogonal: bool) -> LinearMap:
-    points = prepare_map_points(alignment, x)
+    alignment, points = prepare_map(alignment, x)
     n, d = points.shape
     check_count(dim, "dim (n_components)", 1, min(n - 1, d), f"x has {n} rows and {d} features")
     matrix, mean, values, rank = _bottom(alignment, points.coordinates, dim, orthogonal)

@@ -17,6 +17,7 @@ from ..alignment import Alignment
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
+from ..neighbors.graph import prepare_graph
 from ..regularizers import Regularizer
 from ..solvers import Solver
 from ..weights import barycentric_weights
@@ -78,7 +79,7 @@ def modified_alignment(
         >>> jaxlle.modified_alignment(x, 2, k=8).blocks.shape
         (100, 6, 9)
     """
-    k = k if neighbors is None else neighbors.indices.shape[1]
+    k = k if neighbors is None else prepare_graph(neighbors).indices.shape[1]
     check_count(dim, "dim (n_components)", 1, None, "dimensions of the embedding")
     check_count(k, "k (n_neighbors)", dim, None, f"modified LLE requires n_neighbors >= n_components = {dim}")
     points = prepare(x, metric)
@@ -135,7 +136,7 @@ def modified_lle(
         (300, 2)
     """
     align = partial(modified_alignment, dim=dim, k=k, reg=reg, neighbors=neighbors, block_bytes=options.block_bytes)
-    return run_pipeline(align, x, dim, k, metric, solver, options)
+    return run_pipeline(align, x, dim, k, metric, solver, options, neighbors)
 
 
 @partial(jax.jit, static_argnames=("dim", "block_bytes"))

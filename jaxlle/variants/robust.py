@@ -8,16 +8,18 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._core.arrays import check_number, read_floats
 from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_count, check_dim, is_traced, without_derivative
+from .._core.checks import check_bytes, check_count, check_dim, is_traced, without_derivative
 from .._core.linear import matmul, square_root
 from .._core.points import Points, check_spread, prepare_points
 from .._core.spectral import inverse_root, principal_axes
 from ..alignment import Alignment
+from ..alignment.operator import prepare_alignment
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors, knn
-from ..neighbors.graph import check_indices, require_distances
+from ..neighbors.graph import prepare_graph, require_distances
 from ..solvers import Solver
 from ..weights.frames import map_members, members
 from .standard import lle_alignment
@@ -56,7 +58,8 @@ def reliability(
     """
     points = prepare_points(x)
     n, d = points.shape
-    check_indices(neighbors, n, n)
+    neighbors, block_bytes = prepare_graph(neighbors, n), check_bytes(block_bytes)
+    iterations = check_count(iterations, "iterations", 1, None, "number of reweighting steps")
     most = min(neighbors.indices.shape[1] - 1, d)
     check_count(dim, "dim (n_components)", 1, most, "less than the number of neighbors, and at most that of features")
     return _scores(points.coordinates, neighbors, dim, iterations, block_bytes)
@@ -85,12 +88,13 @@ def weighted_alignment(alignment: Alignment, scores: Any) -> Alignment:
         >>> jaxlle.variants.weighted_alignment(jaxlle.lle_alignment(x, k=8), jnp.full(60, 4.0)).blocks[0, 0, 0].round(3)
         Array(2., dtype=float32)
     """
-    scores = jnp.asarray(scores, alignment.blocks.dtype)
+    alignment = prepare_alignment(alignment)
+    scores = read_floats(scores, "scores").astype(alignment.blocks.dtype)
     if scores.shape != alignment.indices.shape[:1]:
         raise ValueError(
             f"scores has shape {scores.shape}, but there are {alignment.indices.shape[0]} points: give one score per point."
         )
-    if not is_traced(scores) and not bool(((scores >= 0) & jnp.isfinite(scores)).all()):
+    if not is_traced(scores) and not bool((scores >= 0).all()):
         raise ValueError("scores must be finite and nonnegative, as they are weights of squared errors.")
     return Alignment(alignment.indices, alignment.blocks * square_root(scores)[:, None, None])
 
@@ -142,6 +146,7 @@ def robust_lle(
         raise TypeError("robust_lle selects a number of points that depends on the data: call it outside jit.")
     points = prepare_points(x)
     dim = check_dim(dim, k, points.shape, points.metric)
+    check_number(threshold, "threshold", "at least 0", lambda value: value >= 0)
     check_spread(points)
     near = knn(points, k, block_bytes=options.block_bytes)
     scores = reliability(points, dim, near, block_bytes=options.block_bytes)

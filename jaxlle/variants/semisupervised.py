@@ -12,10 +12,11 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from .. import distances
+from .._core.arrays import read_array, read_floats
 from .._core.checks import check_count, is_traced, without_derivative
 from .._core.points import as_points, prepare_points
 from ..alignment import Alignment, Components, connected_components
-from ..alignment.operator import check_alignment
+from ..alignment.operator import check_alignment, prepare_alignment
 from ..derivatives import LinearSolver, tangent_solver
 from ..embedding import DisconnectedGraphError
 from ..embedding.prescribed import PrescribedSolution, PrescribedSystem, solve_prescribed, with_derivative
@@ -116,6 +117,7 @@ def semisupervised_embed(
         >>> bool((jnp.abs(out.points - curve.parameters).mean(axis=0) < 0.05 * curve.parameters.std(axis=0)).all())
         True
     """
+    alignment = prepare_alignment(alignment)
     n, dtype = alignment.indices.shape[0], alignment.blocks.dtype
     fixed = lax.stop_gradient(alignment)
     places = as_points(places, "places")
@@ -124,7 +126,8 @@ def semisupervised_embed(
         check_count(len(places), "the number of exactly known points", 1, n - 1, "at least one point must be unknown")
     traced = is_traced(fixed, known, without_derivative(places), without_derivative(trust))
     if not traced:
-        check_alignment(fixed)
+        if is_traced(alignment):
+            check_alignment(fixed)
         _check_components(connected_components(fixed), np.asarray(known), places.shape[1])
     standard = prepare_points(places)
     system = _build_system(alignment, known, standard.coordinates.astype(dtype), trust)
@@ -187,8 +190,8 @@ def semisupervised_lle(
 
 def _check_known(known: Any, count: int, n: int) -> Int[Array, " m"]:
     """Return the validated indices of the known points."""
-    ids = known if isinstance(known, jax.Array) else np.asarray(known)
-    if ids.ndim != 1 or not jnp.issubdtype(ids.dtype, jnp.integer):
+    ids = read_array(known, "known", "leave those points out")
+    if ids.ndim != 1 or np.dtype(ids.dtype).kind not in "iu":
         raise ValueError(
             f"known must be integer row numbers of shape (m,), got shape {ids.shape} and dtype {ids.dtype}: convert a mask by "
             f"numpy.flatnonzero."
@@ -211,7 +214,7 @@ def _check_known(known: Any, count: int, n: int) -> Int[Array, " m"]:
 def _check_trust(trust: Any, count: int) -> Any:
     if trust is None:
         return None
-    values = trust if isinstance(trust, jax.Array) else np.asarray(trust)
+    values = read_floats(trust, "trust", finite=False)
     if values.shape not in ((), (count,)):
         raise ValueError(
             f"trust has shape {values.shape}, but it must be one number, or one for each of the {count} known points."

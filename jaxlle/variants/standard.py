@@ -112,4 +112,4 @@ def lle(
     """
     k = choose_k(k, x, dim, reg, metric, neighbors, options)
     align = partial(lle_alignment, k=k, reg=reg, neighbors=neighbors, block_bytes=options.block_bytes)
-    return run_pipeline(align, x, dim, k, metric, solver, options)
+    return run_pipeline(align, x, dim, k, metric, solver, options, neighbors)

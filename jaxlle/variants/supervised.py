@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, map_rows
-from .._core.checks import check_count, is_traced
+from .._core.checks import check_bytes, check_count, is_traced
 from .._core.linear import matmul
 from .._core.missing import read_host
 from .._core.points import prepare_points, working_dtype
@@ -130,7 +130,7 @@ def supervised_neighbors(
         [2, 3, 0, 1]
     """
     points = prepare_points(x)
-    n = points.shape[0]
+    n, block_bytes = points.shape[0], check_bytes(block_bytes)
     check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points excluding the point itself")
     classes = read_classes(labels, n, k)
     found = _nearest(points.coordinates, points.unit, classes, k, rule, block_bytes)
@@ -224,10 +224,20 @@ def read_classes(labels: Any, n: int, k: int = 0) -> Classes:
     host = np.asarray(values)
     if host.dtype.kind == "f" and np.isnan(host).any():
         raise ValueError(f"labels has missing values (NaN): {_UNLABELED}.")
-    names, members = np.unique(host, return_inverse=True)
+    names, members = number_labels(host)
     known = np.ones(n, bool) if host.dtype.kind not in "if" else host != -1
     _warn_small_classes(names, members[known], k)
     return Classes(jax.nn.one_hot(members, len(names)), jnp.asarray(known))
+
+
+def number_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct labels, in order, and the number of the label of each point."""
+    try:
+        if labels.dtype.kind in "biufmMSUOT":
+            return np.unique(labels, return_inverse=True)
+    except TypeError:
+        pass
+    raise ValueError(f"labels of dtype {labels.dtype} cannot be sorted: use numbers, or texts, but not both.")
 
 
 def _probabilities(values: Any) -> Float[Array, "n c"]:

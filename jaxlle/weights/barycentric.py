@@ -16,13 +16,13 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES, CACHE_BYTES, map_rows, memory_advice
-from .._core.checks import is_traced
+from .._core.checks import check_bytes, check_features, is_traced
 from .._core.ladder import call_padded
 from .._core.linear import matmul
 from .._core.points import as_rows, prepare_points
 from ..distances import PRECOMPUTED
 from ..neighbors import Neighbors
-from ..neighbors.graph import check_indices
+from ..neighbors.graph import prepare_graph
 from ..regularizers import Regularizer, TraceRidge, as_regularizer, check_reg
 from .gram import local_gram, require_finite_weights, solve_grams
 from .metric import distance_weights
@@ -66,10 +66,11 @@ def barycentric_weights(
     points = prepare_points(x)
     if points.metric == PRECOMPUTED:
         return distance_weights(points, neighbors, query=query, reg=reg, block_bytes=block_bytes)
-    query = None if query is None else as_rows(query, "query")
-    (n, d), k = points.shape, neighbors.indices.shape[1]
-    check_reg(reg, k, d)
-    check_indices(neighbors, n, n if query is None else query.shape[0])
+    query, block_bytes = None if query is None else as_rows(query, "query"), check_bytes(block_bytes)
+    n, d = points.shape
+    check_features(query, d, "query", "x")
+    neighbors = prepare_graph(neighbors, n, n if query is None else query.shape[0])
+    check_reg(reg, neighbors.indices.shape[1], d)
     source = points.coordinates if query is None else points.apply(query)
     unit, limits = points.unit, jnp.finfo(points.dtype)
     if not is_traced(unit):  # used only by absolute ridges, which are capped at these limits
@@ -117,9 +118,9 @@ def ridge_regression_weights(
         [0.500, 0.500]
     """
     points = prepare_points(x)
-    (n, d), k = points.shape, neighbors.indices.shape[1]
-    check_reg(reg, k, d)
-    check_indices(neighbors, n, n)
+    (n, d), block_bytes = points.shape, check_bytes(block_bytes)
+    neighbors = prepare_graph(neighbors, n)
+    check_reg(reg, neighbors.indices.shape[1], d)
     values = jnp.asarray(points.values, points.dtype)
     return require_finite_weights(_solve_regression(values, neighbors, TraceRidge(reg), block_bytes), reg)
 
@@ -151,9 +152,9 @@ def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 
     points = prepare_points(x)
     if callable(reg):
         raise ValueError(f"reg = {reg!r} is not allowed: it must be a number, the strength of the trace ridge.")
+    neighbors = prepare_graph(neighbors, points.shape[0])
     k = neighbors.indices.shape[1]
     check_reg(reg, k, k)  # also 0, for which the condition number shows whether the weights are unique
-    check_indices(neighbors, points.shape[0], points.shape[0])
     return _condition(points.coordinates, neighbors.indices, reg)
 
 

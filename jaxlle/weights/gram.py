@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
+from .._core.arrays import read_floats, read_mask
 from .._core.blocks import cache_budget, map_blocks, map_rows
 from .._core.checks import all_finite, is_traced
 from .._core.linear import matmul, solve_positive
@@ -43,8 +44,11 @@ def gram_weights(
         >>> jaxlle.weights.gram_weights(jnp.array([[[1.0, -2.0], [-2.0, 4.0]]]), reg=1e-6).tolist()
         [[0.667, 0.333]]
     """
+    gram = read_floats(gram, "gram", "n k k")
+    if gram.shape[1] != gram.shape[2] or 0 in gram.shape:
+        raise ValueError(f"gram has shape {gram.shape}, but must have shape (n, k, k): one square matrix per point.")
     check_reg(reg, gram.shape[-1], gram.shape[-1])
-    mask = jnp.ones(gram.shape[:2], bool) if mask is None else mask
+    mask = jnp.ones(gram.shape[:2], bool) if mask is None else read_mask(mask, "mask", gram.shape[:2])
     targets = jnp.ones(gram.shape[:2], gram.dtype)
     return require_finite_weights(_weights_of(gram, targets, mask, as_regularizer(reg), 1.0), reg)
 

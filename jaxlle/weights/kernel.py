@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_bytes, check_features
 from .._core.ladder import call_padded, to_device
 from .._core.points import as_points, prepare_points
 from ..distances import Kernel
 from ..neighbors import Neighbors
-from ..neighbors.graph import check_indices
+from ..neighbors.graph import prepare_graph
 from ..regularizers import Regularizer, as_regularizer, check_reg
 from .gram import require_finite_weights, solve_grams
 
@@ -57,11 +58,13 @@ def kernel_weights(
         [0.667, 0.333]
     """
     points = prepare_points(x)
-    n, d = points.shape
+    (n, d), block_bytes = points.shape, check_bytes(block_bytes)
+    query = None if query is None else as_points(query, "query")
+    check_features(query, d, "query", "x")
+    neighbors = prepare_graph(neighbors, n, n if query is None else query.shape[0])
     check_reg(reg, neighbors.indices.shape[1], d)
     values, ridge = to_device(points.values, points.dtype), as_regularizer(reg)
-    source = values if query is None else to_device(as_points(query, "query"), points.dtype)
-    check_indices(neighbors, n, source.shape[0])
+    source = values if query is None else to_device(query, points.dtype)
     if query is None:
         return require_finite_weights(_solve_kernel(values, source, neighbors, ridge, kernel, block_bytes), reg)
     weights = call_padded(

@@ -9,11 +9,12 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_bytes, check_features
 from .._core.ladder import call_padded, to_device
 from .._core.points import as_points, prepare_points
 from ..distances import PRECOMPUTED, Kernel
 from ..neighbors import Neighbors
-from ..neighbors.graph import check_indices
+from ..neighbors.graph import prepare_graph
 from ..regularizers import Regularizer, as_regularizer, check_reg
 from .gram import require_finite_weights, solve_grams
 
@@ -54,9 +55,9 @@ def metric_weights(
         [0.667, 0.333]
     """
     points = prepare_points(x)
-    n, k = points.shape[0], neighbors.indices.shape[1]
+    neighbors, block_bytes = prepare_graph(neighbors, points.shape[0]), check_bytes(block_bytes)
+    k = neighbors.indices.shape[1]
     check_reg(reg, k, k)  # the dimension of the metric's space is unknown; k neighbors span at most k dimensions
-    check_indices(neighbors, n, n)
     values = jnp.asarray(points.values, points.dtype)
     return require_finite_weights(_solve_metric(values, neighbors, as_regularizer(reg), metric, block_bytes), reg)
 
@@ -117,11 +118,14 @@ def distance_weights(
         [0.667, 0.333]
     """
     points = prepare_points(distances, metric=PRECOMPUTED, name="distances")
-    n, k = points.shape[0], neighbors.indices.shape[1]
+    n, block_bytes = points.shape[0], check_bytes(block_bytes)
+    query = None if query is None else as_points(query, "query")
+    check_features(query, n, "query", "distances")
+    neighbors = prepare_graph(neighbors, n, n if query is None else query.shape[0])
+    k = neighbors.indices.shape[1]
     check_reg(reg, k, k)
     matrix, ridge = to_device(points.values, points.dtype), as_regularizer(reg)
-    rows = matrix if query is None else to_device(as_points(query, "query"), points.dtype)
-    check_indices(neighbors, n, rows.shape[0])
+    rows = matrix if query is None else to_device(query, points.dtype)
     if query is None:
         return require_finite_weights(solve_distances(matrix, rows, neighbors, ridge, block_bytes), reg)
     weights = call_padded(

@@ -9,10 +9,11 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
+from .._core.checks import check_bytes, check_count
 from .._core.linear import matmul, solve_positive
 from .._core.points import prepare_points
 from ..neighbors import Neighbors
-from ..neighbors.graph import check_indices
+from ..neighbors.graph import prepare_graph
 from ..regularizers import check_reg
 from .frames import map_members, members
 from .gram import require_finite_weights
@@ -53,9 +54,9 @@ def simplex_weights(
         [[1.0, 0.0], [0.667, 0.333]]
     """
     points = prepare_points(x)
-    (n, d), k = points.shape, neighbors.indices.shape[1]
-    check_reg(reg, k, d)
-    check_indices(neighbors, n, n)
+    neighbors, block_bytes = prepare_graph(neighbors, points.shape[0]), check_bytes(block_bytes)
+    check_reg(reg, neighbors.indices.shape[1], points.shape[1])
+    iterations = check_count(iterations, "iterations", 1, None, "number of projected gradient steps")
     ids, keep = members(neighbors)
     return require_finite_weights(_simplex(points.coordinates, ids, keep, reg, iterations, block_bytes), reg)
 

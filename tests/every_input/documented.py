@@ -1,0 +1,38 @@
+"""Calls that neither have the right answer nor raise an error of jaxlle's own, and why that is right."""
+
+from typing import NamedTuple
+
+
+class Documented(NamedTuple):
+    """Changes of an argument that need no right answer.
+
+    Attributes:
+        function: the name of a function, or the beginning of the names of several.
+        path: of the argument, or of the arguments that contain it; empty for all arguments.
+        changes: names of changes; empty for all.
+        reason: why.
+    """
+
+    function: str
+    path: tuple
+    changes: tuple
+    reason: str
+
+
+DOCUMENTED = (
+    Documented("distances.", (), (), "metrics are evaluated inside the search, on pairs of rows that were validated"),
+    Documented(
+        "derivatives.subspace", (), (), "a rule of differentiation: it returns its arguments, and is called by `embed`"
+    ),
+    Documented(
+        "neighbors.as_neighbors",
+        ("indices",),
+        ("a negative number", "the smallest integer"),
+        "negative indices mean that there is no neighbor, as in the results of faiss",
+    ),
+    Documented("choosing.choose", (), ("one number",), "one k or one reg is a grid of one"),
+    Documented("variants.semisupervised_embed", ("trust",), ("one number",), "one trust is that of all known points"),
+    Documented(
+        "losses.probability_lle_loss", (), ("minus infinity",), "a logit of minus infinity is the probability 0"
+    ),
+)
