@@ -2,11 +2,10 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
+from .._core.arrays import check_number, read_array
 from .._core.points import as_values, prepare_points
 from ..neighbors import knn
 from .bank import project
@@ -59,8 +58,7 @@ def drift(
         >>> float(jaxlle.extension.drift(x[:50] + 0.5 * jax.numpy.eye(3)[2], x, 6).rate)
         1.0
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level = {level} is not allowed: it must be between 0 and 1, such as 0.99.")
+    check_number(level, "level", "between 0 and 1, such as 0.99", lambda value: 0 < value < 1)
     reference = training_residuals(bank, k, reg=reg) if reference is None else _read_reference(reference)
     residuals = project(z, bank, k, reg=reg).residuals
     below = jnp.searchsorted(jnp.sort(reference), residuals, side="left")
@@ -70,7 +68,7 @@ def drift(
 
 
 def _read_reference(reference: Any) -> Float[Array, " n"]:
-    reference = reference if isinstance(reference, jax.Array) else np.asarray(reference)
+    reference = read_array(reference, "reference")
     if reference.ndim != 1:
         raise ValueError(
             f"reference has shape {tuple(reference.shape)}, but must have shape (n,): pass the result of training_residuals."

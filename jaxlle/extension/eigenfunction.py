@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._core.arrays import check_number, read_floats
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import is_traced
 from .._core.points import as_rows, prepare_points
@@ -53,13 +54,18 @@ def eigenfunction_transform(
         >>> bool(jnp.array_equal(jaxlle.extension.eigenfunction_transform(x[:5], x, out, k=8), out.points[:5]))
         True
     """
-    values = jnp.asarray(embedding.singular_values) ** 2
-    if not is_traced(shift, values) and not bool(jnp.asarray(shift) > jnp.maximum(1, values.max())):
+    values = read_floats(embedding.singular_values, "embedding.singular_values", "dim") ** 2
+    y = read_floats(embedding.points, "embedding.points", "n dim")
+    if values.shape != y.shape[1:]:
         raise ValueError(
-            f"shift = {shift} is not allowed: it must exceed 1 and the eigenvalues of the embedding, such as 16."
+            f"embedding has {y.shape[1]} columns and {len(values)} singular values: there must be one each."
         )
+    least = 1.0 if is_traced(values) else max(1.0, float(values.max()))
+    check_number(
+        shift, "shift", "above 1 and the eigenvalues of the embedding, such as 16", lambda value: value > least
+    )
     points, x_new = prepare_points(x), as_rows(x_new, "x_new")
-    mapped = transform(x_new, points, embedding.points, k=k, reg=reg, block_bytes=block_bytes)
+    mapped = transform(x_new, points, y, k=k, reg=reg, block_bytes=block_bytes)
     nearest = knn(points, 1, query=x_new, block_bytes=block_bytes)
     same = (
         require_distances(nearest) == 0

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from .._core.arrays import check_number
 from .._core.blocks import BLOCK_BYTES, map_rows
-from .._core.checks import check_count
+from .._core.checks import check_count, check_key
 from .._core.linear import matmul
 from .._core.points import Points, as_points, as_rows, prepare_points
 from ..neighbors import knn
@@ -94,15 +95,11 @@ def kernel_map(
     n = points.shape[0]
     if y.shape[0] != n:
         raise ValueError(f"y has {y.shape[0]} rows and x has {n}: y must be the embedding of x, row by row.")
-    if not width > 0:
-        raise ValueError(
-            f"width = {width} is not allowed: it must be positive, relative to the distance to the k-th neighbor."
-        )
+    check_number(width, "width", "positive, relative to the distance to the k-th neighbor", lambda value: value > 0)
     k = check_count(k, "k (n_neighbors)", 1, n - 1, f"x has n_samples = {n} points excluding the point itself")
     size = min(n, 1000) if num_landmarks is None else num_landmarks
     size = check_count(size, "num_landmarks", 1, n, f"at most the number of points, {n}")
-    key = jax.random.key(0) if key is None else key
-    chosen = jnp.sort(jax.random.permutation(key, n)[:size])
+    chosen = jnp.sort(jax.random.permutation(check_key(key), n)[:size])
     radii = require_distances(knn(points, k, block_bytes=block_bytes))[chosen, -1]
     widths = width * jnp.where(radii > 0, radii, 1)
     landmarks, y = points.coordinates[chosen], jnp.asarray(y, points.dtype)
