@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._core.linear import square_root
-
 __all__ = ["KernelDistance", "chebyshev", "cosine", "euclidean", "manhattan"]
 
 Metric = str | Callable[[Array, Array], Array]
@@ -151,6 +149,18 @@ def power_of_two(m: Float[Array, "*s"]) -> Float[Array, "*s"]:
     limits = jnp.finfo(m.dtype)
     exponent = jnp.clip(jnp.frexp(m)[1] - 1, limits.minexp + 4, limits.maxexp - 4)  # denormals may be flushed
     return jnp.ldexp(jnp.ones_like(m), exponent)
+
+
+def square_root(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """Return the square root of x > 0, else 0 with derivative 0; NaN of NaN.
+
+    >>> import jax
+    >>> jax.grad(square_root)(0.0)
+    Array(0., dtype=float32, weak_type=True)
+    """
+    positive = ~(x <= 0)  # also of NaN, unlike x > 0
+    # The inner `where` keeps the infinite derivative of the square root at 0 out of the chain rule.
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
 def _norm(v: Float[Array, " d"]) -> Float[Array, ""]:

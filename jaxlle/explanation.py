@@ -22,8 +22,9 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from ._core.blocks import BLOCK_BYTES, map_rows
 from ._core.checks import check_count
-from ._core.linear import matmul, solve_positive, square_root
+from ._core.linear import matmul, solve_positive
 from ._core.points import as_points, working_dtype
+from .distances import square_root
 from .extension import project
 from .neighbors import Neighbors
 

@@ -43,6 +43,12 @@ def test_lengths_neither_overflow_nor_underflow(scale):
     np.testing.assert_allclose(distances.cosine(a, b), distance.cosine(A, B), rtol=1e-5)
 
 
+def test_the_square_root_is_zero_with_derivative_zero_where_it_is_not_positive_and_nan_of_nan():
+    x = jnp.array([4.0, 0.0, -1.0, jnp.nan])
+    np.testing.assert_array_equal(distances.square_root(x), [2, 0, 0, np.nan])
+    np.testing.assert_array_equal(jax.jacobian(distances.square_root)(x).diagonal()[:3], [0.25, 0, 0])
+
+
 def test_the_unit_vector_of_zero_is_zero_with_a_finite_derivative():
     zero = jnp.zeros(3)
     np.testing.assert_array_equal(distances.unit_vector(zero), zero)

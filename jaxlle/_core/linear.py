@@ -1,4 +1,4 @@
-"""Square roots, and dense linear algebra on small matrices: products, positive definite systems and orthogonal bases."""
+"""Dense linear algebra on small matrices: products, positive definite systems and orthogonal bases."""
 
 from typing import Any
 
@@ -15,18 +15,6 @@ def matmul(a: Array, b: Array) -> Array:
 def project_out(basis: Float[Array, "n c"], x: Float[Array, "n m"]) -> Float[Array, "n m"]:
     """Return x without its components along the orthonormal columns of a basis."""
     return x - matmul(basis, matmul(basis.T, x))
-
-
-def square_root(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """Return the square root of x > 0, else 0 with derivative 0; NaN of NaN.
-
-    >>> import jax
-    >>> jax.grad(square_root)(0.0)
-    Array(0., dtype=float32, weak_type=True)
-    """
-    positive = ~(x <= 0)  # also of NaN, unlike x > 0
-    # The inner `where` keeps the infinite derivative of the square root at 0 out of the chain rule.
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
 def solve_positive(system: Float[Array, "*n k k"], target: Float[Array, "*n k"]) -> Float[Array, "*n k"]:

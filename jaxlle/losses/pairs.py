@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .._core.linear import square_root
+from ..distances import square_root
 from .lle import lle_loss
 from .reduce import (
     AxisName,

@@ -11,10 +11,11 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from .._core.arrays import check_number
 from .._core.blocks import BLOCK_BYTES, map_rows
 from .._core.checks import check_bytes, check_count, check_dim, is_traced
-from .._core.linear import matmul, square_root
+from .._core.linear import matmul
 from .._core.points import check_spread, prepare_points
 from .._core.spectral import inverse_root
 from ..alignment import weights_alignment
+from ..distances import square_root
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS, solve
 from ..metrics import procrustes

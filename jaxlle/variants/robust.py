@@ -11,11 +11,12 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from .._core.arrays import check_number, read_floats
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_bytes, check_count, check_dim, is_traced, without_derivative
-from .._core.linear import matmul, square_root
+from .._core.linear import matmul
 from .._core.points import Points, check_spread, prepare_points
 from .._core.spectral import inverse_root, principal_axes
 from ..alignment import Alignment
 from ..alignment.operator import prepare_alignment
+from ..distances import square_root
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors, knn
