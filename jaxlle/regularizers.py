@@ -28,6 +28,7 @@ __all__ = ["AbsoluteRidge", "CrossValidatedRidge", "MeanTraceRidge", "NoRidge", 
 
 Scalar = Real[ArrayLike, ""]
 Regularizer = Callable[..., Array]
+RegularizerLike = Scalar | Regularizer  # a number means TraceRidge(number)
 
 _strategy = partial(jax.tree_util.register_dataclass, data_fields=("strength",), meta_fields=())
 

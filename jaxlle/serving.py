@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, Float
 
 from . import regularizers
 from ._core import archive, programs
@@ -69,7 +69,7 @@ class OutOfSampleMap:
     points: Any
     embedding: Any
     k: int
-    reg: Real[ArrayLike, ""] | regularizers.Regularizer = 1e-3
+    reg: regularizers.RegularizerLike = 1e-3
     neighbors: Neighbors | None = None
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, Float
 
 from . import distances
 from ._core.blocks import BLOCK_BYTES, memory_advice
@@ -45,7 +45,7 @@ from .embedding.embed import DEFAULTS
 from .neighbors import Neighbors, blockwise
 from .neighbors.exact import check_shapes, in_data_units, require_finite_metric
 from .neighbors.graph import prepare_graph, warn_of_duplicates
-from .regularizers import Regularizer, as_regularizer
+from .regularizers import Regularizer, RegularizerLike, as_regularizer
 from .solvers import Hints, Landmark, Spectrum
 from .solvers.landmark import solve_rows
 from .solvers.rows import Rows
@@ -138,7 +138,7 @@ def lle(
     *,
     k: int,
     mesh: Mesh,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    reg: RegularizerLike = 1e-3,
     solver: Landmark = _LANDMARK,
     neighbors: Neighbors | None = None,
     options: EmbedOptions = DEFAULTS,

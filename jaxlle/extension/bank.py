@@ -4,14 +4,14 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, Float
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import without_derivative
 from .._core.integers import is_integer
 from .._core.points import as_points, as_rows, prepare_points
 from ..neighbors import Neighbors, knn
-from ..regularizers import Regularizer
+from ..regularizers import RegularizerLike
 from ..weights import barycentric_weights
 
 
@@ -37,7 +37,7 @@ def project(
     k: int,
     values: Any = None,
     *,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    reg: RegularizerLike = 1e-3,
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Projection:

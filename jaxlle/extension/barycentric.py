@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, Float
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES
@@ -14,7 +14,7 @@ from .._core.linear import matmul
 from .._core.points import as_points, as_rows, as_values, prepare_points
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import require_distances
-from ..regularizers import Regularizer
+from ..regularizers import RegularizerLike
 from ..weights import barycentric_weights
 
 
@@ -24,7 +24,7 @@ def transform(
     y: Any,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    reg: RegularizerLike = 1e-3,
     metric: distances.Metric = "euclidean",
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "q c"]:
@@ -70,13 +70,7 @@ def transform(
 
 
 def inverse_transform(
-    y_new: Any,
-    y: Any,
-    x: Any,
-    *,
-    k: int,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
-    block_bytes: int = BLOCK_BYTES,
+    y_new: Any, y: Any, x: Any, *, k: int, reg: RegularizerLike = 1e-3, block_bytes: int = BLOCK_BYTES
 ) -> Float[Array, "q d"]:
     """Map points of the embedding space to data space, as `transform` with the roles of x and y exchanged.
 

@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, ArrayLike, Bool, Float, Real
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import prepare_graph
-from ..regularizers import Regularizer
+from ..regularizers import RegularizerLike
 from ..weights import barycentric_weights
 from .reduce import (
     AxisName,
@@ -134,7 +134,7 @@ def batch_lle_loss(
     y: Float[Array, "b d"],
     *,
     k: int,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    reg: RegularizerLike = 1e-3,
     neighbors: Neighbors | None = None,
     weight_gradient: bool = False,
     reduction: Reduction = "mean",

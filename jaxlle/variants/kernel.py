@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import ArrayLike, Real
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import is_traced
@@ -14,7 +13,7 @@ from ..distances import Kernel, KernelDistance
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
-from ..regularizers import Regularizer
+from ..regularizers import RegularizerLike
 from ..solvers import Solver
 from ..weights import kernel_weights
 from ._pipeline import find_neighbors, prepare
@@ -25,7 +24,7 @@ def kernel_alignment(
     kernel: Kernel,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    reg: RegularizerLike = 1e-3,
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Alignment:
@@ -73,7 +72,7 @@ def kernel_lle(
     kernel: Kernel,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    reg: RegularizerLike = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
     neighbors: Neighbors | None = None,
     options: EmbedOptions = DEFAULTS,

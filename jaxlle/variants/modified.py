@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
+from jaxtyping import Array, Bool, Float, Int
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, cache_budget, map_rows
@@ -18,7 +18,7 @@ from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
-from ..regularizers import Regularizer
+from ..regularizers import RegularizerLike
 from ..solvers import Solver
 from ..weights import barycentric_weights
 from ..weights.frames import FromDistances, Source, map_members, members, source_of, warn_rank_deficient
@@ -30,7 +30,7 @@ def modified_alignment(
     dim: int,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    reg: RegularizerLike = 1e-3,
     metric: distances.Metric = "euclidean",
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
@@ -96,7 +96,7 @@ def modified_lle(
     dim: int,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    reg: RegularizerLike = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
     metric: distances.Metric = "euclidean",
     neighbors: Neighbors | None = None,

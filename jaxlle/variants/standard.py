@@ -3,15 +3,13 @@
 from functools import partial
 from typing import Any, Literal
 
-from jaxtyping import ArrayLike, Real
-
 from .. import distances
 from .._core.blocks import BLOCK_BYTES
 from ..alignment import Alignment, weights_alignment
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
-from ..regularizers import Regularizer
+from ..regularizers import RegularizerLike
 from ..solvers import Solver
 from ..weights import barycentric_weights
 from ._pipeline import choose_k, find_neighbors, prepare, run_pipeline
@@ -21,7 +19,7 @@ def lle_alignment(
     x: Any,
     *,
     k: int,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    reg: RegularizerLike = 1e-3,
     metric: distances.Metric = "euclidean",
     neighbors: Neighbors | None = None,
     block_bytes: int = BLOCK_BYTES,
@@ -67,7 +65,7 @@ def lle(
     dim: int,
     *,
     k: int | str,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    reg: RegularizerLike = 1e-3,
     solver: Solver | Literal["auto"] = "auto",
     metric: distances.Metric = "euclidean",
     neighbors: Neighbors | None = None,

@@ -23,18 +23,13 @@ from .._core.points import as_rows, prepare_points
 from ..distances import PRECOMPUTED
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
-from ..regularizers import Regularizer, TraceRidge, as_regularizer, check_reg
+from ..regularizers import Regularizer, RegularizerLike, TraceRidge, as_regularizer, check_reg
 from .gram import local_gram, require_finite_weights, solve_grams
 from .metric import distance_weights
 
 
 def barycentric_weights(
-    x: Any,
-    neighbors: Neighbors,
-    *,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
-    query: Any = None,
-    block_bytes: int = BLOCK_BYTES,
+    x: Any, neighbors: Neighbors, *, reg: RegularizerLike = 1e-3, query: Any = None, block_bytes: int = BLOCK_BYTES
 ) -> Float[Array, "n k"]:
     """Compute the weights of the best affine combination of neighbors for every point or query.
 

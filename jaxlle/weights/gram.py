@@ -14,14 +14,11 @@ from .._core.checks import all_finite, is_traced
 from .._core.linear import matmul, solve_positive
 from ..distances import power_of_two
 from ..neighbors import Neighbors
-from ..regularizers import Regularizer, as_regularizer, check_reg
+from ..regularizers import Regularizer, RegularizerLike, as_regularizer, check_reg
 
 
 def gram_weights(
-    gram: Float[Array, "n k k"],
-    mask: Bool[Array, "n k"] | None = None,
-    *,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    gram: Float[Array, "n k k"], mask: Bool[Array, "n k"] | None = None, *, reg: RegularizerLike = 1e-3
 ) -> Float[Array, "n k"]:
     """Compute barycentric weights from given local Gram matrices.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, Float
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_bytes, check_features
@@ -18,7 +18,7 @@ from .._core.points import as_points, prepare_points
 from ..distances import Kernel
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
-from ..regularizers import Regularizer, as_regularizer, check_reg
+from ..regularizers import Regularizer, RegularizerLike, as_regularizer, check_reg
 from .gram import require_finite_weights, solve_grams
 
 
@@ -27,7 +27,7 @@ def kernel_weights(
     neighbors: Neighbors,
     kernel: Kernel,
     *,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    reg: RegularizerLike = 1e-3,
     query: Any = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "n k"]:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, Float
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_bytes, check_features
@@ -15,17 +15,12 @@ from .._core.points import as_points, prepare_points
 from ..distances import PRECOMPUTED, Kernel
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
-from ..regularizers import Regularizer, as_regularizer, check_reg
+from ..regularizers import Regularizer, RegularizerLike, as_regularizer, check_reg
 from .gram import require_finite_weights, solve_grams
 
 
 def metric_weights(
-    x: Any,
-    neighbors: Neighbors,
-    metric: Kernel,
-    *,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
-    block_bytes: int = BLOCK_BYTES,
+    x: Any, neighbors: Neighbors, metric: Kernel, *, reg: RegularizerLike = 1e-3, block_bytes: int = BLOCK_BYTES
 ) -> Float[Array, "n k"]:
     """Compute barycentric weights in the geometry of a metric.
 
@@ -89,7 +84,7 @@ def distance_weights(
     neighbors: Neighbors,
     *,
     query: Any = None,
-    reg: Real[ArrayLike, ""] | Regularizer = 1e-3,
+    reg: RegularizerLike = 1e-3,
     block_bytes: int = BLOCK_BYTES,
 ) -> Float[Array, "n k"]:
     """Compute barycentric weights from a matrix of distances.
