@@ -291,6 +291,8 @@ def test_the_first_row_of_csv_files_without_a_header_is_a_point_with_any_label(t
         ("", "is empty"),
         ("\n \n", "is empty"),
         ("a,b\n", "header and no points"),
+        ("1,,3\n4,5,6\n", r"numbers and empty cells \(column 1"),
+        (",\n1,2\n", r"numbers and empty cells \(column 0"),
         ("1,2\n3,x\n", "not a table of numbers"),
         ("a,b\n1,2\n3,\n", "not a table of numbers"),
         ("1;2\n3;4\n", "not a table of numbers"),

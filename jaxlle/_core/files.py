@@ -65,10 +65,15 @@ def read_csv(path: Path, labels: str | None, max_bytes: int | None) -> tuple[np.
 def _csv_layout(path: Path, labels: str | None, first: list[str]) -> tuple[int | None, bool]:
     """Return the column of the labels, and whether the first line is a header."""
     text = [i for i, cell in enumerate(first) if not _is_number(cell)]
-    if labels is None:
-        return None, bool(text)
-    if labels.isdecimal() and int(labels) < len(first):
-        return int(labels), bool(set(text) - {int(labels)})
+    column = int(labels) if labels is not None and labels.isdecimal() and int(labels) < len(first) else None
+    names = [i for i in text if i != column]
+    if names and not any(first[i] for i in names):
+        raise ValueError(
+            f"The first line of {path} consists of numbers and empty cells (column {names[0]}, counted from 0): it could be a "
+            f"header, or a point with missing values. Give every column a name, or fill the cells."
+        )
+    if labels is None or column is not None:
+        return column, bool(names)
     if text and labels in first:
         return first.index(labels), True
     allowed = f"it has {', '.join(first)}" if text else f"give a number from 0 to {len(first) - 1}"
