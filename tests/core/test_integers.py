@@ -45,10 +45,11 @@ def test_neighbors_of_large_integers_are_those_of_the_shifted_data(array, dtype,
 
 
 @pytest.mark.parametrize(("array", "dtype"), [(jnp.asarray, np.int32), (np.asarray, np.int64)])
-def test_integers_around_the_largest_that_float32_represents_are_exact(array, dtype):
-    for shift in (2**24 - 5_000, 5_000 - 2**24 - 20_000):
-        found = jaxlle.knn(shifted(small(), array, dtype, shift), 6)
-        np.testing.assert_array_equal(found.indices, jaxlle.knn(small(), 6).indices)
+def test_consecutive_integers_around_the_largest_that_float32_represents_differ(array, dtype):
+    for first in (2**24 - 20, -(2**24) - 20):
+        found = jaxlle.knn(array(np.arange(first, first + 40, dtype=dtype)[:, None]), 2)
+        np.testing.assert_array_equal(found.distances[1:-1], 1)
+        np.testing.assert_array_equal(np.sort(found.indices, axis=1)[1:-1, 0], np.arange(38))
 
 
 @pytest.mark.parametrize(("array", "dtype", "shift"), [SHIFTS[0], SHIFTS[3]])

@@ -62,17 +62,32 @@ def test_rows_are_certain_only_if_the_result_is_correct_at_the_largest_rounding_
     assert max(certain_rows) == N
 
 
+def test_rows_are_certain_only_if_the_result_is_correct_for_loose_bounds():
+    """Products of half of the columns and the remainders bound distances from below, in a different order."""
+    x = np.random.default_rng(0).normal(size=(N, 20)).astype(np.float32)  # distances greater than 1
+    x[: N // 2, 10:] *= 0.05  # where the bounds are tight
+    expected, _ = by_brute_force(x)
+    factor = np.concatenate([x[:, :10], np.linalg.norm(x[:, 10:], axis=1, keepdims=True)], axis=1)
+    prepared = blockwise._pad(jnp.asarray(x), factor, (x**2).sum(axis=1))
+    queries = blockwise._Prepared(prepared.points, prepared.factor[:N], prepared.squares[:N])
+    found, _, certain = blockwise._by_products(prepared, queries, jnp.arange(N), K, 4)
+    wrong = (np.asarray(found) != expected).any(axis=1)
+    assert not (wrong & np.asarray(certain)).any()
+    assert wrong.any()
+    assert certain.any()
+
+
 def test_distances_whose_squares_underflow_are_measured_by_differences():
     x = np.random.default_rng(0).normal(size=(40, 20))
-    x[:30] *= 1e-21  # squares of 1e-41 in float32, next to points at a distance of about 1
-    x[30:] -= x[30:].mean(axis=0)
+    x[:8] *= 1e-21  # squares of 1e-41 in float32, next to points at a distance of about 1
+    x[8:] -= x[8:].mean(axis=0)
     points = jaxlle.neighbors.prepare_points(x.astype(np.float32))
     coordinates = np.asarray(points.coordinates, np.float64)
-    assert np.abs(coordinates[:30]).max() < 1e-20
+    assert np.abs(coordinates[:8]).max() < 1e-20
     expected, far = by_brute_force(1e30 * coordinates)
     found = jaxlle.knn(points, K)
-    np.testing.assert_array_equal(found.indices[:30], expected[:30])
-    np.testing.assert_allclose(found.distances[:30] * 1e30, np.sort(far, axis=1)[:30, :K], rtol=1e-5)
+    np.testing.assert_array_equal(found.indices[:8], expected[:8])
+    np.testing.assert_allclose(found.distances[:8] * 1e30, np.sort(far, axis=1)[:8, :K], rtol=1e-5)
 
 
 def test_the_basis_of_a_projection_does_not_increase_norms():
@@ -143,8 +158,9 @@ def test_equal_points_have_the_coordinate_zero_and_distances_to_far_queries():
 
 
 @pytest.mark.parametrize("d", [2, 20])
-def test_ties_of_integers_on_the_device_are_exact_at_an_offset(d):
-    x = np.random.default_rng(0).integers(0, 9, (150, d)) + 1000
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_ties_of_integers_on_the_device_are_exact(d, offset):
+    x = np.random.default_rng(0).integers(0, 9, (150, d)) + offset
     expected, _ = by_brute_force(x)
     np.testing.assert_array_equal(jaxlle.knn(jnp.asarray(x, jnp.float32), K).indices, expected)
 

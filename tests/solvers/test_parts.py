@@ -67,6 +67,16 @@ def test_a_null_vector_of_either_sign_is_left_out(x64, sign):
     assert bool(out.converged)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_null_vector_along_the_first_axis_is_left_out(x64, sign):
+    b = np.array(random_alignment().to_dense())
+    b[:, 0] = 0
+    null = jnp.zeros(N).at[0].set(sign)
+    out = bottom_vectors(jnp.asarray(b), null, jnp.asarray(1e-15), 3, jax.random.key(0), DenseQR())
+    np.testing.assert_allclose(out.singular_values, np.linalg.svd(b[:, 1:])[1][::-1][:3], rtol=1e-9)
+    np.testing.assert_allclose(out.vectors[0], 0, atol=1e-12)
+
+
 def test_landmarks_are_interpolated_by_themselves_and_other_points_by_barycentric_weights(x64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(N, 3)))
     found = coarse.interpolate(x, 20, 5, random_landmarks, jax.random.key(0), x.dtype, Rows(N))
