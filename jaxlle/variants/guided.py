@@ -150,7 +150,7 @@ def guided_lle(
         options: scaling, disconnected graphs, random key and memory limit; see `EmbedOptions`. `dedupe` is not available.
 
     Returns:
-        GuidedEmbedding.
+        GuidedEmbedding, with the dependence of each column on the labels.
 
     Raises:
         ValueError: as `lle` and `guided_embed`.

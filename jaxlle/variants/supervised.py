@@ -171,7 +171,7 @@ def supervised_lle(
         ValueError: as `supervised_neighbors` and `lle`.
 
     Warns:
-        JaxlleWarning: as `supervised_neighbors` and `lle`.
+        JaxlleWarning: as `lle`, and for classes with fewer than k + 1 members.
 
     Example:
         >>> import jax, jaxlle

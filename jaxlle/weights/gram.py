@@ -122,27 +122,23 @@ def solve_grams(
     @jax.checkpoint  # the backward pass gathers the points again instead of storing n x k x d
     def block(rows: tuple[Array, Array, Array]) -> Array:
         i, ids, valid = rows
-        matrices, targets, extents = map_rows(lambda pair: gram(*pair), (i, ids), budget, k * row)
-        return _weights_of(matrices, targets, valid, ridge, unit * extents)
+        grams, targets, extents = map_rows(lambda pair: gram(*pair), (i, ids), budget, k * row)
+        return _weights_of(grams, targets, valid, ridge, unit * extents)
 
     return map_blocks(block, (jnp.arange(n), neighbors.indices, mask), budget, 32 * k * k)
 
 
 def _weights_of(
-    matrices: Float[Array, "n k k"],
-    targets: Float[Array, "n k"],
-    valid: Bool[Array, "n k"],
-    ridge: Regularizer,
-    units: Any,
+    grams: Float[Array, "n k k"], targets: Float[Array, "n k"], valid: Bool[Array, "n k"], ridge: Regularizer, unit: Any
 ) -> Float[Array, "n k"]:
-    keep = valid.astype(matrices.dtype)
-    matrices = matrices * keep[:, :, None] * keep[:, None, :]
+    """Solve the regularized problems; `unit` is one for all Gram matrices or one per matrix."""
+    keep = valid.astype(grams.dtype)
+    grams = grams * keep[:, :, None] * keep[:, None, :]
     counts = jnp.maximum(valid.sum(axis=1), 1)
-    units = jnp.broadcast_to(units, counts.shape)
-    ridges = jax.vmap(ridge)(matrices, counts, units)
+    ridges = jax.vmap(ridge)(grams, counts, jnp.broadcast_to(unit, counts.shape))
     # A masked neighbor gets a row of the identity and a zero target: its weight is 0 and does not affect the other weights.
-    diagonals = jnp.where(valid, ridges[:, None], 1).astype(matrices.dtype)
-    systems = matrices + diagonals[:, :, None] * jnp.eye(valid.shape[1], dtype=matrices.dtype)
+    diagonals = jnp.where(valid, ridges[:, None], 1).astype(grams.dtype)
+    systems = grams + diagonals[:, :, None] * jnp.eye(valid.shape[1], dtype=grams.dtype)
     solutions = solve_positive(systems, targets * keep)
     totals = solutions.sum(axis=1, keepdims=True)
     return solutions / jnp.where(totals == 0, 1, totals)  # 0 without neighbors; also possible without the constraint
