@@ -1,14 +1,17 @@
 """Projection onto the manifold of a bank of points: barycentric weights, combined values and residuals."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from .._core.blocks import BLOCK_BYTES
+from .._core.blocks import BLOCK_BYTES, map_rows
 from .._core.checks import without_derivative
 from .._core.integers import is_integer
+from .._core.ladder import call_padded, to_device
+from .._core.linear import matmul
 from .._core.points import as_points, as_rows, prepare_points
 from ..neighbors import Neighbors, knn
 from ..regularizers import RegularizerLike
@@ -87,18 +90,39 @@ def project(
     if found is None:
         found = knn(without_derivative(points), k, query=without_derivative(z), block_bytes=block_bytes)
     weights = barycentric_weights(points, found, query=z, reg=reg, block_bytes=block_bytes)
+    dtype = weights.dtype
     if is_integer(bank):  # the values would be rounded, the coordinates are not
-        differences = (points.coordinates[found.indices] - points.apply(z)[:, None]) * points.unit
+        query, bank, unit = points.apply(z), points.coordinates, points.unit
     else:
-        z, bank = jnp.asarray(z, weights.dtype), jnp.asarray(bank, weights.dtype)
-        differences = bank[found.indices] - z[:, None]  # because an offset would cost digits
-    values = jnp.asarray(values, weights.dtype)
-    errors = _combine(weights, differences)
-    squares = jnp.sum(errors**2, axis=1)
-    positive = squares > 0
-    residuals = jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
-    return Projection(_combine(weights, values[found.indices]), residuals, found, weights)
+        query, bank, unit = to_device(z, dtype), to_device(bank, dtype), 1
+    combined, residuals = call_padded(
+        lambda rows, *fixed: _reconstruct(*rows, *fixed, block_bytes=block_bytes),
+        (query, found.indices, weights),
+        bank,
+        jnp.asarray(unit, dtype),
+        to_device(values, dtype),
+    )
+    return Projection(combined, residuals, found, weights)
 
 
-def _combine(weights: Float[Array, "q k"], rows: Float[Array, "q k c"]) -> Float[Array, "q c"]:
-    return jnp.einsum("qk,qkc->qc", weights, rows, precision=lax.Precision.HIGHEST)
+@partial(jax.jit, static_argnames=("block_bytes",))
+def _reconstruct(
+    query: Float[Array, "q d"],
+    indices: Int[Array, "q k"],
+    weights: Float[Array, "q k"],
+    bank: Float[Array, "n d"],
+    unit: Float[Array, ""],
+    values: Float[Array, "n c"],
+    block_bytes: int,
+) -> tuple[Float[Array, "q c"], Float[Array, " q"]]:
+    """Return the combined values, and the distances of the queries to the combinations of the bank."""
+
+    def one(row: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        here, ids, weight = row
+        errors = matmul(weight, bank[ids] - here) * unit  # differences, because an offset would cost digits
+        square = jnp.sum(errors**2)
+        positive = square > 0
+        return matmul(weight, values[ids]), jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
+
+    row_bytes = 2 * indices.shape[1] * (bank.shape[1] + values.shape[1]) * weights.dtype.itemsize
+    return map_rows(one, (query, indices, weights), block_bytes, row_bytes)

@@ -16,6 +16,7 @@ from ..neighbors import Neighbors, knn
 from ..neighbors.graph import require_distances
 from ..regularizers import RegularizerLike
 from ..weights import barycentric_weights
+from ._rows import exact_at_rows
 
 
 def transform(
@@ -108,7 +109,6 @@ def inverse_transform(
 @jax.jit
 def _combine(neighbors: Neighbors, weights: Float[Array, "q k"], y: Float[Array, "n c"]) -> Float[Array, "q c"]:
     # The ridge would smooth the result for points of the data, whose distance is exactly 0.
-    nearest = require_distances(neighbors)[:, 0] == 0
-    exact = jnp.zeros_like(weights).at[:, 0].set(1)
-    weights = jnp.where(nearest[:, None], exact, weights).astype(y.dtype)
+    same = require_distances(neighbors)[:, 0] == 0
+    weights = exact_at_rows(same, jnp.zeros_like(weights).at[:, 0].set(1), weights).astype(y.dtype)
     return jax.vmap(lambda ids, w: matmul(w, y[ids]))(neighbors.indices, weights)

@@ -2,10 +2,14 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._core.arrays import check_number, read_array
+from .._core.checks import is_traced
+from .._core.ladder import call_padded
 from .._core.points import as_values, prepare_points
 from ..neighbors import knn
 from .bank import project
@@ -61,10 +65,20 @@ def drift(
     check_number(level, "level", "between 0 and 1, such as 0.99", lambda value: 0 < value < 1)
     reference = training_residuals(bank, k, reg=reg) if reference is None else _read_reference(reference)
     residuals = project(z, bank, k, reg=reg).residuals
+    quantiles, outside = call_padded(_compare, residuals, reference, level)
+    if is_traced(outside):
+        return Drift(residuals, quantiles, outside, outside.mean())
+    rate = np.asarray(outside).mean().astype(quantiles.dtype)  # on the host, without a program per number of rows
+    return Drift(residuals, quantiles, outside, jnp.asarray(rate))
+
+
+@jax.jit
+def _compare(
+    residuals: Float[Array, " q"], reference: Float[Array, " n"], level: Real[ArrayLike, ""]
+) -> tuple[Float[Array, " q"], Bool[Array, " q"]]:
     below = jnp.searchsorted(jnp.sort(reference), residuals, side="left")
     quantiles = below.astype(residuals.dtype) / reference.shape[0]
-    outside = quantiles >= level
-    return Drift(residuals, quantiles, outside, outside.mean())
+    return quantiles, quantiles >= level
 
 
 def _read_reference(reference: Any) -> Float[Array, " n"]:

@@ -2,16 +2,20 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.arrays import check_number, read_floats
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import is_traced
+from .._core.ladder import call_padded
 from .._core.points import as_rows, prepare_points
 from ..embedding import Embedding
-from ..neighbors import knn
+from ..neighbors import Neighbors, knn
 from ..neighbors.graph import require_distances
+from ._rows import exact_at_rows
 from .barycentric import transform
 
 
@@ -42,7 +46,8 @@ def eigenfunction_transform(
         block_bytes: memory limit of one block, in bytes.
 
     Returns:
-        Embedding of the new points, shape (q, dim). A row of the data is mapped to its own embedding.
+        Embedding of the new points, shape (q, dim). A row of the data is mapped to its own embedding; its derivative with respect
+        to x_new is that of the formula.
 
     Raises:
         ValueError: as for `transform`; also if shift is not larger than 1 and the eigenvalues of the embedding.
@@ -67,7 +72,18 @@ def eigenfunction_transform(
     points, x_new = prepare_points(x), as_rows(x_new, "x_new")
     mapped = transform(x_new, points, y, k=k, reg=reg, block_bytes=block_bytes)
     nearest = knn(points, 1, query=x_new, block_bytes=block_bytes)
-    same = (
-        require_distances(nearest) == 0
-    )  # the row of K is that of the training point, and the formula gives its embedding
-    return jnp.where(same, mapped, mapped * (shift - 1) / (shift - values))
+    return call_padded(lambda rows, *fixed: _scale(*rows, *fixed), (mapped, nearest), y, shift, values)
+
+
+@jax.jit
+def _scale(
+    mapped: Float[Array, "q dim"],
+    nearest: Neighbors,
+    y: Float[Array, "n dim"],
+    shift: Any,
+    values: Float[Array, " dim"],
+) -> Float[Array, "q dim"]:
+    # At a training point the row of K is that of the point, and the formula gives its embedding.
+    same, factors = require_distances(nearest)[:, 0] == 0, (shift - 1) / (shift - values)
+    rest = jnp.where(same[:, None], (1 - factors) * y[nearest.indices[:, 0]], 0)  # for the derivative with respect to y
+    return exact_at_rows(same, lax.stop_gradient(mapped), mapped * factors + rest)

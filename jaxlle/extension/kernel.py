@@ -4,16 +4,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from .._core.arrays import check_number
 from .._core.blocks import BLOCK_BYTES, map_rows
-from .._core.checks import check_count, check_key
+from .._core.checks import check_count, check_key, without_derivative
+from .._core.ladder import call_padded
 from .._core.linear import matmul
 from .._core.points import Points, as_points, as_rows, prepare_points
-from ..neighbors import knn
+from .._core.spectral import least_squares
+from ..neighbors import Neighbors, knn
 from ..neighbors.graph import require_distances
+from ._rows import exact_at_rows
 
 
 class KernelMap(NamedTuple):
@@ -36,6 +38,8 @@ class KernelMap(NamedTuple):
     def transform(self, x_new: Any) -> Float[Array, "q c"]:
         """Embed new points of shape (q, d); rows of the training data are mapped to their own embedding.
 
+        The derivative is that of the formula, also at rows of the training data.
+
         Raises:
             ValueError: if points are not finite numbers or have another number of features than the training points.
         """
@@ -44,11 +48,9 @@ class KernelMap(NamedTuple):
             raise ValueError(
                 f"x_new has {x_new.shape[1]} features, but the map was fitted to {self.landmarks.shape[1]}."
             )
-        query = self.points.apply(x_new)
-        nearest = knn(self.points, 1, query=lax.stop_gradient(x_new))
-        mapped = matmul(_normalized_kernels(query, self.landmarks, self.widths), self.coefficients)
-        same = require_distances(nearest) == 0
-        return jnp.where(same, self.embedding[nearest.indices[:, 0]], mapped)
+        nearest = knn(self.points, 1, query=without_derivative(x_new))
+        parameters = self.landmarks, self.widths, self.coefficients, self.embedding
+        return call_padded(lambda rows, *fixed: _place(*rows, *fixed), (self.points.apply(x_new), nearest), *parameters)
 
 
 def kernel_map(
@@ -103,8 +105,22 @@ def kernel_map(
     radii = require_distances(knn(points, k, block_bytes=block_bytes))[chosen, -1]
     widths = width * jnp.where(radii > 0, radii, 1)
     landmarks, y = points.coordinates[chosen], jnp.asarray(y, points.dtype)
-    coefficients = jnp.linalg.lstsq(_normalized_kernels(points.coordinates, landmarks, widths), y)[0]
+    coefficients = least_squares(_normalized_kernels(points.coordinates, landmarks, widths), y)
     return KernelMap(landmarks, widths, coefficients, points, y)
+
+
+@jax.jit
+def _place(
+    query: Float[Array, "q d"],
+    nearest: Neighbors,
+    landmarks: Array,
+    widths: Array,
+    coefficients: Array,
+    embedding: Array,
+) -> Float[Array, "q c"]:
+    mapped = matmul(_normalized_kernels(query, landmarks, widths), coefficients)
+    same = require_distances(nearest)[:, 0] == 0
+    return exact_at_rows(same, embedding[nearest.indices[:, 0]].astype(mapped.dtype), mapped)
 
 
 @jax.jit

@@ -9,11 +9,14 @@ from jaxtyping import Array, Float
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, check_features
+from .._core.ladder import call_padded
 from .._core.linear import matmul
 from .._core.points import as_rows, as_values, prepare_points
+from .._core.spectral import pseudo_inverse
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import require_distances
 from ..weights.frames import FromPoints, map_members
+from ._rows import combine, exact_at_rows
 
 
 def tangent_transform(
@@ -35,7 +38,8 @@ def tangent_transform(
         block_bytes: memory limit of one block, in bytes.
 
     Returns:
-        Embedding of the new points, shape (q, c). A row of the data is mapped to its own embedding.
+        Embedding of the new points, shape (q, c). A row of the data is mapped to its own embedding; its derivative with respect
+        to x_new is that of the affine map.
 
     Raises:
         ValueError: as for `transform`; also if k is too small or dim out of range.
@@ -56,28 +60,36 @@ def tangent_transform(
     dim = check_count(dim, "dim (n_components)", 1, d, "at most the number of features")
     check_count(k, "k (n_neighbors)", dim + 1, n, f"an affine map of dim = {dim} variables has dim + 1 coefficients")
     neighbors = knn(points, k, query=x_new, block_bytes=block_bytes)
-    both = jnp.concatenate([points.coordinates, points.apply(x_new)])
-    return _by_tangents(both, y, neighbors, dim, block_bytes)
+    return call_padded(
+        lambda rows, known, y: _by_tangents(*rows, known, y, dim, block_bytes),
+        (points.apply(x_new), neighbors),
+        points.coordinates,
+        y,
+    )
 
 
 @partial(jax.jit, static_argnames=("dim", "block_bytes"))
 def _by_tangents(
-    both: Float[Array, "n_plus_q d"], y: Float[Array, "n c"], neighbors: Neighbors, dim: int, block_bytes: int
+    query: Float[Array, "q d"],
+    neighbors: Neighbors,
+    known: Float[Array, "n d"],
+    y: Float[Array, "n c"],
+    dim: int,
+    block_bytes: int,
 ) -> Float[Array, "q c"]:
-    (q, k), n, source = neighbors.indices.shape, y.shape[0], FromPoints(both)
+    (q, k), n, source = neighbors.indices.shape, y.shape[0], FromPoints(jnp.concatenate([known, query]))
+    same = require_distances(neighbors)[:, 0] == 0
 
     def one(ids: Array, keep: Array) -> Array:
         t = source.patch(ids, keep, dim, "mean").coordinates
         design = jnp.concatenate([jnp.ones((k, 1), t.dtype), t[1:]], axis=1).astype(y.dtype)
-        level = y[ids[1:]].mean(axis=0)  # subtracted, because an offset of the embedding would cost digits
-        left, sizes, right = jnp.linalg.svd(design, full_matrices=False)
-        present = sizes > 8 * k * jnp.finfo(design.dtype).eps * sizes[0]
-        inverse = jnp.where(present, 1 / jnp.where(present, sizes, 1), 0)
-        solution = matmul(right.T, inverse[:, None] * matmul(left.T, y[ids[1:]] - level))
-        return level + solution[0] + matmul(t[0].astype(y.dtype), solution[1:])
+        own = jnp.concatenate([jnp.ones(1, y.dtype), t[0].astype(y.dtype)])
+        return matmul(own, pseudo_inverse(design, 8))  # the weights of the neighbors in the value of the affine map
 
     own = jnp.arange(n, n + q, dtype=neighbors.indices.dtype)[:, None]
     ids = jnp.concatenate([own, neighbors.indices], axis=1)
-    mapped = map_members(one, ids, jnp.ones(ids.shape, bool), source.row_bytes, block_bytes)
-    same = require_distances(neighbors)[:, :1] == 0
-    return jnp.where(same, y[neighbors.indices[:, 0]], mapped)
+    weights = map_members(one, ids, jnp.ones(ids.shape, bool), source.row_bytes, block_bytes)
+    weights, rows = exact_at_rows(same, jnp.zeros_like(weights).at[:, 0].set(1), weights), y[neighbors.indices]
+    # Subtracted, because an offset of the embedding would cost digits.
+    level = jnp.where(same[:, None], rows[:, 0], rows.mean(axis=1))
+    return level + combine(weights, rows - level[:, None])

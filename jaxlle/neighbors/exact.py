@@ -4,8 +4,10 @@ No n x n array is formed: queries are processed in blocks whose size is limited 
 own neighbors by its index, which is correct also for duplicates; equal distances are ordered by index.
 """
 
+from functools import partial
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -80,8 +82,8 @@ def knn(
         sphere, center, unit = standardize(_unit_rows(points.values, "x"))
         other = None if query is None else rescale(_unit_rows(query, "query"), center, unit, sphere.dtype)
         found = _search(sphere, other, k, distances.euclidean, algorithm, block_bytes, progress)
-        chords = require_distances(found) * jnp.asarray(unit, sphere.dtype)
-        return found._replace(distances=chords**2 / 2)
+        halves = call_padded(_half_squares, require_distances(found), jnp.asarray(unit, sphere.dtype))
+        return found._replace(distances=halves)
     if points.metric in (distances.euclidean, distances.manhattan, distances.chebyshev):
         other = None if query is None else points.apply(query)
         found = _search(points.coordinates, other, k, points.metric, algorithm, block_bytes, progress)
@@ -116,18 +118,32 @@ def check_shapes(points: Points, query: Any, k: int, name: str = "k (n_neighbors
 
 
 def _unit_rows(x: Any, name: str) -> Any:
-    host = isinstance(x, np.ndarray)
-    xp = np if host else jnp
-    x = x.astype(np.float64 if host else working_dtype(x))
-    top = xp.max(xp.abs(x), axis=1, keepdims=True)
-    if not is_traced(x) and bool((top == 0).any()):
+    if isinstance(x, np.ndarray):
+        rows, top = _divide_by_length(x.astype(np.float64), np)
+    else:
+        rows, top = call_padded(_divide_on_device, x.astype(working_dtype(x)))
+    if not is_traced(top) and bool((np.asarray(top) == 0).any()):
         raise ValueError(
-            f"{int((top == 0).sum())} rows of {name} are zero, for which the cosine metric is undefined: remove "
+            f"{int((np.asarray(top) == 0).sum())} rows of {name} are zero, for which the cosine metric is undefined: remove "
             f"those rows or use another metric."
         )
+    return rows
+
+
+def _divide_by_length(x: Any, xp: Any) -> tuple[Any, Any]:
+    """Return the rows divided by their lengths, and their largest absolute entries."""
+    top = xp.max(xp.abs(x), axis=1, keepdims=True)
     x = x / xp.where(top > 0, top, 1)
     length = xp.sqrt((x**2).sum(axis=1, keepdims=True))
-    return x / xp.where(length > 0, length, 1)
+    return x / xp.where(length > 0, length, 1), top
+
+
+_divide_on_device = jax.jit(partial(_divide_by_length, xp=jnp))
+
+
+@jax.jit
+def _half_squares(chords: Float[Array, "q k"], unit: Float[Array, ""]) -> Float[Array, "q k"]:
+    return (chords * unit) ** 2 / 2
 
 
 def _search(

@@ -13,6 +13,7 @@ from .._core.archive import Npz
 from .._core.arrays import read_array, read_floats
 from .._core.atomic import replacing
 from .._core.checks import all_finite, is_traced
+from .._core.ladder import call_padded
 from .._core.missing import read_host
 from ..warnings import DuplicateWarning
 
@@ -50,7 +51,7 @@ def rescale_distances(neighbors: Neighbors, unit: Any) -> Neighbors:
         raise ValueError(
             f"The distances, around {unit:.3g}, are out of the range of {distances.dtype}: rescale x, or enable x64."
         )
-    return neighbors._replace(distances=_multiply(distances, jnp.asarray(unit, distances.dtype)))
+    return neighbors._replace(distances=call_padded(_multiply, distances, jnp.asarray(unit, distances.dtype)))
 
 
 @jax.jit

@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.blocks import BLOCK_BYTES
 from .._core.checks import check_count, is_traced
+from .._core.ladder import call_padded
 from .._core.linear import matmul
 from .._core.points import Points, as_rows, prepare_points, rescale
 from .._core.spectral import inverse_root, least_squares, right_subspace, with_derivative
@@ -64,7 +65,13 @@ class LinearMap(NamedTuple):
         x = as_rows(x)
         if x.shape[1] != self.matrix.shape[0]:
             raise ValueError(f"x has {x.shape[1]} features, but the map expects {self.matrix.shape[0]}.")
-        return matmul(rescale(x, self.center, self.unit, self.matrix.dtype), self.matrix) + self.offset
+        rows = rescale(x, self.center, self.unit, self.matrix.dtype)
+        return call_padded(_apply, rows, jnp.asarray(self.matrix), jnp.asarray(self.offset))
+
+
+@jax.jit
+def _apply(x: Float[Array, "q d"], matrix: Float[Array, "d c"], offset: Float[Array, " c"]) -> Float[Array, "q c"]:
+    return matmul(x, matrix) + offset
 
 
 def linear_projection(alignment: Alignment, x: Any, dim: int) -> LinearMap:
