@@ -95,6 +95,11 @@ def test_a_saved_map_gives_equal_results_after_loading(known, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "map.npz"]
     save_map(tmp_path / "map.npz", dataclasses.replace(known, neighbors=None))
     assert load_map(tmp_path / "map.npz").neighbors is None
+    masked = known.neighbors._replace(distances=None, mask=jnp.arange(6) < 3 + jnp.arange(40)[:, None] % 4)
+    save_map(tmp_path / "map.npz", dataclasses.replace(known, neighbors=masked))
+    found = load_map(tmp_path / "map.npz").neighbors
+    assert found.distances is None
+    jax.tree.map(np.testing.assert_array_equal, found, masked)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])

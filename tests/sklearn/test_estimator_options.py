@@ -155,6 +155,12 @@ def test_new_points_and_points_of_the_embedding_are_mapped_with_the_metric_and_t
         np.testing.assert_array_equal(found, np.argsort(cdist(NEW, X, name), axis=1)[:, :10])
 
 
+def test_new_points_are_mapped_by_their_distances_alone():
+    estimator = LLE(**COMMON, eigen_solver=SparseLU(), metric="precomputed").fit(cdist(X, X))
+    expected = barycentric(NEW, X, estimator.embedding_)
+    np.testing.assert_allclose(estimator.transform(cdist(NEW, X)), expected, atol=1e-7)
+
+
 def test_the_names_of_solvers_and_algorithms_select_them(monkeypatch):
     assert LLE(eigen_solver="arpack", tol=0.1, max_iter=7)._solver() == SparseLU(tol=0.1, max_iterations=7)
     assert LLE(eigen_solver="dense", max_iter=7)._solver() == DenseQR(max_iterations=7)
