@@ -59,6 +59,25 @@ def test_estimates_agree_with_their_formulas(x64):
     np.testing.assert_array_equal(dimension.local_pca(x, k=9).local, counts)
 
 
+def test_the_fraction_of_ratios_and_the_ranks_of_the_radii_are_used(x64):
+    x = np.random.default_rng(0).normal(size=(101, 4))  # an odd number, so that the median distance is that of a pair
+    sorted_dist = np.sort(cdist(x, x), axis=1)[:, 1:]
+    ratio = np.sort(np.log(sorted_dist[:, 1] / sorted_dist[:, 0]))[:70]
+    level = -np.log(1 - np.arange(1, 71) / 101)
+    slope = (ratio * level).sum() / (ratio**2).sum()
+    np.testing.assert_allclose(dimension.two_nn(x, discard=0.3).value, slope, rtol=1e-9)
+    a, b = np.median(sorted_dist[:, 4]), np.median(sorted_dist[:, 29])
+    pairs = cdist(x, x)[np.triu_indices(101, 1)]
+    a, b = (pairs[np.abs(pairs - r).argmin()] for r in (a, b))
+    expected = np.log((pairs < b).sum() / (pairs < a).sum()) / np.log(b / a)
+    found = dimension.correlation_dimension(x, near=5, far=30).value
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    line = np.arange(41.0)[:, None]  # radii 1 and 2, without the pairs at these distances
+    np.testing.assert_array_equal(
+        dimension._pairs_within(jnp.asarray(line), jnp.array([1.0, 2.0]), 10**6).sum(axis=0), [0, 80]
+    )
+
+
 @pytest.mark.slow  # numba compiles
 @pytest.mark.filterwarnings("ignore")
 def test_estimates_agree_with_scikit_dimension(x64):

@@ -55,6 +55,18 @@ def test_the_width_of_a_graph_is_the_size_of_its_widest_level():
     assert rows <= jaxlle.alignment.graph_width(graph) <= 2 * rows  # a tube with five rows
 
 
+def test_the_width_of_a_path_is_one_and_of_a_comb_two():
+    """The search starts from a peripheral point, not from the point of highest degree, and edges have no direction."""
+    path = Neighbors(jnp.minimum(jnp.arange(21) + 1, 20)[:, None], None, (jnp.arange(21) < 20)[:, None])
+    assert jaxlle.alignment.graph_width(path) == 1
+    ends = jnp.concatenate([path.indices, jnp.full((21, 1), 10)], axis=1)
+    hub = Neighbors(ends, None, jnp.concatenate([path.mask, (abs(jnp.arange(21) - 10) == 1)[:, None]], axis=1))
+    assert jaxlle.alignment.graph_width(hub) == 1
+    teeth = jnp.concatenate([path.indices, jnp.arange(21)[:, None]])
+    mask = jnp.concatenate([path.mask, jnp.ones((21, 1), bool)])
+    assert jaxlle.alignment.graph_width(Neighbors(teeth, None, mask)) == 2
+
+
 @pytest.mark.parametrize("r", [1, 2])
 def test_closed_classes_are_counted_inside_jit_and_on_the_host(r):
     rng, found = np.random.default_rng(r), []

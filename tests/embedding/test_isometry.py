@@ -61,6 +61,17 @@ def test_it_runs_under_jit_and_vmap_in_either_dtype(sheet, x64):
     np.testing.assert_allclose(many[1] @ many[1].T, wide @ wide.T / 4, rtol=1e-3)
 
 
+def test_a_direction_in_which_distances_shrink_is_set_to_zero(x64):
+    # Squared distances of 1 - 1/2 per step along the second axis: Q = diag(1, -1/2) fits exactly.
+    y = np.stack(np.meshgrid(np.arange(6.0), np.arange(6.0)), -1).reshape(-1, 2)
+    ids = np.array([[(i + 1) % 36, (i + 7) % 36, (i + 8) % 36] for i in range(36)])
+    steps = (y[:, None] - y[ids]) ** 2
+    squares = steps[..., 0] - steps[..., 1] / 2
+    graph = jaxlle.Neighbors(jnp.asarray(ids), jnp.asarray(np.sqrt(np.maximum(squares, 0))), jnp.asarray(squares > 0))
+    a = np.asarray(jaxlle.embedding.isometric_map(y, graph))
+    np.testing.assert_allclose(a @ a.T, np.diag([1.0, 0.0]), atol=1e-9)
+
+
 def test_bad_input_raises(sheet):
     _, neighbors, y, _ = sheet
     with pytest.raises(ValueError, match="150 rows, but there are 149 points"):

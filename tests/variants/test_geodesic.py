@@ -44,3 +44,12 @@ def test_a_graph_with_k_neighbors_gives_those_of_knn_and_invalid_calls_raise():
         jax.jit(lambda a: jaxlle.variants.isolle(a, 2, k=8).points)(x)
     with pytest.raises(ValueError, match="graph has 200 rows"):
         jaxlle.variants.geodesic_neighbors(x[:50], 8, graph=jaxlle.knn(x, 5))
+
+
+def test_masked_neighbors_are_no_edges():
+    line = np.arange(12.0, dtype=np.float32)[:, None]
+    graph = jaxlle.neighbors.radius_neighbors(line, 1.5, max_neighbors=4)  # longer edges are masked
+    found = jaxlle.variants.geodesic_neighbors(line, 3, graph=graph._replace(distances=graph.distances**2))
+    np.testing.assert_array_equal(found.distances[0], [1, 2, 3])
+    masked = graph._replace(distances=jax.numpy.where(graph.mask, graph.distances, 0.1))
+    np.testing.assert_array_equal(jaxlle.variants.geodesic_neighbors(line, 3, graph=masked).distances[0], [1, 2, 3])

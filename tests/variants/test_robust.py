@@ -27,6 +27,57 @@ def test_outliers_have_the_lowest_scores():
     assert np.median(scores[outliers]) < 0.5 * np.median(np.delete(scores, outliers))
 
 
+def scores_of(x, members, dim, iterations):
+    """Score points by iteratively reweighted local PCA in NumPy, one neighborhood at a time."""
+
+    def distances(around, weights):
+        centered = around - weights @ around / weights.sum()
+        axes = np.linalg.eigh((centered * weights[:, None]).T @ centered)[1][:, -dim:]
+        return np.linalg.norm(centered - centered @ axes @ axes.T, axis=1)
+
+    total, count = np.zeros(len(x)), np.zeros(len(x))
+    for ids in members:
+        weights = np.ones(len(ids))
+        limit = distances(x[ids], weights).mean() / 2
+        for _ in range(iterations):
+            weights = np.minimum(1, limit / distances(x[ids], weights))
+        total[ids] += weights / weights.sum()
+        count[ids] += 1
+    return total / count / (total / count).max()
+
+
+@pytest.mark.parametrize("iterations", [2, 7])
+def test_scores_are_those_of_iteratively_reweighted_local_pca(x64, iterations):
+    x = np.random.default_rng(0).normal(size=(40, 3)) * [3, 2, 0.5]
+    graph = jaxlle.knn(x, 8)
+    members = [[i, *ids] for i, ids in enumerate(np.asarray(graph.indices))]
+    found = jaxlle.variants.reliability(x, 2, graph, iterations=iterations)
+    np.testing.assert_allclose(found, scores_of(x, members, 2, iterations), rtol=1e-7)
+    mask = np.random.default_rng(1).random((40, 8)) < 0.7
+    kept = [[ids[0], *np.array(ids[1:])[keep]] for ids, keep in zip(members, mask, strict=True)]
+    masked = jaxlle.variants.reliability(x, 2, graph._replace(mask=jnp.asarray(mask)), iterations=iterations)
+    np.testing.assert_allclose(masked, scores_of(x, kept, 2, iterations), rtol=1e-7)
+
+
+def test_robust_lle_embeds_a_weighted_alignment_on_the_reliable_points_of_which_copies_are_neighbors(monkeypatch):
+    from jaxlle.variants import robust
+
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32) * np.array([3, 2, 0.5], np.float32)
+    x = np.concatenate([x, x[:10]])
+    kept, out = [], jaxlle.lle(x, 2, k=8)
+    monkeypatch.setattr(robust, "embed", lambda alignment, dim, **options: kept.append(alignment) or out)
+    robust.robust_lle(x, 2, k=8, threshold=0.8, reg=1e-2)
+    scores = np.asarray(jaxlle.variants.reliability(x, 2, jaxlle.knn(x, 8)))
+    reliable = np.flatnonzero(scores > 0.8 * np.median(scores))
+    assert 20 < len(reliable) < 45
+    far = np.linalg.norm(x[:, None] - x[None, reliable], axis=2)
+    far[reliable, np.arange(len(reliable))] = np.inf
+    ids = reliable[np.argsort(far, axis=1, kind="stable")[:, :8]]
+    graph = jaxlle.neighbors.as_neighbors(np.sort(ids, axis=1))
+    weights = np.asarray(jaxlle.weights_alignment(graph, jaxlle.barycentric_weights(x, graph, reg=1e-2)).to_dense())
+    np.testing.assert_allclose(kept[0].to_dense(), np.sqrt(scores)[:, None] * weights, atol=2e-3)
+
+
 def test_robust_lle_is_closer_than_lle_to_the_embedding_without_outliers():
     x, outliers = roll_with_outliers()
     clean = np.delete(np.arange(len(x)), outliers)
