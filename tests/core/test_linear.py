@@ -29,6 +29,14 @@ def test_reflections_triangularize_and_skip_dependent_columns(x64, dtype):
     np.testing.assert_allclose(np.tril(triangular, -1)[:, [0, 1, 4]], 0, atol=60 * eps * 1e4)
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_reflection_of_a_column_near_the_first_axis_does_not_cancel(sign):
+    column = jnp.array([sign, 1e-5, -2e-5, 0.0])[:, None]  # 1 - |column| is below rounding in float32
+    q = np.asarray(reflect(reflections(column, 1e-9)[0], 0, 4), np.float64)
+    np.testing.assert_allclose(q.T @ q, np.eye(4), atol=1e-6)
+    np.testing.assert_allclose(q[:, 1:].T @ np.asarray(column, np.float64)[:, 0], 0, atol=1e-9)
+
+
 def test_the_solution_is_nan_where_a_matrix_is_not_positive_definite_and_only_there():
     systems = jnp.stack([jnp.eye(2), -jnp.eye(2), jnp.ones((2, 2)), 4 * jnp.eye(2)])
     out = np.asarray(solve_positive(systems, jnp.ones((4, 2))))
