@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from ..distances import square_root
 from .linear import matmul
 
 
@@ -45,9 +46,7 @@ def right_subspace(
     squares, turn = as_subspace(
         values**2, jnp.eye(len(values), dtype=tall.dtype), matmul(image.T, image), cut, rounding
     )
-    positive = squares > 0
-    roots = jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
-    return with_derivative(values, roots), matmul(turn.T, right)
+    return with_derivative(values, square_root(squares)), matmul(turn.T, right)
 
 
 def rounding_of(values: Float[Array, " m"]) -> Float[Array, ""]:
@@ -55,9 +54,15 @@ def rounding_of(values: Float[Array, " m"]) -> Float[Array, ""]:
     return 4 * len(values) * jnp.finfo(values.dtype).eps * lax.stop_gradient(jnp.max(jnp.abs(values)))
 
 
+@jax.custom_jvp
 def with_derivative(value: Float[Array, "*s"], same: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """Return a value with the derivative of another expression of it."""
-    return lax.stop_gradient(value) + (same - lax.stop_gradient(same))
+    """Return a value with the derivative of another expression of it, which is not computed without differentiation."""
+    return value
+
+
+@with_derivative.defjvp
+def _with_derivative_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    return with_derivative(*primals), tangents[1]
 
 
 @jax.custom_jvp
