@@ -18,7 +18,7 @@ from .._core.points import prepare_points
 from ..alignment import Alignment, Components, connected_components
 from ..alignment.operator import check_alignment, prepare_alignment
 from ..derivatives import subspace, tangent_solver
-from ..solvers import Hints, Solver, choose
+from ..solvers import Hints, SolverLike, choose
 from ..solvers.spectrum import TYPICAL_ROUNDING
 from ..warnings import ConvergenceWarning, DisconnectedGraphWarning, GapWarning
 
@@ -133,7 +133,7 @@ def embed(
     alignment: Alignment,
     dim: int,
     *,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     options: EmbedOptions = DEFAULTS,
     points: Any = None,
     start: Float[Any, "n c"] | None = None,
@@ -194,12 +194,7 @@ def embed(
 
 
 def embed_components(
-    alignment: Alignment,
-    dim: int,
-    *,
-    solver: Solver | Literal["auto"] = "auto",
-    options: EmbedOptions = DEFAULTS,
-    points: Any = None,
+    alignment: Alignment, dim: int, *, solver: SolverLike = "auto", options: EmbedOptions = DEFAULTS, points: Any = None
 ) -> tuple[Embedding, ...]:
     """Embed every component of a disconnected graph separately, the largest first.
 

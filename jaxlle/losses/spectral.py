@@ -1,7 +1,5 @@
 """The bottom eigenvalues of the graph of trained features as a loss."""
 
-from typing import Literal
-
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
@@ -9,11 +7,11 @@ from jaxtyping import Float
 from ..alignment import Alignment
 from ..alignment.operator import prepare_alignment
 from ..embedding import EmbedOptions, embed
-from ..solvers import Solver
+from ..solvers import SolverLike
 
 
 def spectral_loss(
-    alignment: Alignment, dim: int, *, solver: Solver | Literal["auto"] = "auto", key: Array | None = None
+    alignment: Alignment, dim: int, *, solver: SolverLike = "auto", key: Array | None = None
 ) -> Float[Array, ""]:
     """Compute the cost of the best embedding of a graph: the sum of its bottom eigenvalues.
 

@@ -9,8 +9,8 @@ A `Solver` is called as `solver(alignment, count, key, hints)`, with `Hints` suc
 
 # Choosing a solver
 
-With `solver="auto"` the function `choose` selects a solver from n, the dtype, the device and the width of the graph, and the
-result names it in `Embedding.solver`.
+A `SolverLike` is a `Solver` or `"auto"`: the function `choose` then selects a solver from n, the dtype, the device and the width
+of the graph, and the result names it in `Embedding.solver`.
 
 | solver | suitable for | method | `auto` selects it |
 | --- | --- | --- | --- |
@@ -39,7 +39,7 @@ use `jaxlle embed ... --cache FOLDER` on the command line, or `jax.config.update
 Python.
 """  # noqa: E501
 
-from ._choice import Solver, choose
+from ._choice import Solver, SolverLike, choose
 from .coarse import farthest_landmarks, kmeans_landmarks, random_landmarks
 from .dense import DenseQR
 from .landmark import Landmark
@@ -51,6 +51,7 @@ __all__ = [
     "Hints",
     "Landmark",
     "Solver",
+    "SolverLike",
     "SparseLU",
     "Spectrum",
     "choose",

@@ -1,6 +1,7 @@
 """The solver that `solver="auto"` selects."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 
@@ -14,6 +15,7 @@ from .sparse import SparseLU
 from .spectrum import Hints, Spectrum
 
 Solver = Callable[[Alignment, int, jax.Array, Hints], Spectrum]
+SolverLike = Solver | Literal["auto"]
 _DENSE_MAX = 2_000  # points up to which a dense QR is the fastest solver that runs under jit
 _DEVICE_MAX = 8_192  # the same on an accelerator
 _HOST_MIN = 64  # for fewer points a Krylov space is too small, and the cost of the dense solver is negligible

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +16,7 @@ from ..embedding import Embedding, EmbedOptions, embed
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import prepare_graph, warn_of_duplicates
 from ..regularizers import as_regularizer
-from ..solvers import Solver
+from ..solvers import SolverLike
 
 
 def prepare(x: Any, metric: Metric = "euclidean") -> Points:
@@ -42,7 +42,7 @@ def run_pipeline(
     dim: int,
     k: int,
     metric: Metric,
-    solver: Solver | Literal["auto"],
+    solver: SolverLike,
     options: EmbedOptions,
     neighbors: Neighbors | None = None,
 ) -> Embedding:

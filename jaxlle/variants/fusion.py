@@ -1,7 +1,7 @@
 """Several views of the same points: features concatenated, weights averaged, or costs added."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from ..alignment import Alignment
 from ..alignment.operator import prepare_alignment
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
-from ..solvers import Solver
+from ..solvers import SolverLike
 from .standard import lle_alignment
 
 
@@ -126,7 +126,7 @@ def multiview_lle(
     k: int,
     shares: Any = None,
     reg: Real[ArrayLike, ""] = 1e-3,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points with several views by LLE: neighbors and weights in each view, and the average of the weights.

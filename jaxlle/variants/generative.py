@@ -1,7 +1,7 @@
 """Generative LLE: weights as random variables, and the embeddings that follow from them."""
 
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from ..embedding.embed import DEFAULTS, solve
 from ..metrics import procrustes
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
-from ..solvers import Hints, Solver, SparseLU, choose
+from ..solvers import Hints, Solver, SolverLike, SparseLU, choose
 from ..weights import barycentric_weights
 from ..weights.gram import check_reg, local_gram, require_finite_weights
 from ._pipeline import find_neighbors, reject_largest
@@ -149,7 +149,7 @@ def generative_lle(
     num_samples: int = 20,
     noise: Real[ArrayLike, ""] | None = None,
     reg: Real[ArrayLike, ""] = 1e-3,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> GenerativeEmbedding:
     """Embed points by LLE with weights drawn from their posterior distribution, as a measure of the uncertainty.

@@ -1,6 +1,6 @@
 """ISOLLE: neighbors by the length of paths along the data instead of the straight-line distance."""
 
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +15,7 @@ from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors, knn
 from ..neighbors.exact import in_data_units
 from ..neighbors.graph import prepare_graph, require_distances
-from ..solvers import Solver
+from ..solvers import SolverLike
 from .standard import lle
 
 
@@ -87,7 +87,7 @@ def isolle(
     k: int,
     graph_k: int | None = None,
     reg: Real[ArrayLike, ""] = 1e-3,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points by ISOLLE: LLE on neighbors by geodesic distance (Varini, Degenhard and Nattkemper 2006).

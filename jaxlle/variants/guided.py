@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from ..alignment import Alignment
 from ..alignment.operator import prepare_alignment
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
-from ..solvers import Solver
+from ..solvers import SolverLike
 from ..warnings import GapWarning
 from ._pipeline import prepare
 from .standard import lle_alignment
@@ -46,7 +46,7 @@ def guided_embed(
     *,
     guidance: Real[ArrayLike, ""] = 0.5,
     modes: int | None = None,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     options: EmbedOptions = DEFAULTS,
     points: Any = None,
 ) -> GuidedEmbedding:
@@ -131,7 +131,7 @@ def guided_lle(
     k: int,
     guidance: Real[ArrayLike, ""] = 0.5,
     reg: Real[ArrayLike, ""] = 1e-3,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> GuidedEmbedding:
     """Embed points by LLE guided by labels.

@@ -23,7 +23,7 @@ from ..embedding.embed import DEFAULTS, warn_if_unreliable
 from ..neighbors import Neighbors, knn
 from ..neighbors.exact import in_data_units
 from ..neighbors.graph import require_distances
-from ..solvers import Solver
+from ..solvers import SolverLike
 from ..warnings import GapWarning, JaxlleWarning
 from ..weights import barycentric_weights
 from ._pipeline import reject_largest, require_euclidean
@@ -39,7 +39,7 @@ class _Settings(NamedTuple):
 
     reg: Any
     tolerance: float
-    solver: Solver | Literal["auto"]
+    solver: SolverLike
     options: EmbedOptions
 
 
@@ -82,7 +82,7 @@ def incremental_lle(
     k: int,
     reg: float | int = 1e-3,
     tolerance: float | int = 0.2,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> IncrementalEmbedding:
     """Embed points by LLE, as the start of an embedding to which `add_points` adds points.

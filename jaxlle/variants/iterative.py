@@ -1,7 +1,7 @@
 """Iterative LLE: neighbors and weights are computed from the data and the previous embedding, alternating with the embedding."""
 
 import warnings
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
@@ -13,7 +13,7 @@ from ..alignment import weights_alignment
 from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors, knn
-from ..solvers import Solver
+from ..solvers import SolverLike
 from ..weights import simplex_weights
 from ._pipeline import prepare, reject_largest
 from .fusion import fuse_views
@@ -42,7 +42,7 @@ def iterative_lle(
     share: Real[ArrayLike, ""] = 0.5,
     steps: int = 5,
     reg: Real[ArrayLike, ""] = 1e-3,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> IterativeEmbedding:
     """Embed points by LLE on neighbors and convex weights of the data and the previous embedding together.

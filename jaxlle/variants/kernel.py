@@ -1,6 +1,6 @@
 """Kernel LLE: neighbors and weights in the feature space of a kernel."""
 
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
 from ..regularizers import RegularizerLike
-from ..solvers import Solver
+from ..solvers import SolverLike
 from ..weights import kernel_weights
 from ._pipeline import find_neighbors, prepare
 
@@ -73,7 +73,7 @@ def kernel_lle(
     *,
     k: int,
     reg: RegularizerLike = 1e-3,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     neighbors: Neighbors | None = None,
     options: EmbedOptions = DEFAULTS,
 ) -> Embedding:

@@ -1,7 +1,7 @@
 """Local tangent space alignment (Zhang and Zha 2004)."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
-from ..solvers import Solver
+from ..solvers import SolverLike
 from ..weights.frames import Source, map_members, members, source_of, warn_rank_deficient
 from ._pipeline import find_neighbors, prepare, run_pipeline
 
@@ -88,7 +88,7 @@ def ltsa(
     dim: int,
     *,
     k: int,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     metric: distances.Metric = "euclidean",
     neighbors: Neighbors | None = None,
     include_self: bool = True,

@@ -1,7 +1,7 @@
 """Modified locally linear embedding (Zhang and Wang 2006): several weight vectors per point."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
 from ..regularizers import RegularizerLike
-from ..solvers import Solver
+from ..solvers import SolverLike
 from ..weights import barycentric_weights
 from ..weights.frames import FromDistances, Source, map_members, members, source_of, warn_rank_deficient
 from ._pipeline import find_neighbors, prepare, run_pipeline
@@ -97,7 +97,7 @@ def modified_lle(
     *,
     k: int,
     reg: RegularizerLike = 1e-3,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     metric: distances.Metric = "euclidean",
     neighbors: Neighbors | None = None,
     options: EmbedOptions = DEFAULTS,

@@ -1,7 +1,7 @@
 """LLE in the presence of outliers: reliability scores and a weighted cost."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from ..embedding import Embedding, EmbedOptions, embed
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import prepare_graph, require_distances
-from ..solvers import Solver
+from ..solvers import SolverLike
 from ..weights.frames import map_members, members
 from .standard import lle_alignment
 
@@ -107,7 +107,7 @@ def robust_lle(
     k: int,
     threshold: float | int = 0.5,
     reg: Real[ArrayLike, ""] = 1e-3,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points by robust LLE, in which outliers are excluded as neighbors and have less weight in the cost.

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from ..derivatives import LinearSolver, tangent_solver
 from ..embedding import DisconnectedGraphError
 from ..embedding.prescribed import PrescribedSolution, PrescribedSystem, solve_prescribed, with_derivative
 from ..neighbors import Neighbors
-from ..solvers import Solver, choose
+from ..solvers import SolverLike, choose
 from ..warnings import ConvergenceWarning, JaxlleWarning
 from .standard import lle_alignment
 
@@ -67,7 +67,7 @@ def semisupervised_embed(
     places: Any,
     *,
     trust: Real[ArrayLike, ""] | Real[ArrayLike, " m"] | None = None,
-    solver: Solver | LinearSolver | Literal["auto"] = "auto",
+    solver: SolverLike | LinearSolver = "auto",
 ) -> SemisupervisedEmbedding:
     """Embed all points of an alignment, given the coordinates of some of them.
 
@@ -147,7 +147,7 @@ def semisupervised_lle(
     k: int,
     reg: Real[ArrayLike, ""] = 1e-3,
     trust: Real[ArrayLike, ""] | Real[ArrayLike, " m"] | None = None,
-    solver: Solver | LinearSolver | Literal["auto"] = "auto",
+    solver: SolverLike | LinearSolver = "auto",
     neighbors: Neighbors | None = None,
 ) -> SemisupervisedEmbedding:
     """Embed all points by LLE, given the coordinates of some of them.

@@ -1,7 +1,7 @@
 """Locally linear embedding (Roweis and Saul 2000): one weight vector per point, so that B = I - W."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES
@@ -10,7 +10,7 @@ from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
 from ..regularizers import RegularizerLike
-from ..solvers import Solver
+from ..solvers import SolverLike
 from ..weights import barycentric_weights
 from ._pipeline import choose_k, find_neighbors, prepare, run_pipeline
 
@@ -66,7 +66,7 @@ def lle(
     *,
     k: int | str,
     reg: RegularizerLike = 1e-3,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     metric: distances.Metric = "euclidean",
     neighbors: Neighbors | None = None,
     options: EmbedOptions = DEFAULTS,

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from .._core.points import prepare_points, working_dtype
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
-from ..solvers import Solver
+from ..solvers import SolverLike
 from ..warnings import JaxlleWarning
 from .standard import lle
 
@@ -145,7 +145,7 @@ def supervised_lle(
     k: int,
     rule: Rule = Shift(),
     reg: Real[ArrayLike, ""] = 1e-3,
-    solver: Solver | Literal["auto"] = "auto",
+    solver: SolverLike = "auto",
     options: EmbedOptions = DEFAULTS,
 ) -> Embedding:
     """Embed points by supervised LLE, which is LLE with the neighbors of `supervised_neighbors`.
