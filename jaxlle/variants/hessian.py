@@ -38,8 +38,8 @@ def hessian_alignment(
     of them. It is zero on affine functions and measures the Hessian of other functions (Donoho and Grimes 2003, PNAS 100:5591).
 
     Derivatives are correct for functions of M = B^T B. They are finite also where M jumps: where the tangent space is arbitrary,
-    as described in `ltsa_alignment`, and where the columns are linearly dependent, as on a circle or sphere of dim or fewer
-    dimensions, whose points satisfy a quadratic equation. A dependent column has no row there, and adds nothing to the derivative.
+    as described in `ltsa_alignment`, and where the columns are linearly dependent, as in dim = 2 on a circle and in dim = 3 on a
+    sphere, whose points satisfy a quadratic equation. A dependent column has no row there, and adds nothing to the derivative.
 
     scikit-learn's `method="hessian"` orthonormalizes by a full QR decomposition and takes all columns after the affine
     functions. With more than 1 + dim (dim + 3) / 2 members that is LTSA and not Hessian LLE; `ltsa_alignment` computes it.
