@@ -27,6 +27,8 @@ from ..regularizers import Regularizer, RegularizerLike, TraceRidge, as_regulari
 from .gram import local_gram, require_finite_weights, solve_grams
 from .metric import distance_weights
 
+_MOST_PADDED = 2**24  # bytes of points that are padded together with their neighborhoods, which takes milliseconds
+
 
 def barycentric_weights(
     x: Any, neighbors: Neighbors, *, reg: RegularizerLike = 1e-3, query: Any = None, block_bytes: int = BLOCK_BYTES
@@ -72,13 +74,15 @@ def barycentric_weights(
         unit = np.clip(float(unit), float(limits.tiny), float(limits.max))
     unit = jnp.asarray(unit, points.dtype)
     with memory_advice(f"the weights used block_bytes = {block_bytes}; try {block_bytes // 8}"):
-        if query is None:
-            weights = solve_points(points.coordinates, source, neighbors, as_regularizer(reg), unit, block_bytes)
+        if query is None and source.size * source.dtype.itemsize > _MOST_PADDED:
+            weights = solve_points(source, source, neighbors, as_regularizer(reg), unit, block_bytes)
         else:
             weights = call_padded(
-                lambda rows, points, *ridge: solve_points(points, *rows, *ridge, block_bytes),
+                lambda rows, known, *ridge: solve_points(
+                    rows[0] if known is None else known, *rows, *ridge, block_bytes
+                ),
                 (source, neighbors._replace(distances=None)),
-                points.coordinates,
+                None if query is None else points.coordinates,
                 as_regularizer(reg),
                 unit,
             )

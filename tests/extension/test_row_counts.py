@@ -65,6 +65,9 @@ def maps(x, embedding):
         "knn": lambda z: jaxlle.knn(x, 6, query=z),
         "knn cosine": lambda z: jaxlle.knn(x, 6, query=z, metric="cosine"),
         "kernel weights": lambda z: jaxlle.weights.kernel_weights(x, jaxlle.knn(x, 6, query=z), inner, query=z),
+        "weights of the points": lambda z: jaxlle.barycentric_weights(
+            np.asarray(z)[:, :3], jaxlle.knn(np.asarray(z)[:, :3], 6)
+        ),
         "saved map": lambda z: jaxlle.serving.OutOfSampleMap(x, y, k=6)(z),
     }
 
