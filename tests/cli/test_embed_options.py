@@ -64,11 +64,18 @@ def test_the_options_of_a_method_are_those_of_its_function(capsys, tmp_path, poi
     assert row(text, "local condition") == f"median {np.median(condition):.3g}, largest {condition.max():.3g}"
 
 
-def test_the_landmarks_and_the_iterations_start_from_the_seed(capsys, tmp_path, points):
+def test_the_landmarks_follow_from_the_seed(capsys, tmp_path, points, monkeypatch):
+    keys, landmark_embed = [], variants.landmark_embed
+
+    def recorded(*arguments, options, **given):
+        keys.append(options.key)
+        return landmark_embed(*arguments, options=options, **given)
+
+    monkeypatch.setattr("jaxlle.variants.landmarks.landmark_embed", recorded)
     path, x, _ = points
     saved, _ = embedded(capsys, tmp_path, path, "--method", "landmark")
-    key = jax.random.key(SEED)
-    expected = variants.landmark_lle(x, 3, k=K, reg=REG, options=EmbedOptions(key=key)).embedding.points
+    assert keys == [jax.random.key(SEED)]
+    expected = variants.landmark_lle(x, 3, k=K, reg=REG).embedding.points  # every point is a landmark
     np.testing.assert_allclose(saved["points"], expected, rtol=1e-3, atol=1e-4)
 
 

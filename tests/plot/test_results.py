@@ -39,6 +39,7 @@ def test_a_spectrum_is_logarithmic_and_marks_its_gap(ax):
     assert band.get_facecolor() == to_rgba("0.93")
     (text,) = ax.texts
     assert (text.get_text(), ax.get_title()) == ("gap 0.0028", "")
+    assert text.xy[0] == 3
     assert values[1] < text.xy[1] < values[2]
     ax.figure.canvas.draw()
 
