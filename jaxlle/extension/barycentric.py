@@ -93,11 +93,12 @@ def inverse_transform(
         ValueError: as for `transform`.
 
     Example:
-        >>> import jax, jax.numpy as jnp, jaxlle
+        >>> import jax, jaxlle
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
         >>> y = jaxlle.lle(x, 2, k=8).points
-        >>> bool(jnp.array_equal(jaxlle.inverse_transform(y[:5], y, x, k=8), x[:5]))
-        True
+        >>> between = (y[:1] + y[1:2]) / 2
+        >>> jaxlle.inverse_transform(between, y, x, k=8).shape
+        (1, 3)
     """
     y, y_new, x = prepare_points(y, name="y"), as_rows(y_new, "y_new"), as_values(x, "x")
     check_features(y_new, y.shape[1], "y_new", "y")
