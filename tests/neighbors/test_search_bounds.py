@@ -77,6 +77,32 @@ def test_rows_are_certain_only_if_the_result_is_correct_for_loose_bounds():
     assert certain.any()
 
 
+def test_rows_that_a_projection_leaves_uncertain_are_searched_with_more_candidates_and_then_with_all_columns(
+    monkeypatch,
+):
+    x = np.random.default_rng(0).normal(size=(N, 20)).astype(np.float32)
+    x[::2, 10:] *= 0.02  # bounds by the other columns are tight for these rows
+    x[1::4, 10:] *= 0.4
+    x -= x.mean(axis=0)
+    expected, _ = by_brute_force(np.asarray(jaxlle.neighbors.prepare_points(x).coordinates, np.float64))
+    searched = []
+
+    def plan(points, k):
+        a = np.asarray(points)
+        factor = np.concatenate([a[:, :10], np.linalg.norm(a[:, 10:], axis=1, keepdims=True) * 1.00001], axis=1)
+        return _projection.Plan(factor, (a**2).sum(axis=1), 1)
+
+    def search(prepared, source, rows, options, report, kept=blockwise._search_blocks):
+        searched.append(np.asarray(rows))
+        return kept(prepared, source, rows, options, report)
+
+    monkeypatch.setattr(_projection, "plan", plan)
+    monkeypatch.setattr(blockwise, "_search_blocks", search)
+    np.testing.assert_array_equal(jaxlle.knn(x, K).indices, expected)
+    counts = [len(rows) for rows in searched]
+    assert counts[0] == N > counts[1] > counts[2] > 0  # few columns, more candidates, and all columns
+
+
 def test_distances_whose_squares_underflow_are_measured_by_differences():
     x = np.random.default_rng(0).normal(size=(40, 20))
     x[:8] *= 1e-21  # squares of 1e-41 in float32, next to points at a distance of about 1
