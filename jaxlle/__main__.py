@@ -1,7 +1,5 @@
 """Run the command `jaxlle` as `python -m jaxlle`."""
 
-import sys
+from .cli import command
 
-from .cli import main
-
-sys.exit(main())
+command()

@@ -1,10 +1,10 @@
 """`jaxlle embed`: embed a data set or a file, and report on, save and draw the result."""
 
 import argparse
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from .._core.atomic import replacing
 from . import _outputs
 from ._arguments import add_data_arguments, add_embedding_arguments, add_output_arguments
 from ._methods import METHODS
@@ -61,16 +61,14 @@ def _write(args: argparse.Namespace, data: Any, result: Result, timer: StageTime
     """Write the files of --out and --plot. None replaces an older file before all are complete."""
     import numpy as np
 
-    with ExitStack() as files:
+    with _outputs.atomic_files() as files:
         if args.out is not None:
-            temporary = files.enter_context(_outputs.atomic_write(args.out))
-            with temporary.open(
-                "wb"
-            ) as file:  # an open file, because np.savez appends .npz to a name that ends in .NPZ
+            temporary = files.enter_context(replacing(args.out))
+            with temporary.open("wb") as file:  # np.savez appends .npz to a name that ends in .NPZ
                 np.savez(file, **_arrays(result, args.components == "separate"))
         if args.plot is not None:
             with timer.stage("figure"):
-                _draw(args, data, result, files.enter_context(_outputs.atomic_write(args.plot)))
+                _draw(args, data, result, files.enter_context(replacing(args.plot)))
 
 
 def _arrays(result: Result, separate: bool) -> dict[str, Any]:

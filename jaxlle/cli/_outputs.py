@@ -3,11 +3,13 @@
 import argparse
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from .._core.atomic import replacing, resolve_link
+from . import _interruption
 
 FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -26,8 +28,9 @@ def check_output(path: Path | None, suffixes: tuple[str, ...], option: str, data
         return
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"{option} {path}: the name must end in {' or '.join(suffixes)}.")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise OSError(f"{option} {path}: the folder {path.parent} does not exist or cannot be written to.")
+    folder = resolve_link(path).parent  # a symbolic link is written through
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OSError(f"{option} {path}: the folder {folder} does not exist or cannot be written to.")
     if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
         raise OSError(f"{option} {path}: this is a folder, or a file that cannot be written to.")
     if path.resolve() == Path(data).resolve():
@@ -44,17 +47,17 @@ def check_plot(args: argparse.Namespace) -> None:
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; the file written there replaces `path` if no exception is raised."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        mask = os.umask(0)  # the mask can only be read by setting it; files of mkstemp are private to their owner
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_files() as files:
+        yield files.enter_context(replacing(path))
+
+
+@contextmanager
+def atomic_files() -> Iterator[ExitStack]:
+    """Yield a stack for `replacing`; at the end all files are replaced, also if the command is interrupted then."""
+    with ExitStack() as files:
+        yield files
+        with _interruption.current.held():
+            files.close()
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """`jaxlle report`: diagnose an embedding, as text and as a figure."""
 
 import argparse
-from contextlib import ExitStack
 from typing import Any
 
+from .._core.atomic import replacing
 from . import _outputs
 from ._arguments import add_data_arguments, add_embedding_arguments, add_output_arguments
 from ._methods import METHODS
@@ -76,15 +76,15 @@ def _geometry(args: argparse.Namespace, data: Any, result: Result, timer: StageT
 
 def _write(args: argparse.Namespace, title: str, result: Result, diagnosis: Any, rows: Rows, timer: StageTimer) -> None:
     """Write the files of --out and --plot. None replaces an older file before all are complete."""
-    with ExitStack() as files:
+    with _outputs.atomic_files() as files:
         if args.out is not None:
-            temporary = files.enter_context(_outputs.atomic_write(args.out))
+            temporary = files.enter_context(replacing(args.out))
             temporary.write_text("".join(f"{format_row(*row)}\n" for row in rows), encoding="utf-8")
         if args.plot is not None:
             with timer.stage("figure"):
                 from .. import plot
 
-                temporary = files.enter_context(_outputs.atomic_write(args.plot))
+                temporary = files.enter_context(replacing(args.plot))
                 figure = plot.diagnosis(diagnosis, result.embeddings[0])
                 figure.suptitle(title)
                 figure.savefig(temporary, dpi=200)
