@@ -36,9 +36,10 @@ Map = Callable[[Any], Any]
 def jacobian(function: Map, x: Any) -> Float[Array, "q c d"]:
     """Return the derivatives of each output of a point with respect to its features, ``J_i = df(x_i)/dx``.
 
-    Computed by one backward pass per output, over all points at once. The output at a point must depend on that point alone, as
-    with a network in evaluation mode or an out-of-sample map; for other maps see `influence`. The axes of an embedding are
-    arbitrary up to a rotation, so for embeddings use the norm over outputs, which does not depend on them.
+    Computed by one backward pass per output, over all points at once. The output at a point must depend on that point alone,
+    as with a network in evaluation mode or an out-of-sample map; for other maps see `influence`. The axes of an embedding are
+    arbitrary up to a rotation, so for embeddings use the norm over outputs, which does not depend on them. At rows of its
+    data, where an out-of-sample map is exact and jumps, the derivatives are those of its formula (see `jaxlle.extension`).
 
     Args:
         function: maps points (q, d) to outputs (q, c), for example a `ParametricLLE` in evaluation mode, the logits of a

@@ -17,6 +17,17 @@ $$y(x) = \sum_j w_j(x) \, y_j \qquad \text{with} \qquad x \approx \sum_j w_j(x) 
 
 Points can also join an embedding with `jaxlle.variants.add_points`, and linear variants such as `jaxlle.variants.npe` map new
 points by a matrix product.
+
+**Points of the data.** All maps but `project` return the exact value for a new point that equals a row of the data, and are
+discontinuous there: as x approaches row i, the barycentric $y(x)$ tends to $\sum_j w_j(x_i) \, y_j$, which differs from $y_i$
+by a share of the error with which the other neighbors reconstruct $y_i$. On 1,000 points of a Swiss roll or S-curve with
+k = 12 and reg = 1e-3, the median jump is 0.004 % of the extent of the embedding and the largest 0.1 %. The derivatives with
+respect to x are those of the formula everywhere.
+
+**Numbers of new points.** JAX compiles a program for every shape. Outside `jit`, `vmap` and `grad`, the number of new points
+is therefore rounded up to one of a few sizes, by at most 12 % beyond 64 points, so that a few dozen programs suffice for all
+numbers. The padding does not change a bit of the results. Inside `jit` the shapes are those of the caller.
+`jax.clear_caches()` releases the memory of all compiled programs.
 """
 
 from .bank import Projection, project

@@ -33,7 +33,8 @@ def transform(
 
     ``y_new = sum_j w_j y_j`` with the barycentric weights ``w = argmin |x_new - sum_j w_j x_j|^2`` subject to ``sum_j w_j = 1``
     (Saul and Roweis 2003, section 6.1). A new point that equals a point of the data is mapped to the embedding of that point (of
-    the first, if several are equal). Supports jit and vmap.
+    the first, if several are equal). The map is discontinuous there, because nearby it tends to the combination of the neighbors:
+    `jaxlle.extension` gives the size of the jump. Supports jit and vmap.
 
     Args:
         x_new: new points, shape (q, d); with metric="precomputed", their distances to the data, shape (q, n).
@@ -45,7 +46,8 @@ def transform(
         block_bytes: memory limit of one block, in bytes.
 
     Returns:
-        Embedding of the new points, shape (q, c); differentiable with respect to x_new, x and y.
+        Embedding of the new points, shape (q, c); differentiable with respect to x_new, x and y. At points of the data the
+        derivative with respect to x_new and x is that of the weights.
 
     Raises:
         ValueError: if x_new, x or y is not a two-dimensional array of finite numbers, or their shapes do not match.
