@@ -6,9 +6,6 @@ BATCHES = "tests/losses/test_batches.py"
 STEP = "tests/nn/test_train_step.py"
 HEAD = "tests/nn/test_head.py"
 LAST = "tests/nn/test_last_layer.py -k new_last_layer"
-EXTENSION = "tests/extension/test_extension_options.py"
-EXPLANATION = "tests/test_explanation.py"
-BLOCKS = "tests/test_block_bytes.py"
 
 MUTANTS = [
     # losses

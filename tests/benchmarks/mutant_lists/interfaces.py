@@ -2,6 +2,7 @@
 
 ESTIMATORS = "tests/sklearn/test_estimator_options.py"
 COMMANDS = "tests/cli/test_embed_options.py"
+OPTIONS = COMMANDS + "::test_the_options_of_a_method_are_those_of_its_function"
 SERVING = "tests/test_serving.py"
 DEFORMED = "tests/test_deformed_digits.py"
 MANIFOLDS = "tests/test_datasets.py"
@@ -164,25 +165,25 @@ MUTANTS = [
         "jaxlle/cli/_methods.py",
         "return lle_alignment(request.x, reg=request.args.reg, **request.graph)",
         "return lle_alignment(request.x, **request.graph)",
-        COMMANDS + " -k standard",
+        OPTIONS + "[standard]",
     ),
     (
         "jaxlle/cli/_methods.py",
         "modified_alignment(request.x, request.args.dim, reg=request.args.reg, **request.graph)",
         "modified_alignment(request.x, request.args.dim, **request.graph)",
-        COMMANDS + " -k modified",
+        OPTIONS + "[modified]",
     ),
     (
         "jaxlle/cli/_methods.py",
         "rule=Shift(request.args.alpha)",
         "rule=Shift(1.0)",
-        COMMANDS + " -k supervised",
+        OPTIONS + "[supervised]",
     ),
     (
         "jaxlle/cli/_methods.py",
         "k=request.k, reg=args.reg, solver=solver, options=options)",
         "k=request.k, solver=solver, options=options)",
-        COMMANDS + " -k robust",
+        OPTIONS + "[robust]",
     ),
     (
         "jaxlle/cli/_methods.py",
@@ -194,19 +195,19 @@ MUTANTS = [
         "jaxlle/cli/_methods.py",
         "    options = EmbedOptions(key=jax.random.key(request.args.seed))\n",
         "    options = EmbedOptions()\n",
-        COMMANDS + " -k landmarks",
+        COMMANDS + " -k landmarks_follow",
     ),
     (
         "jaxlle/cli/_pipeline.py",
         "neighbors = knn(request.x, request.k, metric=request.args.metric, progress=progress)",
         "neighbors = knn(request.x, request.k, progress=progress)",
-        COMMANDS + " -k standard",
+        OPTIONS + "[standard]",
     ),
     (
         "jaxlle/cli/_embed.py",
         "local_condition(data.points, result.neighbors, reg=args.reg)",
         "local_condition(data.points, result.neighbors)",
-        COMMANDS + " -k standard",
+        OPTIONS + "[standard]",
     ),
     (
         "jaxlle/cli/_report.py",

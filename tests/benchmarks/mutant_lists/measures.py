@@ -3,11 +3,12 @@
 EXTENSION = "tests/extension/test_extension_options.py"
 BARYCENTRIC = "tests/extension/test_extension_barycentric.py"
 EXPLANATION = "tests/test_explanation.py"
-BLOCKS = "tests/test_block_bytes.py"
+BLOCKS = "tests/test_block_bytes.py::test_a_small_block_bounds_every_array_of_a_traced_computation"
 SERVING = "tests/test_serving.py"
 TRUST = "tests/metrics/test_trustworthiness.py"
 CORANKING = "tests/metrics/test_coranking.py"
 GEOMETRY = "tests/metrics/test_geometry.py"
+FORMULAS = GEOMETRY + "::test_the_measures_agree_with_their_formulas[2]"
 PROCRUSTES = "tests/metrics/test_procrustes.py"
 PRECISION = "tests/test_precision.py -k in_the_source"
 
@@ -35,7 +36,7 @@ MUTANTS = [
         "jaxlle/extension/barycentric.py",
         "return transform(y_new, y, x, k=k, reg=reg, block_bytes=block_bytes)",
         "return transform(y_new, y, x, k=k, reg=reg)",
-        BLOCKS + " -k inverse_transform",
+        BLOCKS + "[inverse_transform]",
     ),
     (
         "jaxlle/extension/barycentric.py",
@@ -180,7 +181,7 @@ MUTANTS = [
         "jaxlle/explanation.py",
         "        block_bytes,\n        2 * ids.shape[1]",
         "        BLOCK_BYTES,\n        2 * ids.shape[1]",
-        BLOCKS + " -k explain",
+        BLOCKS + "[explain]",
     ),
     # precision
     (
@@ -273,19 +274,19 @@ MUTANTS = [
         "jaxlle/metrics/geometry.py",
         "average = jnp.full(n, 1 / (n - 1), x.dtype)",
         "average = jnp.full(n, 1 / n, x.dtype)",
-        GEOMETRY + " -k 'their_formulas and 2'",
+        FORMULAS,
     ),
     (
         "jaxlle/metrics/geometry.py",
         "return jnp.mean(kept + gained) / 2 / jnp.mean",
         "return jnp.mean(kept + gained) / jnp.mean",
-        GEOMETRY + " -k 'their_formulas and 2'",
+        FORMULAS,
     ),
     (
         "jaxlle/metrics/geometry.py",
         "return jnp.sqrt(size + 2 * area)",
         "return jnp.sqrt(size + area)",
-        GEOMETRY + " -k 'their_formulas and 2'",
+        FORMULAS,
     ),
     (
         "jaxlle/metrics/geometry.py",
