@@ -86,7 +86,13 @@ class Points:
             raise ValueError(
                 "These points were prepared with drop_constant=True and accept no queries: prepare them without it."
             )
-        return rescale(x, self.center, self.unit, self.dtype)
+        scaled = rescale(x, self.center, self.unit, self.dtype)
+        if not is_traced(scaled) and not all_finite(scaled):
+            raise ValueError(
+                f"Some queries are so far from the points, whose extent is about {float(self.unit):.3g}, that their coordinates "
+                f"overflow {self.dtype}: check their units, or enable x64."
+            )
+        return scaled
 
 
 def prepare_points(x: Any, *, metric: Metric = "euclidean", name: str = "x", drop_constant: bool = False) -> Points:
@@ -150,12 +156,17 @@ def standardize(values: Any) -> tuple[Array, Any, Any]:
 def check_spread(points: Points) -> None:
     """Raise if all points are equal, outside jit."""
     rows = points.values if points.scaled is None else points.scaled
-    if is_traced(rows) or rows.shape[0] < 2 or bool((rows[0] != rows[-1]).any()):
+    if is_traced(rows) or rows.shape[0] < 2 or bool(_ends_differ(rows)):
         return
     if bool((rows == rows[:1]).all()):
         raise ValueError(
             f"All {rows.shape[0]} points of x are equal (degenerate data), so that no embedding exists: check how x was loaded."
         )
+
+
+@jax.jit
+def _ends_differ(rows: Any) -> Array:
+    return (rows[0] != rows[-1]).any()
 
 
 def working_dtype(x: Any) -> np.dtype:

@@ -160,7 +160,7 @@ def check_alignment(alignment: Any) -> None:
             f"An alignment needs indices of shape (n, m) and blocks of shape (n, r, m), got {indices.shape} and {blocks.shape}."
         )
     n = indices.shape[0]
-    low, high = int(np.min(indices)), int(np.max(indices))
+    low, high = map(int, _range(indices) if isinstance(indices, jax.Array) else (indices.min(), indices.max()))
     if low < 0 or high >= n:
         raise ValueError(f"The alignment's indices run from {low} to {high}, but it has {n} points (0 to {n - 1}).")
     if not all_finite(blocks):
@@ -171,6 +171,11 @@ def check_alignment(alignment: Any) -> None:
             f"The rows of the alignment's blocks must sum to zero (each point minus an affine combination), but one sums "
             f"to {row_sum:.3g}: normalize the weights to sum to one."
         )
+
+
+@jax.jit
+def _range(indices: Array) -> tuple[Array, Array]:
+    return indices.min(), indices.max()
 
 
 @jax.jit

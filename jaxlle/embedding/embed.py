@@ -126,7 +126,12 @@ class Embedding:
     @property
     def rounding_angle(self) -> Float[Array, "..."]:
         """Return the expected rotation of the subspace by rounding errors, in radians: eps / (32 gap)."""
-        return jnp.minimum(TYPICAL_ROUNDING * jnp.finfo(self.points.dtype).eps / self.gap, jnp.pi / 2)
+        return _rounding_angle(self.gap, TYPICAL_ROUNDING * float(jnp.finfo(self.points.dtype).eps))
+
+
+@jax.jit
+def _rounding_angle(gap: Any, rounding: Any) -> Array:
+    return jnp.minimum(rounding / gap, jnp.pi / 2)
 
 
 def embed(
@@ -276,41 +281,55 @@ def _embed_component(
 
 def _count_components(embedding: Embedding, components: Components) -> Embedding:
     """Set num_components to the number of null vectors that follow from the graph, which solvers know only up to rounding."""
-    return replace(embedding, num_components=jnp.full_like(embedding.num_components, len(components.closed)))
+    return replace(embedding, num_components=jnp.asarray(np.int32(len(components.closed))))
 
 
 def solve(alignment: Alignment, dim: int, solver: Any, options: EmbedOptions, hints: Hints) -> Embedding:
     """Embed the points of a valid alignment, without checks of the graph and warnings: the traceable part of `embed`."""
     key, fixed = options.random_key, lax.stop_gradient(alignment)
-    if solver == "auto":
+    automatic = isinstance(solver, str) and solver == "auto"
+    if automatic:
         solver = choose(fixed, is_traced(fixed, key))
     elif not callable(solver):
         raise ValueError(
             f"solver = {solver!r} is not known: use 'auto' or an object of jaxlle.solvers, such as DenseQR()."
         )
     count = min(dim + 1, alignment.indices.shape[0] - 1)
-    spectrum: Any = jax.tree.map(jnp.asarray, solver(fixed, count, key, hints))
-    dtype = alignment.blocks.dtype
-    values, vectors = spectrum.singular_values.astype(dtype), spectrum.vectors.astype(dtype)
-    singular_values, basis = subspace(alignment, values[:dim], vectors[:, :dim], tangent_solver(solver))
-    points, residuals, gap = _finish(fixed, values, basis, dim, options.scaling)
+    try:
+        found = solver(fixed, count, key, hints)
+    except np.linalg.LinAlgError:  # of a sparse factorization, where B is singular beyond the constant vector
+        if not automatic:
+            raise
+        solver = choose(fixed, traced=True)  # a solver without factorization
+        found = solver(fixed, count, key, hints)
+    spectrum: Any = jax.tree.map(jnp.asarray, found)
+    values, leading, vectors = _cut(spectrum.singular_values, spectrum.vectors, dim, alignment.blocks.dtype)
+    singular_values, basis = subspace(alignment, leading, vectors, tangent_solver(solver))
+    points, residuals, gap, converged, rows = _finish(fixed, values, basis, spectrum.converged, dim, options.scaling)
     return Embedding(
         points=points,
         singular_values=singular_values,
         residuals=residuals,
         gap=gap,
         num_components=spectrum.num_components.astype(jnp.int32),
-        converged=spectrum.converged & jnp.isfinite(points).all(),
-        rows=jnp.arange(alignment.indices.shape[0], dtype=jnp.int32),
+        converged=converged,
+        rows=rows,
         solver=type(solver).__name__,
     )
 
 
+@partial(jax.jit, static_argnames=("dim", "dtype"))
+def _cut(values: Array, vectors: Array, dim: int, dtype: np.dtype) -> tuple[Array, Array, Array]:
+    """Return all singular values, the first `dim` of them, and their vectors, in a dtype."""
+    values = values.astype(dtype)
+    return values, values[:dim], vectors[:, :dim].astype(dtype)
+
+
 @partial(jax.jit, static_argnames=("dim", "scaling"))
 def _finish(
-    alignment: Alignment, values: Array, vectors: Array, dim: int, scaling: Scaling
-) -> tuple[Float[Array, "n dim"], Float[Array, " dim"], Float[Array, ""]]:
-    """Return the points with normalized signs and scale, the residuals, and the relative gap."""
+    alignment: Alignment, values: Array, vectors: Array, converged: Array, dim: int, scaling: Scaling
+) -> tuple[Float[Array, "n dim"], Float[Array, " dim"], Float[Array, ""], Bool[Array, ""], Int[Array, " n"]]:
+    """Return points with normalized signs and scale, residuals, the relative gap, convergence to finite points, and rows."""
     n = vectors.shape[0]
     gap = (
         (values[dim] - values[dim - 1]) / alignment.norm_bound()
@@ -323,7 +342,9 @@ def _finish(
     points = points * jnp.where(top < 0, -1, 1)
     if scaling == "covariance":
         points = points * jnp.sqrt(jnp.asarray(n, points.dtype))
-    return points, jnp.linalg.norm(residuals, axis=0), jnp.maximum(gap, 0)
+    norms = jnp.linalg.norm(residuals, axis=0)
+    rows = jnp.arange(n, dtype=jnp.int32)
+    return points, norms, jnp.maximum(gap, 0), converged & jnp.isfinite(points).all(), rows
 
 
 def _report_disconnected(components: Components, disconnected: Disconnected) -> None:

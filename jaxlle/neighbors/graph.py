@@ -126,11 +126,17 @@ def check_indices(neighbors: Neighbors, n: int, rows: int) -> None:
         )
 
 
+@jax.jit
+def _count_zeros(distances: Array) -> Array:
+    """Return the number of rows whose largest distance is 0."""
+    return (distances[:, -1] == 0).sum()
+
+
 def warn_of_duplicates(neighbors: Neighbors) -> None:
     """Warn, outside jit, about points whose neighborhoods consist only of exact copies of the point."""
     if is_traced(neighbors) or neighbors.distances is None:
         return
-    duplicated = int((np.asarray(neighbors.distances[:, -1]) == 0).sum())
+    duplicated = int(_count_zeros(neighbors.distances))
     if duplicated:
         warnings.warn(
             f"{duplicated} points have at least k = {neighbors.indices.shape[1]} exact copies, so their neighborhoods contain "
