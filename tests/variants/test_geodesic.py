@@ -42,7 +42,7 @@ def test_a_graph_with_k_neighbors_gives_those_of_knn_and_invalid_calls_raise():
     )
     with pytest.raises(TypeError, match="outside jit"):
         jax.jit(lambda a: jaxlle.variants.isolle(a, 2, k=8).points)(x)
-    with pytest.raises(ValueError, match="graph has 200 rows"):
+    with pytest.raises(ValueError, match="has 200 rows, but there are 50 points"):
         jaxlle.variants.geodesic_neighbors(x[:50], 8, graph=jaxlle.knn(x, 5))
 
 
