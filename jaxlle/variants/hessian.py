@@ -17,7 +17,7 @@ from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
 from ..solvers import SolverLike
-from ..weights.frames import Source, map_members, members, source_of, warn_rank_deficient
+from ..weights.frames import Source, map_bases, members, source_of, warn_rank_deficient
 from ._pipeline import find_neighbors, prepare, run_pipeline
 
 
@@ -146,7 +146,7 @@ def _blocks(
     """Return the blocks, and the number of neighborhoods that do not determine a quadratic function."""
     first, second = jnp.triu_indices(dim)
 
-    def one(ids: Array, keep: Array) -> tuple[Array, Array]:
+    def one(source: Source, ids: Array, keep: Array) -> tuple[Array, Array]:
         t, variances = source.patch(ids, keep, dim, "mean")
         columns = jnp.concatenate([keep[:, None].astype(t.dtype), t, t[:, first] * t[:, second]], axis=1)
         # Rounding errors are relative to the longest axis, and therefore larger relative to shorter ones and their products.
@@ -158,5 +158,5 @@ def _blocks(
         rows = reflect(vectors, affine, len(first)).T
         return rows * (jnp.arange(len(first)) < present.sum() - affine)[:, None], ~present.all()
 
-    blocks, deficient = map_members(one, ids, keep, source.row_bytes + 16 * len(first), block_bytes)
+    blocks, deficient = map_bases(one, source, ids, keep, source.row_bytes + 16 * len(first), block_bytes)
     return blocks, deficient.sum(dtype=jnp.int32)

@@ -17,7 +17,7 @@ from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
 from ..solvers import SolverLike
-from ..weights.frames import Source, map_members, members, source_of, warn_rank_deficient
+from ..weights.frames import Source, map_bases, members, source_of, warn_rank_deficient
 from ._pipeline import find_neighbors, prepare, run_pipeline
 
 
@@ -139,11 +139,11 @@ def _blocks(
     """Return the blocks, and the number of neighborhoods that span fewer than dim dimensions."""
     m = ids.shape[1]
 
-    def one(ids: Array, keep: Array) -> tuple[Array, Array]:
+    def one(source: Source, ids: Array, keep: Array) -> tuple[Array, Array]:
         patch = source.patch(ids, keep, dim, "mean")
         affine = jnp.concatenate([keep[:, None].astype(patch.coordinates.dtype), patch.coordinates], axis=1)
         vectors, present = reflections(affine, 8 * m * float(jnp.finfo(affine.dtype).eps))
         return reflect(vectors, dim + 1, m - 1 - dim).T * keep, ~present.all()
 
-    blocks, deficient = map_members(one, ids, keep, source.row_bytes, block_bytes)
+    blocks, deficient = map_bases(one, source, ids, keep, source.row_bytes, block_bytes)
     return blocks, deficient.sum(dtype=jnp.int32)

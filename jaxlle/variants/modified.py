@@ -12,8 +12,9 @@ from .. import distances
 from .._core.blocks import BLOCK_BYTES, cache_budget, map_rows
 from .._core.checks import check_count
 from .._core.linear import matmul, reflect, reflections
-from .._core.spectral import as_subspace, rounding_of
+from .._core.spectral import as_subspace, rounding_of, with_derivative
 from ..alignment import Alignment
+from ..distances import square_root
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
@@ -21,7 +22,15 @@ from ..neighbors.graph import prepare_graph
 from ..regularizers import RegularizerLike
 from ..solvers import SolverLike
 from ..weights import barycentric_weights
-from ..weights.frames import FromDistances, Source, map_members, members, source_of, warn_rank_deficient
+from ..weights.frames import (
+    FromDistances,
+    Source,
+    map_members,
+    members,
+    rows_with_derivative,
+    source_of,
+    warn_rank_deficient,
+)
 from ._pipeline import find_neighbors, prepare, run_pipeline
 
 
@@ -163,16 +172,21 @@ def _blocks(
     axes, variances = map_members(find_axes, ids, keep, source.row_bytes, block_bytes)
     leading = _count_leading(variances, dim, start, keep.sum(axis=1) - 1)
 
+    find_blocks = jax.vmap(partial(_block, start=start))
+    fixed_blocks = lax.stop_gradient(find_blocks(axes[:, :, start:], leading, keep[:, 1:], weights))
+
     @jax.checkpoint  # the backward pass gathers the points again instead of storing n x k x d
     def block(row: tuple[Array, ...]) -> Array:
-        ids, keep, axes, variances, leading, weights = row
+        fixed_block, ids, keep, axes, variances, leading, weights = row
         gram = source.gram(ids, keep, "first")[1:, 1:]
         values = jnp.concatenate([variances, jnp.zeros(k - rank, gram.dtype)])
         # The block depends on the span of the leading axes only, so that equal variances on one side of the cut do no harm.
         _, axes = as_subspace(values, axes, gram, leading, rounding_of(values))
-        return _block(axes[:, start:], leading, keep[1:], weights, start)
+        block = _block(axes[:, start:], leading, keep[1:], weights, start)
+        first = with_derivative(fixed_block[:1], block[:1])
+        return jnp.concatenate([first, rows_with_derivative(fixed_block[1:], block[1:])])
 
-    rows = (ids, keep, axes, variances, leading, weights)
+    rows = (fixed_blocks, ids, keep, axes, variances, leading, weights)
     blocks = map_rows(block, rows, cache_budget(block_bytes), (k + 1) * (source.row_bytes + 32 * (k + 1)))
     return blocks, (variances[:, min(dim, rank) - 1] == 0).sum(dtype=jnp.int32)
 
@@ -206,7 +220,7 @@ def _block(
     # A Householder reflection of the basis moves the sums of all columns into the last column.
     square = jnp.sum(sums**2)
     present = square > (8 * len(basis) * jnp.finfo(basis.dtype).eps) ** 2 * len(basis)
-    length = jnp.where(present, jnp.sqrt(jnp.where(present, square, 1)), 0)
+    length = square_root(jnp.where(present, square, 0))
     sums = jnp.where(present, sums, 0)
     reflector = sums.at[-1].add(jnp.where(sums[-1] < 0, -length, length))
     scale = jnp.sum(reflector**2)

@@ -201,7 +201,7 @@ def _huber_weights(
     def distances_from_plane(weights: Array) -> Array:
         share = weights / weights.sum()
         centered = around - matmul(share, around)
-        scaled = centered * jnp.sqrt(share)[:, None]
+        scaled = centered * square_root(share)[:, None]
         # The smaller of the two Gram matrices; either gives the leading axes.
         if scaled.shape[1] <= scaled.shape[0]:
             axes = principal_axes(matmul(scaled.T, scaled), dim)[1][:, :dim]
@@ -210,8 +210,7 @@ def _huber_weights(
             axes = matmul(scaled.T, left)
             axes = matmul(axes, inverse_root(matmul(axes.T, axes)))
         inside = matmul(matmul(centered, axes), axes.T)
-        squares = jnp.sum((centered - inside) ** 2, axis=1)
-        return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)  # derivative 0 on the plane
+        return square_root(jnp.sum((centered - inside) ** 2, axis=1))
 
     limit = jnp.sum(distances_from_plane(keep) * keep) / keep.sum() / 2
 

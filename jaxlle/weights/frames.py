@@ -13,7 +13,7 @@ from .._core.blocks import cache_budget, map_rows
 from .._core.checks import is_traced
 from .._core.linear import matmul
 from .._core.points import Points
-from .._core.spectral import principal_axes
+from .._core.spectral import principal_axes, with_derivative
 from ..distances import PRECOMPUTED
 from ..neighbors import Neighbors
 from ..warnings import RankWarning
@@ -148,6 +148,37 @@ def map_members(
     # The backward pass gathers the points again instead of storing n x m x d.
     one = jax.checkpoint(lambda pair: function(*pair))
     return map_rows(one, (ids, keep), budget, m * (row + 32 * m))
+
+
+def map_bases(
+    function: Callable[[Any, Array, Array], tuple[Array, Array]],
+    source: Any,
+    ids: Int[Array, "n m"],
+    keep: Bool[Array, "n m"],
+    row: int,
+    block_bytes: int,
+) -> tuple[Float[Array, "n r m"], Bool[Array, " n"]]:
+    """Map a function of (source, members, which are not masked), whose first result is a basis of a space, in its rows.
+
+    The backward pass computes the bases again. On symmetric neighborhoods its rounding errors may lead to another basis of the
+    same space, which `rows_with_derivative` expresses in the first one.
+    """
+    fixed = lax.stop_gradient(source)
+    bases, others = map_members(lambda ids, keep: function(fixed, ids, keep), ids, keep, row, block_bytes)
+
+    @jax.checkpoint
+    def one(rows: tuple[Array, Array, Array]) -> Array:
+        basis, ids, keep = rows
+        return rows_with_derivative(basis, function(source, ids, keep)[0])
+
+    m = ids.shape[1]
+    return map_rows(one, (bases, ids, keep), cache_budget(block_bytes), m * (row + 32 * m)), others
+
+
+def rows_with_derivative(basis: Float[Array, "r m"], other: Float[Array, "r m"]) -> Float[Array, "r m"]:
+    """Return an orthonormal basis of a space, in its rows, with the derivative of another orthonormal basis of the space."""
+    turn = lax.stop_gradient(matmul(basis, other.T))
+    return with_derivative(basis, matmul(turn, other))
 
 
 def warn_rank_deficient(deficient: Array, blocks: Array, what: str) -> None:
