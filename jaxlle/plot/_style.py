@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -69,7 +70,8 @@ def darker(colors: np.ndarray) -> np.ndarray:
 
 def points_to_draw(y: Any) -> np.ndarray:
     """Return the points of an Embedding, or points; raise if they are not finite or not of shape (n, c)."""
-    points = np.asarray(read_floats(embedding_points(y), "the points to draw", finite=False))
+    with jax.enable_x64(True):  # float64 points are drawn with all their digits
+        points = np.asarray(read_floats(embedding_points(y), "the points to draw", finite=False))
     if points.ndim != 2 or points.size == 0:
         raise ValueError(f"Points to draw have shape (n, c), got {points.shape}.")
     if not np.isfinite(points).all():

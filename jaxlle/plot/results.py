@@ -198,7 +198,7 @@ def explanation(
         )
     if output is not None:
         check_count(output, "output", 0, f.shape[1] - 1, f"the map has {f.shape[1]} outputs, counted from 0")
-    count = check_count(count, "count", 1, None, "number of neighbors to show")
+    count = check_count(count, "count", 0, None, "number of neighbors to show")
     if len(bank) <= int(np.asarray(found.neighbors.indices).max()):
         raise ValueError(
             f"bank has {len(bank)} rows, but the explanation refers to more: pass the bank that was explained."
