@@ -49,6 +49,16 @@ def test_the_jacobian_of_the_out_of_sample_map_agrees_with_finite_differences(x6
     np.testing.assert_allclose(np.einsum("qcd,qd->qc", jacobian(known, z), v), steps, atol=1e-6)
 
 
+def test_the_influence_on_a_row_of_a_mixture_of_all_points_is_its_matrix(data):
+    z, _, a = data
+    mixture = np.random.default_rng(1).normal(size=(5, 5))
+    for row in (0, 3):
+        found = influence(lambda x: jnp.asarray(mixture, x.dtype) @ x @ a, z.astype(np.float32), row)
+        np.testing.assert_allclose(found, np.einsum("n,dc->cnd", mixture[row], a), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="row = 5"):
+        influence(lambda x: x, z.astype(np.float32), 5)
+
+
 @pytest.mark.slow
 def test_the_influence_on_an_embedding_agrees_with_finite_differences_up_to_rotations(x64):
     x = np.random.default_rng(0).normal(size=(30, 3))
