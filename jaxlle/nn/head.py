@@ -65,7 +65,7 @@ class OrthonormalHead(nnx.Module):
         Raises:
             ValueError: for features of another width, or in training for a batch smaller than the width.
         """
-        (y,) = at_least_float32(y)
+        (y,) = at_least_float32(y=y)
         if y.ndim != 2 or y.shape[1] != self.width:
             raise ValueError(f"The head whitens {self.width} features, but got outputs of shape {y.shape}.")
         if self.use_running_average:
