@@ -1,0 +1,103 @@
+"""Gradients of all differentiable public functions where eigenvalues or points are equal, against finite differences."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from degenerate_cases import DATA, FUNCTIONS, contracted, setting
+
+from jaxlle import derivatives, embedding, explanation, extension, losses, metrics, variants, weights
+
+# Public functions of the packages below whose results have no derivative, or that the functions of the table consist of.
+EXCLUDED = {
+    "results are ranks, counts or labels": {
+        *(
+            "continuity",
+            "coranking",
+            "label_accuracy",
+            "relative_rank_errors",
+            "trustworthiness",
+            "neighborhood_batches",
+        ),
+    },
+    "the result is a number on the host": {"density_divergence", "diagnose", "drift", "embed_components"},
+    "the result is a graph": {"deformed_neighbors", "geodesic_neighbors", "supervised_neighbors"},
+    "it raises under differentiation, or is computed on the host": {
+        *("add_points", "incremental_lle", "landmark_embed", "landmark_lle", "nystrom_lle", "refit"),
+    },
+    "it searches neighbors, which jump between equal distances, and consists of functions in the table": {
+        *("generative_lle", "guided_lle", "isolle", "iterative_lle", "multiview_lle", "robust_lle", "supervised_lle"),
+        *("local_procrustes", "preservation_error"),
+    },
+    "it is linear in its input, or returns an object without values": {"fuse_views", "tangent_solver"},
+    "it consists of functions in the table": {"influence", "semisupervised_embed", "eigenfunction_transform"},
+    "it is a diagnostic": {"local_condition"},
+}
+
+# Where a function jumps or has a kink, there is nothing to compare with; the derivative must be finite.
+SEARCHES = {"kernel_map", "training_residuals"}  # the nearest neighbors jump between points at equal distances
+QUADRICS = {"hessian_alignment", "hessian_lle"}  # the points satisfy a quadratic equation: see the docstring
+EQUAL_VALUES = {"npe, one dimension less", "reconstruction_map, low rank"}  # the cut separates equal singular values
+EQUAL_SCORES = {"reliability"}  # the largest of equal scores
+JUMPS = {
+    "grid": SEARCHES | EQUAL_SCORES,
+    "circle": SEARCHES | EQUAL_SCORES | EQUAL_VALUES | QUADRICS,
+    "sphere": SEARCHES | EQUAL_SCORES | EQUAL_VALUES | QUADRICS,
+}
+
+QUICK = [("grid", "hessian_alignment"), ("grid", "modified_alignment")]
+CASES = [
+    pytest.param(data, name, marks=() if (data, name) in QUICK else pytest.mark.slow)
+    for data in DATA
+    for name in FUNCTIONS
+]
+
+
+@pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
+@pytest.mark.parametrize(("data", "name"), CASES)
+def test_gradients_on_degenerate_data_match_finite_differences(x64, data, name):
+    x, s = setting(data)
+    function = contracted(name, s)
+    along = jnp.asarray(np.random.default_rng(2).normal(size=x.shape))
+    slope = jnp.sum(jax.grad(function)(x) * along)
+    if name in JUMPS.get(data, ()):
+        assert np.isfinite(slope)
+        return
+    h = 1e-5
+    expected = (function(x + h * along) - function(x - h * along)) / (2 * h)
+    np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ltsa_alignment", "hessian_alignment", "modified_alignment"])
+def test_second_derivatives_and_float32_on_a_grid(x64, name):
+    x, s = setting("grid")
+    along = jnp.asarray(np.random.default_rng(2).normal(size=x.shape))
+
+    def slope(function, x, along):
+        return jnp.sum(jax.grad(function)(x) * along)
+
+    double, h = contracted(name, s), 1e-5
+    slopes = [float(slope(double, x + step * along, along)) for step in (-h, 0, h)]
+    second = jax.jvp(lambda x: slope(double, x, along), (x,), (along,))[1]
+    np.testing.assert_allclose(second, (slopes[2] - slopes[0]) / (2 * h), rtol=1e-4)
+    single = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == jnp.float64 else a, (x, s, along))
+    batched = jax.vmap(lambda x: slope(contracted(name, single[1]), x, single[2]))(jnp.stack([single[0]] * 2))
+    np.testing.assert_allclose(batched, slopes[1], rtol=1e-3)
+
+
+def test_every_public_function_has_a_case_or_a_reason_to_have_none():
+    packages = (weights, variants, embedding, extension, losses, metrics, derivatives, explanation)
+    public = {
+        name
+        for package in packages
+        for name in package.__all__
+        if inspect.isfunction(inspect.unwrap(getattr(package, name)))
+    }
+    covered = {name.split(",")[0] for name in FUNCTIONS}
+    excluded = set().union(*EXCLUDED.values())
+    assert not covered & excluded
+    assert public - covered - excluded == set()
+    assert (covered | excluded) - public - {"subspace"} == set()
