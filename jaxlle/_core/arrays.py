@@ -88,7 +88,7 @@ def check_number(value: Any, name: str, allowed: str, valid: Callable[[float], b
         return
     number = scalar(value)
     if number is None or not np.isfinite(number) or not valid(number):
-        raise ValueError(f"{name} = {value} is not allowed: it must be one finite number, {allowed}.")
+        raise ValueError(f"{name} = {value} is not allowed: it must be {allowed} (one finite number).")
 
 
 def check_sample(key: Any, n: int, **lengths: Any) -> jax.Array:

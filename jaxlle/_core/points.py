@@ -343,14 +343,14 @@ def _round_center(center: Any, extent: float) -> Any:
 
 def _shift_host(x: np.ndarray, center: np.ndarray, unit: float, dtype: np.dtype) -> np.ndarray:
     out = _aligned_empty(x.shape, dtype)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # of queries, for which `Points.apply` raises
         rounded = center.astype(dtype)
-    if x.dtype == dtype and np.isfinite(1 / unit) and (rounded == center).all():
-        # The center has few significant bits, so that subtracting in the dtype of x is usually exact.
-        np.subtract(x, rounded, out=out)
-        return np.multiply(out, dtype.type(1 / unit), out=out)
-    for block, rows in _row_blocks(x):
-        out[block] = (rows - center) / unit
+        if x.dtype == dtype and np.isfinite(1 / unit) and (rounded == center).all():
+            # The center has few significant bits, so that subtracting in the dtype of x is usually exact.
+            np.subtract(x, rounded, out=out)
+            return np.multiply(out, dtype.type(1 / unit), out=out)
+        for block, rows in _row_blocks(x):
+            out[block] = (rows - center) / unit
     return out
 
 

@@ -174,11 +174,12 @@ def _residual_variances(x: Array, ys: Array, budget: int) -> Float[Array, " b"]:
     average = jnp.full(n, 1 / (n - 1), x.dtype)  # over the others: the distance of a point from itself adds 0
 
     def moments(rows: Int[Array, " r"]) -> Float[Array, "r b 3"]:
-        a = _distances(x[rows], x)
+        own = rows[:, None] == jnp.arange(n)
+        a = _distances(x[rows], x, own)
         mean = matmul(a, average)  # a product with a vector: XLA's reductions of rows are far slower on a CPU
 
         def one(y: Array) -> Array:
-            b = _distances(y[rows], y)
+            b = _distances(y[rows], y, own)
             return jnp.stack([mean, matmul(b, average), matmul(a * b, average)], axis=1)
 
         return jnp.moveaxis(lax.map(one, ys), 0, 1)
@@ -190,10 +191,11 @@ def _residual_variances(x: Array, ys: Array, budget: int) -> Float[Array, " b"]:
     return jnp.where(spread > 0, jnp.clip(1 - explained, 0, 1), 1)  # equal distances explain nothing
 
 
-def _distances(a: Float[Array, "b d"], points: Float[Array, "n d"]) -> Float[Array, "b n"]:
-    """Return distances by a product: its rounding does not affect a correlation over all pairs."""
+def _distances(a: Float[Array, "b d"], points: Float[Array, "n d"], own: Bool[Array, "b n"]) -> Float[Array, "b n"]:
+    """Return distances by a product, whose rounding does not affect a correlation over all pairs; 0 for a point and itself."""
     square = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(points**2, axis=1)[None, :] - 2 * matmul(a, points.T)
-    return jnp.sqrt(jnp.maximum(square, 0))
+    present = (square > 0) & ~own
+    return jnp.where(present, jnp.sqrt(jnp.where(present, square, 1)), 0)
 
 
 def _local_procrustes(x: Array, y: Array, neighborhoods: Neighborhoods, budget: int) -> Float[Array, ""]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core.checks import embedding_points, is_traced
+from .._core.checks import all_finite, embedding_points, is_traced
 from .._core.linear import matmul
 from .._core.points import Points, prepare_points, working_dtype
 from .._core.spectral import least_squares, polar
@@ -44,7 +44,8 @@ def procrustes(a: Any, b: Any) -> Procrustes:
         cross-covariance are equal, as they are between embeddings with orthonormal columns.
 
     Raises:
-        ValueError: if a or b is not an array of finite numbers or all its points are equal, or their shapes differ.
+        ValueError: if a or b is not an array of finite numbers or all its points are equal, their shapes differ, or, outside
+            jit, the scale is out of the range of the dtype.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -67,6 +68,13 @@ def procrustes(a: Any, b: Any) -> Procrustes:
     reached = near_b.center + near_b.unit * mean_b
     shift = reached - scale * matmul(near_a.center + near_a.unit * mean_a, rotation)
     aligned = near_b.unit * moved + reached
+    if not is_traced(aligned, shift):
+        lost = ((scale == 0) & (ratio != 0)) | ~jnp.isfinite(scale)
+        if bool(lost) or not (all_finite(shift) and all_finite(aligned)):
+            raise ValueError(
+                f"The configurations are {near_a.unit:.3g} and {near_b.unit:.3g} in size, so that the similarity between them is "
+                f"out of the range of {aligned.dtype}: rescale them, or enable x64."
+            )
     return Procrustes(aligned, rotation, scale, shift, jnp.sum((moved - to_b) ** 2) / size_b)
 
 

@@ -59,6 +59,10 @@ def _ranked(tree: Any, source: np.ndarray, ids: np.ndarray, width: int, exclude_
     """Return the `width` nearest points of each query, without itself, ordered by distance, then index."""
     dist, indices = tree.query(source[ids], width + exclude_self, p=order, workers=-1)
     dist, indices = dist.reshape(len(ids), -1), indices.reshape(len(ids), -1)
+    if not np.isfinite(dist).all():  # squares of the differences overflow
+        raise ValueError(
+            "Some points are so far from each other that their distances overflow: check the units of the query."
+        )
     if exclude_self:
         keep = indices != ids[:, None]
         keep[keep.all(axis=1), -1] = False  # absent if it has many copies: they are its neighbors

@@ -17,6 +17,7 @@ from ..alignment.operator import prepare_rows
 from ._deflation import make_deflation
 from ._smoothing import make_smoother, top_eigenvalue
 from .coarse import Choice, coarse_space, random_landmarks
+from .dense import DenseQR
 from .linear import ConjugateGradient
 from .rows import Operator, Rows
 from .spectrum import NO_HINTS, TYPICAL_ROUNDING, Hints, Spectrum
@@ -38,7 +39,7 @@ class Landmark:
     applies the inverses on the coarse space and on the deflation space between two smoothings; the limit of the iteration is
     exact. The time is nearly linear in n where the intrinsic dimension is high, as for images; where it is low and n is
     large, `SparseLU` is faster. The solver works on B and not on M = B^T B, so that float32 is sufficient wherever
-    `Embedding.gap` is large enough. Runs under jit.
+    `Embedding.gap` is large enough. Runs under jit. Up to eight points are passed to `DenseQR`.
 
     Attributes:
         landmarks: number of landmarks. None: a thirtieth of the points, between 200 and 1,000.
@@ -65,6 +66,8 @@ class Landmark:
     def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = NO_HINTS) -> Spectrum:
         """Return the `count` smallest singular values beyond the constant's, with their vectors."""
         _check_options(self, alignment.blocks.dtype, count)
+        if alignment.shape[1] <= _COLUMNS:  # the solver iterates on more vectors than there are
+            return DenseQR()(alignment, count, key, hints)
         with memory_advice(
             "the landmark solver stores about a hundred vectors of all points; try fewer landmarks, or SparseLU"
         ):
@@ -116,12 +119,13 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
     like = alignment.blocks[:, 0, 0]
     operator = Operator(prepare_rows(alignment, rows.offset_and_total(len(like))[1]), rows)
     keys = jax.random.split(key, 5)
-    top = top_eigenvalue(operator, rows.random_normal(keys[0], like, _COLUMNS))
+    columns = min(_COLUMNS, rows.num_points - 1)
+    top = top_eigenvalue(operator, rows.random_normal(keys[0], like, columns))
     coarse = coarse_space(
         operator, hints.points, top, keys[1], options.landmarks, options.landmark_neighbors, options.choice
     )
     smoother = make_smoother(
-        operator, coarse, top, rows.random_normal(keys[2], like, _COLUMNS), options.ratio, options.degree
+        operator, coarse, top, rows.random_normal(keys[2], like, columns), options.ratio, options.degree
     )
     size = min(-(-(count + options.oversample) // _COLUMNS) * _COLUMNS, rows.num_points - 1)
     num_deflated = min(_DEFLATED * size, rows.num_points - 1)
