@@ -199,7 +199,7 @@ def public_functions():
         module = importlib.import_module(info.name)
         for name in getattr(module, "__all__", ()):
             value = getattr(module, name)
-            if callable(value) and not inspect.isclass(value) and name not in SKIPPED:
+            if inspect.isfunction(inspect.unwrap(value)) and name not in SKIPPED:
                 found.setdefault(value, f"{info.name.removeprefix('jaxlle.')}.{name}")
     return sorted((name, function) for function, name in found.items())
 
