@@ -77,7 +77,7 @@ def test_shapes_that_do_not_match_raise(fitted):
     x, new, y = fitted
     with pytest.raises(ValueError, match="row by row"):
         jaxlle.transform(new, x, y[:-1], k=12)
-    with pytest.raises(ValueError, match="query has 2 columns"):
+    with pytest.raises(ValueError, match="x_new has 2 columns"):
         jaxlle.transform(new[:, :2], x, y, k=12)
     with pytest.raises(ValueError, match="x_new contains NaN"):
         jaxlle.transform(np.full((1, 3), np.nan, np.float32), x, y, k=12)
