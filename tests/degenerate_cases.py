@@ -200,7 +200,7 @@ LOSSES = {
     "laplacian_loss": lambda x, s: losses.laplacian_loss(x, nearby(x, s)),
     "lle_loss": lambda x, s: losses.lle_loss(x, nearby(x, s), s.weights),
     "lle_margin_loss": lambda x, s: losses.lle_margin_loss(
-        x, nearby(x, s), s.weights, Impostors(nearby(x, s)[:, :3], 2.5)
+        x, nearby(x, s), s.weights, Impostors(nearby(x, s)[:, :3], margin=2.5)
     ),
     "log_det_penalty": lambda x, s: losses.log_det_penalty(x),
     "margin_loss": lambda x, s: losses.margin_loss(x, nearby(x, s), margin=2.5),
