@@ -27,7 +27,7 @@ respect to x are those of the formula everywhere.
 **Numbers of new points.** JAX compiles a program for every shape. Outside `jit`, `vmap` and `grad`, the number of new points
 is therefore rounded up to one of a few sizes, by at most 12 % beyond 64 points, so that a few dozen programs suffice for all
 numbers. The padding does not change a bit of the results. Inside `jit` the shapes are those of the caller.
-`jax.clear_caches()` releases the memory of all compiled programs.
+`jax.clear_caches()` releases the memory of all compiled programs for reuse.
 """
 
 from .bank import Projection, project
