@@ -152,7 +152,7 @@ def test_invalid_arguments_of_linear_maps_raise(wide):
     flat = np.concatenate([x[:, :2], x[:, :2]], axis=1)
     with pytest.raises(ValueError, match="rank 2"):
         jaxlle.variants.onpp(flat, 3, k=10)
-    with pytest.raises(ValueError, match="x has 119 rows"):
+    with pytest.raises(ValueError, match="120 points, but there are 119"):
         jaxlle.variants.linear_projection(jaxlle.lle_alignment(x, k=10), x[1:], 2)
     with pytest.raises(ValueError, match=r"one weight vector per point \(r = 1\)"):
         jaxlle.variants.reconstruction_map(jaxlle.ltsa_alignment(x, 2, k=10), x)
