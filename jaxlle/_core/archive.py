@@ -222,9 +222,8 @@ def _entries(stream: Any, layout: Layout) -> np.ndarray:
     """Return the entries of an array, from a stream that is positioned at the first."""
     raw = np.empty(layout.nbytes, np.uint8)
     for start in range(0, raw.size, _CHUNK):
-        part = stream.read(min(_CHUNK, raw.size - start))
-        raw[start : start + len(part)] = np.frombuffer(part, np.uint8)
-        if len(part) < min(_CHUNK, raw.size - start):
+        part = memoryview(raw)[start : start + _CHUNK]
+        if stream.readinto(part) < len(part):
             raise ValueError("it ends before its last array")
     if stream.read(1):  # also makes zipfile compare the checksum of an empty array
         raise ValueError("an array is longer than its header declares")

@@ -109,10 +109,15 @@ def read_record(folder: Path, name: str) -> dict[str, Any] | None:
     path = folder / "results" / f"{name}.json"
     if not path.is_file():
         return None
+    types = {"results": dict, "configuration": dict, "date": str, "machine": str, "seconds": int | float}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a valid result file ({error}). Delete it and run the paper again.") from None
+        record = json.loads(path.read_text(encoding="utf-8"))
+        wrong = [name for name, type_ in types.items() if not isinstance(record[name], type_)]
+        if wrong:
+            raise ValueError(f"invalid {', '.join(wrong)}")
+        return record
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise ValueError(f"{path} is not a valid result file ({error!r}). Delete it and run the paper again.") from None
 
 
 def format_number(value: float | int | None) -> str:

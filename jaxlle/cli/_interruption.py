@@ -1,14 +1,15 @@
 """Interruption of a command by Ctrl-C (SIGINT): at any moment it ends with status 130, and its message states what was written.
 
-Python raises KeyboardInterrupt wherever the main thread happens to be. In a callback of C++ or a destructor the exception is
-printed and lost, and while Python shuts down it meets threads of XLA that still compute, which ends in a segmentation fault. The
-handler installed here therefore also keeps a record, which is consulted before files are replaced and at the end, and the process
-ends without shutting Python down.
+Python raises KeyboardInterrupt wherever the main thread happens to be. In a destructor or a callback, such as that of XLA in
+every garbage collection, the exception is printed and lost; here it is raised again a moment later. Libraries also turn it into
+errors of their own. The handler therefore keeps a record, which is consulted before files are replaced and at the end. While
+Python shuts down, threads of XLA may still compute, which ends in a segmentation fault; the process ends without that.
 """
 
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
@@ -33,6 +34,7 @@ class Interruption:
         """Handle SIGINT, unless the process was started with SIGINT ignored, as by nohup."""
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self._handle)
+            self._report, sys.unraisablehook = sys.unraisablehook, self._repeat
 
     def _handle(self, *_: object) -> None:
         self.happened = True
@@ -40,6 +42,17 @@ class Interruption:
             os._exit(STATUS)
         if not self._held:
             raise KeyboardInterrupt
+
+    def _repeat(self, lost: "sys.UnraisableHookArgs") -> None:
+        """Interrupt the main thread again soon after Python has lost the exception; ignore what destructors raise then."""
+        if not self.happened:
+            self._report(lost)
+        if not self.happened or lost.exc_type is not KeyboardInterrupt or not hasattr(signal, "pthread_kill"):
+            return
+        main = threading.main_thread().ident  # whose sleep or system call only a signal of its own ends
+        timer = threading.Timer(0.02, signal.pthread_kill, (main, signal.SIGINT))
+        timer.daemon = True
+        timer.start()
 
     def message(self) -> str:
         """Return what is reported."""

@@ -70,12 +70,15 @@ def restore_checkpoint(manager: Any, module: nnx.Module, run: dict[str, Any]) ->
     import orbax.checkpoint as ocp
 
     meta = _restore(manager, epoch, "meta", ocp.args.JsonRestore())
-    if meta["format"] != _FORMAT:
+    found = meta.get("format") if isinstance(meta, dict) else None
+    if found != _FORMAT:
         raise ValueError(
-            f"Checkpoint {epoch} in {manager.directory} is of format {meta['format']}; this jaxlle reads format {_FORMAT}: use "
+            f"Checkpoint {epoch} in {manager.directory} is of format {found}; this jaxlle reads format {_FORMAT}: use "
             f"another directory to start a new run."
         )
     state, source = nnx.state(module), f"Checkpoint {epoch} in {manager.directory}"
+    if not all(isinstance(meta.get(name), dict) for name in ("arrays", "run")):
+        raise ValueError(f"{source} lacks the description of its arrays or of its run: remove its folder.")
     check_layout(meta["arrays"], array_layout(arrays_by_name(state)), source)
     check_fingerprint(meta["run"], run, source)
     restored = _restore(manager, epoch, "state", ocp.args.StandardRestore(nnx.to_pure_dict(state)))

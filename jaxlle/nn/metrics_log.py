@@ -49,11 +49,14 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     out = []
     for number, line in enumerate(lines):
         try:
-            out.append(json.loads(line))
-        except json.JSONDecodeError:
+            metrics = json.loads(line)
+            if not isinstance(metrics, dict) or not isinstance(metrics.get("epoch"), int):
+                raise ValueError
+            out.append(metrics)
+        except (ValueError, RecursionError):
             if number < len(lines) - 1:  # only the last line can have been truncated by an interruption
                 raise ValueError(
-                    f"Line {number + 1} of {path} is not JSON: move the file away to start a new one."
+                    f"Line {number + 1} of {path} does not hold the metrics of an epoch: move the file away to start a new one."
                 ) from None
     return out
 

@@ -243,8 +243,11 @@ def test_a_folder_without_write_permission_raises_before_the_work(checkout, caps
     assert "cannot be written to" in err
 
 
-def test_an_invalid_record_is_named(checkout, capsys):
-    Path("papers/results/toy.json").write_text("{")
+@pytest.mark.parametrize(
+    "text", ["{", "3", "[]", "{}", '{"results": []}', "[" * 10**5, "\0"], ids=lambda text: text[:9]
+)
+def test_an_invalid_record_is_named(checkout, capsys, text):
+    Path("papers/results/toy.json").write_text(text)
     status, _, err = run(capsys)
     assert status == 1
     assert "papers/results/toy.json is not a valid result file" in err

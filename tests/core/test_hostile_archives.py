@@ -139,6 +139,32 @@ def test_malformed_headers_of_arrays_raise(loader, descr, shape):
         assert_raises(path, load, "cannot be read")
 
 
+def test_arrays_alone_in_a_file_are_as_long_as_they_declare(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, X)
+    whole = path.read_bytes()
+    for content in (whole[:-1], whole + b"\0", npy((7 * 10**8, 1)), npy((2**62, 2**62), bytes(48))):
+        path.write_bytes(content)
+        assert_raises(path, datasets.load, "but the file declares")
+    path.write_bytes(whole)
+    np.testing.assert_array_equal(datasets.load(path).points, X)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.asfortranarray(X), X.astype(">f8"), X.astype(np.float16), X > 9, X.astype(np.int8)[::2], X[:, :1].T],
+    ids=lambda array: f"{array.dtype}{array.strides}",
+)
+def test_arrays_of_any_layout_are_loaded_as_saved(tmp_path, array):
+    np.save(tmp_path / "x.npy", array)
+    np.savez(tmp_path / "x.npz", x=array, y=np.array(["a", "bc"])[np.arange(len(array)) % 2])
+    for name in ("x.npy", "x.npz"):
+        loaded = datasets.load(tmp_path / name)
+        np.testing.assert_array_equal(loaded.points, array)
+        assert loaded.points.dtype == array.dtype
+    assert list(loaded.labels[:2]) == ["a", "bc"][: len(array)]
+
+
 def test_booleans_that_are_neither_true_nor_false_raise(loader):
     path, load, name = loader
     rewrite(path, {**members(path), f"{name}.npy": npy((6, 2), bytes(range(12)), "'|b1'")})

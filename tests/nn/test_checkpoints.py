@@ -15,6 +15,7 @@ from flax import nnx
 import jaxlle
 from jaxlle.nn import FitOptions, ParametricLLE, train, train_step
 from jaxlle.nn._fingerprint import check_fingerprint, compared_updates, fingerprint
+from jaxlle.nn.metrics_log import read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +55,26 @@ def test_damaged_checkpoints_and_those_of_another_model_raise(ring, tmp_path):
     meta.write_text(json.dumps({**found, "format": 2}))  # without a fingerprint of the run
     with pytest.raises(ValueError, match=r"format 2; this jaxlle reads format 3: use another directory"):
         linear_model().fit(ring, epochs=2, **options)
-    meta.write_text("{")
-    with pytest.raises(ValueError, match="cannot be restored"):
-        linear_model().fit(ring, epochs=2, **options)
+    for text, message in (
+        ("{", "cannot be restored"),
+        ("3", "format None"),
+        ('{"arrays": {}}', "format None"),
+        ('{"format": 3, "arrays": 4}', "lacks the description of its arrays or of its run"),
+        ("[" * 10**5, "cannot be restored"),
+    ):
+        meta.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            linear_model().fit(ring, epochs=2, **options)
+
+
+@pytest.mark.parametrize("line", ["{", "3", "[]", "{}", '{"epoch": "1"}', "[" * 10**5], ids=lambda line: line[:12])
+def test_a_line_without_the_metrics_of_an_epoch_raises_unless_it_is_the_last(tmp_path, line):
+    path, first = tmp_path / "metrics.jsonl", {"epoch": 0, "cost": 1.0}
+    path.write_text(f"{json.dumps(first)}\n{line}")
+    assert read_metrics(path) == [first]
+    path.write_text(f"{json.dumps(first)}\n{line}\n{json.dumps(first)}\n")
+    with pytest.raises(ValueError, match=r"Line 2 of .*metrics\.jsonl does not hold the metrics of an epoch"):
+        read_metrics(path)
 
 
 def test_a_truncated_checkpoint_raises_and_the_previous_one_can_be_resumed(ring, tmp_path):
