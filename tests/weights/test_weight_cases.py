@@ -106,3 +106,22 @@ def test_few_projected_gradient_steps_are_not_enough_for_convex_weights():
     converged = weights.simplex_weights(line, neighbors, iterations=400)
     np.testing.assert_allclose(weights.simplex_weights(line, neighbors), converged, atol=1e-4)
     assert np.abs(weights.simplex_weights(line, neighbors, iterations=1) - converged).max() > 1e-3
+
+
+def test_masked_neighbors_need_no_ridge(x):
+    wide = jaxlle.knn(x, 3)
+    mask = jnp.broadcast_to(jnp.array([True, False, True]), (N, 3))
+    found = jaxlle.barycentric_weights(x, wide._replace(mask=mask), reg=regularizers.NoRidge())
+    steps = x[np.asarray(wide.indices)[:, ::2]] - x[:, None]
+    gram = steps @ steps.transpose(0, 2, 1)
+    w = np.linalg.solve(gram, np.ones((N, 2, 1)))[..., 0]
+    np.testing.assert_allclose(found[:, ::2], w / w.sum(axis=1, keepdims=True), rtol=1e-8)
+    np.testing.assert_array_equal(found[:, 1::2], 0)
+
+
+def test_the_local_condition_of_few_neighbors_is_that_of_their_gram_matrix(x):
+    neighbors = jaxlle.knn(x, 2)
+    steps = x[np.asarray(neighbors.indices)] - x[:, None]
+    gram = steps @ steps.transpose(0, 2, 1)
+    ridge = 0.01 * np.trace(gram, axis1=1, axis2=2)[:, None, None] * np.eye(2)
+    np.testing.assert_allclose(weights.local_condition(x, neighbors, reg=0.01), np.linalg.cond(gram + ridge), rtol=1e-8)
