@@ -48,7 +48,9 @@ def call_padded(function: Callable, rows: Any, *fixed: Any) -> Any:
 
 
 def pad_rows(rows: Any, size: int) -> jax.Array:
-    """Return an array of concrete rows with copies of its first row appended, on its device."""
+    """Return an array of concrete rows with copies of its first row appended, on its device; unchanged if on several devices."""
+    if size == rows.shape[0] or not is_on_one_device(rows):
+        return jnp.asarray(rows)
     host = jax.device_get(rows)
     padding = np.broadcast_to(host[:1], (size - host.shape[0], *host.shape[1:]))
     return put_like(np.concatenate([host, padding]), rows)
@@ -60,8 +62,8 @@ def first_rows(rows: jax.Array, count: int) -> jax.Array:
 
 
 def put_like(host: np.ndarray, like: Any) -> jax.Array:
-    """Move an array to the device of another; it is committed to that device if the other one is."""
-    committed = isinstance(like, jax.Array) and like.committed
+    """Move an array to the device of another, and commit it to that device if the other one is; to any if that is on several."""
+    committed = isinstance(like, jax.Array) and like.committed and is_on_one_device(like)
     return jax.device_put(host, like.sharding if committed else None)
 
 
