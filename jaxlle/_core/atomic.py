@@ -22,8 +22,11 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: if the folder does not exist or cannot be written to, or the disk is full.
     """
     target = resolve_link(path)
-    temporary = _create_beside(target)
-    try:
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target} cannot be written: the folder {target.parent} does not exist.")
+    temporary = target.with_name(f".jaxlle-{secrets.token_hex(8)}{target.suffix}")
+    try:  # before the file exists, so that an interruption leaves none
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield temporary
         with temporary.open("rb+") as file:  # data that reach the disk after the new name could be lost in a crash
             os.fsync(file.fileno())
@@ -42,16 +45,3 @@ def resolve_link(path: Path) -> Path:
     if target.is_symlink():
         raise OSError(f"{path} is a symbolic link that leads back to itself: remove it, or choose another name.")
     return target
-
-
-def _create_beside(target: Path) -> Path:
-    """Create an empty file with a new name, the suffix of the target, and the permissions of any new file."""
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target} cannot be written: the folder {target.parent} does not exist.")
-    while True:
-        path = target.with_name(f".jaxlle-{secrets.token_hex(4)}{target.suffix}")
-        try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        except FileExistsError:
-            continue
-        return path

@@ -166,6 +166,21 @@ def test_a_failed_save_leaves_the_previous_file_unchanged(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_an_interruption_of_the_creation_of_a_file_leaves_none(tmp_path, monkeypatch, save):
+    created = os.close
+
+    def interrupt(descriptor):
+        created(descriptor)
+        if os.listdir(tmp_path):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "close", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path / "file.npz")
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == []
+
+
 WRITE = """
 import pathlib, sys
 import numpy as np
