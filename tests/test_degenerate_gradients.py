@@ -39,19 +39,24 @@ EXCLUDED = {
 # Where a function jumps or has a kink, there is nothing to compare with; the derivative must be finite.
 SEARCHES = {"kernel_map", "training_residuals"}  # the nearest neighbors jump between points at equal distances
 QUADRICS = {"hessian_alignment", "hessian_lle"}  # the points satisfy a quadratic equation: see the docstring
-EQUAL_VALUES = {"npe, one dimension less", "reconstruction_map, low rank"}  # the cut separates equal singular values
+# The cut separates equal singular values, or one of them is the unit of the cost.
+EQUAL_VALUES = {"npe, one dimension less", "reconstruction_map, low rank", "guided_embed"}
 EQUAL_SCORES = {"reliability"}  # the largest of equal scores
 JUMPS = {
     "grid": SEARCHES | EQUAL_SCORES,
     "circle": SEARCHES | EQUAL_SCORES | EQUAL_VALUES | QUADRICS,
     "sphere": SEARCHES | EQUAL_SCORES | EQUAL_VALUES | QUADRICS,
+    "duplicates": {"explain"},  # the order of two copies among the neighbors
 }
+# A function that differs on two copies only has no Hessian, so that the cut separates singular values of 0.
+UNDETERMINED = {("duplicates", "hessian_lle")}
 
 QUICK = [("grid", "hessian_alignment"), ("grid", "modified_alignment")]
 CASES = [
     pytest.param(data, name, marks=() if (data, name) in QUICK else pytest.mark.slow)
     for data in DATA
     for name in FUNCTIONS
+    if (data, name) not in UNDETERMINED
 ]
 
 
@@ -83,8 +88,10 @@ def test_second_derivatives_and_float32_on_a_grid(x64, name):
     slopes = [float(slope(double, x + step * along, along)) for step in (-h, 0, h)]
     second = jax.jvp(lambda x: slope(double, x, along), (x,), (along,))[1]
     np.testing.assert_allclose(second, (slopes[2] - slopes[0]) / (2 * h), rtol=1e-4)
-    single = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == jnp.float64 else a, (x, s, along))
-    batched = jax.vmap(lambda x: slope(contracted(name, single[1]), x, single[2]))(jnp.stack([single[0]] * 2))
+    graph = s.graph._replace(distances=s.graph.distances.astype(jnp.float32))
+    single = contracted(name, s._replace(graph=graph, other=s.other.astype(jnp.float32)))
+    pair = jnp.stack([x, x + 1]).astype(jnp.float32)
+    batched = jax.vmap(lambda x: slope(single, x, along.astype(jnp.float32)))(pair)
     np.testing.assert_allclose(batched, slopes[1], rtol=1e-3)
 
 
