@@ -75,6 +75,7 @@ def test_the_embedding_is_that_of_the_function_with_the_same_parameters(x64, nam
     assert estimator.embedding_.shape == (120, 3)
     if hasattr(estimator, "result_"):
         np.testing.assert_allclose(estimator.reconstruction_error_, (expected.singular_values**2).sum(), rtol=1e-10)
+        assert estimator.result_.solver == expected.solver
 
 
 def barycentric(new, data, values, metric="euclidean", k=10, reg=0.02):
@@ -110,6 +111,13 @@ def test_there_are_at_most_as_many_landmarks_as_points(monkeypatch, given, count
     with pytest.raises(Called) as called:
         estimators.LandmarkLocallyLinearEmbedding(n_landmarks=number, landmark_neighbors=neighbors).fit(X)
     assert called.value.args == (count, width)
+
+
+def test_the_solver_is_an_argument_of_every_variant_that_has_one():
+    for name in VARIANTS:
+        kind = getattr(estimators, name)
+        if "solver" in inspect.signature(kind).parameters:
+            assert kind(solver=DenseQR(max_iterations=7))._arguments()["solver"] == DenseQR(max_iterations=7)
 
 
 def test_the_bandwidth_of_the_kernel_is_given_or_follows_from_the_data():
