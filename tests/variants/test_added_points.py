@@ -108,3 +108,11 @@ def test_new_points_whose_neighbors_are_all_new_have_finite_positions(line):
     assert (np.asarray(out.neighbors.indices[40:]) >= 40).all()
     assert np.isfinite(out.points).all()
     assert np.abs(out.points).max() < 10
+
+
+def test_the_angle_and_the_growth_are_those_of_centered_columns():
+    y = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32) + 5
+    basis = np.asarray(incremental._orthonormal(jax.numpy.asarray(y)), np.float64)
+    np.testing.assert_allclose(basis.sum(axis=0), 0, atol=1e-5)
+    expected = np.linalg.qr(y - y.mean(axis=0))[0]
+    np.testing.assert_allclose(basis @ basis.T, expected @ expected.T, atol=1e-5)

@@ -151,4 +151,5 @@ MUTANTS = [
         ADDED + " -k refit",
     ),
     (INCREMENTAL, "cost / jnp.maximum(jnp.sum(values**2)", "cost / jnp.maximum(jnp.sum(values)", ADDED + " -k growth"),
+    (INCREMENTAL, "return jnp.linalg.qr(y - y.mean(axis=0))[0]", "return jnp.linalg.qr(y)[0]", ADDED + " -k centered"),
 ]
