@@ -40,10 +40,10 @@ def named(names, long):
 
 
 def attack(name, kind, wide, record_property):
-    """Judge all changes of one kind; fail with those that are wrong answers or errors of another library."""
+    """Assess all changes of one kind; fail with those that are wrong answers or errors of another library."""
     counts, failures = Counter(), []
     for change in verdicts.attacks(name, kind):
-        verdict, found = verdicts.judge(name, change, wide)
+        verdict, found = verdicts.assess(name, change, wide)
         counts[verdict] += 1
         if verdict in ("wrong", "foreign"):
             failures.append(f"{'.'.join(map(str, change.path))}, {change.name}: {verdict}: {found}")
@@ -87,5 +87,5 @@ def test_any_number_in_any_place_gives_the_answer_of_float64_or_raises(name, pat
     value = attacks.with_entry(leaf, number) if isinstance(leaf, np.ndarray) else number
     # Numbers far from 1 need not have an answer in float32, but NaN would hide that.
     change = attacks.Attack(path, "any number", value, value, like="float64" if 1e-3 < abs(number) < 1e3 else "number")
-    verdict, found = verdicts.judge(name, change, False)
+    verdict, found = verdicts.assess(name, change, False)
     assert verdict in ("answer", "error"), found

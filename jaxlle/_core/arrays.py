@@ -53,6 +53,15 @@ def read_floats(a: Any, name: str, axes: str | None = None, *, finite: bool = Tr
     return values
 
 
+def move_floats(values: Any, name: str) -> jax.Array:
+    """Return finite numbers on the device; raise a ValueError if they overflow the dtype that they have there."""
+    with np.errstate(over="ignore"):
+        moved = jnp.asarray(values)
+    if not is_traced(moved) and moved.dtype != values.dtype and not all_finite(moved):
+        raise ValueError(f"{name} contains numbers that overflow {moved.dtype}: rescale it, or enable x64.")
+    return moved
+
+
 def require_real(values: Any, name: str) -> None:
     """Raise a ValueError unless the dtype of an array is one of real numbers or booleans."""
     if not jnp.issubdtype(values.dtype, jnp.floating) and np.dtype(values.dtype).kind not in "biu":

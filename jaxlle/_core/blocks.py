@@ -19,6 +19,7 @@ def cache_budget(block_bytes: int) -> int:
 
     On a CPU such a block should fit in the cache; on an accelerator larger blocks amortize kernel launches.
     """
+    block_bytes = int(block_bytes)  # products of NumPy integers of few bits overflow
     return min(block_bytes, CACHE_BYTES) if jax.default_backend() == "cpu" else block_bytes
 
 
@@ -40,7 +41,7 @@ def map_rows(function: Callable, rows: Any, budget: int, bytes_per_row: int) -> 
 def map_blocks(function: Callable, rows: Any, budget: int, bytes_per_row: int) -> Any:
     """Apply a function of a block of rows to all rows, block by block; `map_rows` passes the `vmap` of its function."""
     n = jax.tree.leaves(rows)[0].shape[0]
-    batch = int(max(1, min(n, budget // max(1, bytes_per_row))))
+    batch = max(1, min(n, int(budget) // max(1, bytes_per_row)))
     if batch == n:
         return function(rows)
 

@@ -21,6 +21,7 @@ from .. import distances
 from ..distances import PRECOMPUTED, Metric, power_of_two
 from ..warnings import PrecisionWarning
 from . import integers
+from .arrays import move_floats
 from .checks import all_finite, is_traced, x64_is_on
 from .ladder import call_padded
 from .missing import read_host
@@ -201,7 +202,7 @@ def as_values(y: Any, name: str = "y") -> Float[Array, "n c"]:
     They are validated and cast as by `as_points`, so that combinations of integers and booleans are not rounded. There is no
     `PrecisionWarning`, because the points from which the weights are computed determine the precision.
     """
-    return jnp.asarray(_validate(y, name, warn=False))
+    return move_floats(_validate(y, name, warn=False), name)
 
 
 def as_rows(x: Any, name: str = "x") -> Any:

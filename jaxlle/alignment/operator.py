@@ -166,6 +166,8 @@ def check_alignment(alignment: Any) -> None:
     if not all_finite(blocks):
         raise ValueError("The alignment's blocks contain NaN or infinity: check the weights that they were made from.")
     row_sum, size = map(float, _row_sum_and_size(alignment))
+    if size == 0:
+        raise ValueError("All entries of the alignment's blocks are zero, so that they determine no embedding.")
     if row_sum > 1e-3 * size:
         raise ValueError(
             f"The rows of the alignment's blocks must sum to zero (each point minus an affine combination), but one sums "

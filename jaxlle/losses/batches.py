@@ -199,7 +199,8 @@ def _read_graph(
             f"neighbors is of type {type(neighbors).__name__}, but must be a Neighbors value: use as_neighbors."
         )
     fields = zip(Neighbors._fields, neighbors, strict=True)
-    neighbors = Neighbors(*(None if a is None else read_array(a, f"neighbors.{name}") for name, a in fields))
+    arrays: list[Any] = [None if a is None else read_array(a, f"neighbors.{name}") for name, a in fields]
+    neighbors = Neighbors(*arrays)
     weights = read_array(weights, "weights")
     check_indices(neighbors, n, n)
     for name, entries in (("neighbors.distances", neighbors.distances), ("weights", weights)):
@@ -234,7 +235,12 @@ def _take_on_host(a: Any, rows: Any) -> Array:
     order = np.argsort(rows, kind="stable")  # a memmap is read fastest in the order of the file
     taken = np.empty((len(rows), *a.shape[1:]), a.dtype)
     taken[order] = np.asarray(a[rows[order]])
-    return jnp.asarray(taken, working_dtype(taken) if taken.dtype.kind == "f" else None)
+    if taken.dtype.kind in "iu" and taken.size and not -(2**31) <= int(taken.min()) <= int(taken.max()) < 2**31:
+        raise ValueError(
+            "The data hold integers of more than 32 bits: subtract an offset, or convert them to floating point."
+        )
+    with np.errstate(over="ignore"):  # infinity is reported with its rows
+        return jnp.asarray(taken, working_dtype(taken) if taken.dtype.kind == "f" else None)
 
 
 @partial(jax.jit, static_argnames=("max_points",))

@@ -45,7 +45,7 @@ def density_divergence(x: Any, y: Any, *, sigma: Real[ArrayLike, ""], block_byte
     require_concrete("density_divergence", x, y, sigma)
     data, embedding = prepare_pair(x, y)
     check_number(sigma, "sigma", "positive, a fraction of the largest squared distance", lambda value: value > 0)
-    scale, block_bytes = float(sigma), check_bytes(block_bytes)
+    scale, block_bytes = float(np.asarray(sigma)), check_bytes(block_bytes)
     with exact_distances(data.coordinates, embedding.coordinates) as both:
         p, q = (_density(points, scale, block_bytes) for points in both)
     return float(np.sum(p * (np.log(p) - np.log(q))))

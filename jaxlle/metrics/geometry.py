@@ -12,7 +12,7 @@ from .. import distances
 from .._core.blocks import BLOCK_BYTES, cache_budget, map_blocks, map_rows
 from .._core.checks import check_bytes, check_count
 from .._core.linear import matmul
-from .._core.points import Points
+from .._core.points import Points, check_spread
 from ..neighbors import knn
 from ._inputs import prepare_pair
 
@@ -124,6 +124,7 @@ def preservation_error(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES
         True
     """
     data, embedding = prepare_pair(x, y, 2)
+    check_spread(data)
     return _measure_one("preservation", data, embedding, k, block_bytes)
 
 

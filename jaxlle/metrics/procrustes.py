@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from .._core.checks import all_finite, embedding_points, is_traced
 from .._core.linear import matmul
-from .._core.points import Points, prepare_points, working_dtype
+from .._core.points import Points, prepare_points
 from .._core.spectral import least_squares, polar
 
 
@@ -100,9 +100,9 @@ def subspace_angle(a: Any, b: Any) -> Float[Array, ""]:
         >>> jaxlle.metrics.subspace_angle(jnp.array([[1.0], [0.0]]), jnp.array([[1.0], [1.0]])).round(4)
         Array(0.7854, dtype=float32)
     """
-    a, b = prepare_points(embedding_points(a), name="a").values, prepare_points(embedding_points(b), name="b").values
+    a, b = prepare_points(embedding_points(a), name="a"), prepare_points(embedding_points(b), name="b")
     _check_shapes(a, b, "subspace_angle compares columns")
-    qa, qb = (jnp.linalg.qr(jnp.asarray(c, working_dtype(c)))[0] for c in (a, b))
+    qa, qb = (jnp.linalg.qr(jnp.asarray(c.values / c.unit, c.dtype))[0] for c in (a, b))  # the span has no scale
     inside = matmul(qb.T, qa)
     sine = jnp.linalg.svd(qa - matmul(qb, inside), compute_uv=False)[0]
     return jnp.arctan2(sine, jnp.linalg.svd(inside, compute_uv=False)[-1])

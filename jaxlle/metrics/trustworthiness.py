@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._core.blocks import BLOCK_BYTES, Progress, map_blocks
-from .._core.checks import check_count, is_traced
+from .._core.checks import check_bytes, check_count, is_traced
 from .._core.points import Points
 from ..neighbors import knn
 from ._inputs import prepare_pair
@@ -85,7 +85,7 @@ def _rank_score(
     """Return 1 minus the normalized sum of the ranks in `base`, beyond k, of the k nearest in `other`."""
     n = base.shape[0]
     reason = f"less than n_samples / 2 = {n / 2}, where the measure is defined"
-    check_count(k, "k (n_neighbors)", 1, (n - 1) // 2, reason)
+    k, block_bytes = check_count(k, "k (n_neighbors)", 1, (n - 1) // 2, reason), check_bytes(block_bytes)
     nearest = knn(other, k, block_bytes=block_bytes).indices
     if is_traced(base, nearest):
 

@@ -87,8 +87,8 @@ def prepare_graph(neighbors: Any, n: int | None = None, rows: int | None = None)
         mask = read_array(mask, "neighbors.mask", "use False where there is no neighbor")
         if mask.dtype != bool:
             raise ValueError(f"neighbors holds a mask of dtype {mask.dtype}: it must be boolean.")
-    n = (ids.shape or (0,))[0] if n is None else n
-    check_indices(Neighbors(ids, distances, mask), n, n if rows is None else rows)
+    count: int = (ids.shape or (0,))[0] if n is None else n
+    check_indices(Neighbors(ids, distances, mask), count, count if rows is None else rows)
     if distances is not None and not is_traced(distances, mask):
         listed = distances if mask is None else np.where(np.asarray(mask), np.asarray(distances), 0)
         if not all_finite(listed):
