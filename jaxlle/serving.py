@@ -185,7 +185,7 @@ def _check_values(known: OutOfSampleMap) -> None:
 
 def _reg_to_json(reg: Any) -> Any:
     """Return a number, or the name and the fields of a regularizer."""
-    if not is_dataclass(reg) or isinstance(reg, type):
+    if not is_dataclass(type(reg)):
         return float(reg)
     name = type(reg).__name__
     if getattr(regularizers, name, None) is not type(reg):

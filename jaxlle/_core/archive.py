@@ -222,7 +222,7 @@ def _entries(stream: Any, layout: Layout) -> np.ndarray:
     """Return the entries of an array, from a stream that is positioned at the first."""
     raw = np.empty(layout.nbytes, np.uint8)
     for start in range(0, raw.size, _CHUNK):
-        part = memoryview(raw)[start : start + _CHUNK]
+        part: Any = raw[start : start + _CHUNK].data
         if stream.readinto(part) < len(part):
             raise ValueError("it ends before its last array")
     if stream.read(1):  # also makes zipfile compare the checksum of an empty array

@@ -75,7 +75,7 @@ def check_bytes(block_bytes: Any) -> int:
     return check_count(block_bytes, "block_bytes", 1, None, "the memory limit of a block, in bytes")
 
 
-def check_key(key: Any) -> Array:
+def check_key(key: Any) -> Any:
     """Return a random key, `jax.random.key(0)` if it is None; raise a TypeError for anything else."""
     if key is None:
         return jax.random.key(0)

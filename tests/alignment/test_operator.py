@@ -82,7 +82,9 @@ def test_products_run_under_jit_and_vmap():
 def test_the_norm_bound_is_the_root_of_the_product_of_two_norms(r):
     """The largest singular value is at most sqrt(|B|_1 |B|_inf), and reaches it for equal rows and columns."""
     b = random_alignment(r=r)
-    repeated = b._replace(indices=jnp.stack([jnp.roll(jnp.arange(50), j) for j in range(7)], axis=1))  # none within a row
+    repeated = b._replace(
+        indices=jnp.stack([jnp.roll(jnp.arange(50), j) for j in range(7)], axis=1)
+    )  # none within a row
     size = np.abs(dense(repeated))
     expected = np.sqrt(size.sum(axis=0).max() * size.sum(axis=1).max())
     np.testing.assert_allclose(repeated.norm_bound(), expected, rtol=1e-5)
