@@ -19,7 +19,7 @@ from . import distances
 from ._core.arrays import check_number
 from ._core.blocks import BLOCK_BYTES, map_rows
 from ._core.checks import check_count
-from ._core.points import prepare_points
+from ._core.points import Points, check_spread, prepare_points
 from .neighbors import knn
 from .neighbors.graph import require_distances
 from .weights.frames import FromPoints, map_members, members
@@ -53,7 +53,8 @@ def local_pca(x: Any, *, k: int, threshold: Real[ArrayLike, ""] = 0.05, block_by
         Dimension, with local values.
 
     Raises:
-        ValueError: if x is not an array of finite numbers, k is out of range, or threshold is not a number in [0, 1).
+        ValueError: if x is not an array of finite numbers, all points are equal, k is out of range, or threshold is not a number
+            in [0, 1).
 
     Example:
         >>> import jax, jaxlle
@@ -63,7 +64,7 @@ def local_pca(x: Any, *, k: int, threshold: Real[ArrayLike, ""] = 0.05, block_by
     """
     allowed = "a fraction of the largest eigenvalue, at least 0 and less than 1, such as 0.05"
     check_number(threshold, "threshold", allowed, lambda value: 0 <= value < 1)
-    points = prepare_points(x)
+    points = _prepare(x)
     neighbors = knn(points, k, block_bytes=block_bytes)
     local = _count_components(FromPoints(points.coordinates), *members(neighbors), threshold, block_bytes)
     return Dimension(local.mean(), local)
@@ -85,7 +86,7 @@ def maximum_likelihood(x: Any, *, k: int, block_bytes: int = BLOCK_BYTES) -> Dim
         Dimension, with local values; 0 at points whose neighbors are all at one distance.
 
     Raises:
-        ValueError: if x is not an array of finite numbers, or k is out of range.
+        ValueError: if x is not an array of finite numbers, all points are equal, or k is out of range.
 
     Example:
         >>> import jax, jaxlle
@@ -94,7 +95,7 @@ def maximum_likelihood(x: Any, *, k: int, block_bytes: int = BLOCK_BYTES) -> Dim
         2.0
     """
     check_count(k, "k (n_neighbors)", 2, None, "ratios of distances are needed")
-    dist = require_distances(knn(prepare_points(x), k, block_bytes=block_bytes))
+    dist = require_distances(knn(_prepare(x), k, block_bytes=block_bytes))
     present = (dist[:, :-1] > 0) & (dist[:, -1:] > 0)
     logs = jnp.where(present, jnp.log(dist[:, -1:] / jnp.where(present, dist[:, :-1], 1)), 0)
     counts, sums = present.sum(axis=1), logs.sum(axis=1)
@@ -119,7 +120,7 @@ def two_nn(x: Any, *, discard: float = 0.1, block_bytes: int = BLOCK_BYTES) -> D
         Dimension, without local values.
 
     Raises:
-        ValueError: if x is not an array of finite numbers or has fewer than 3 points, or discard is not in [0, 1).
+        ValueError: if x is not an array of finite numbers, all points are equal or fewer than 3, or discard is not in [0, 1).
 
     Example:
         >>> import jax, jaxlle
@@ -128,7 +129,7 @@ def two_nn(x: Any, *, discard: float = 0.1, block_bytes: int = BLOCK_BYTES) -> D
         True
     """
     check_number(discard, "discard", "a fraction, at least 0 and less than 1", lambda value: 0 <= value < 1)
-    dist = require_distances(knn(prepare_points(x), 2, block_bytes=block_bytes))
+    dist = require_distances(knn(_prepare(x), 2, block_bytes=block_bytes))
     present = dist[:, 0] > 0
     ratio = jnp.sort(jnp.where(present, jnp.log(dist[:, 1] / jnp.where(present, dist[:, 0], 1)), jnp.inf))
     count = present.sum()
@@ -157,7 +158,7 @@ def correlation_dimension(x: Any, *, near: int = 10, far: int = 20, block_bytes:
         Dimension, without local values. Time n^2.
 
     Raises:
-        ValueError: if x is not an array of finite numbers, or ``1 <= near < far <= n - 1`` does not hold.
+        ValueError: if x is not an array of finite numbers, all points are equal, or ``1 <= near < far <= n - 1`` does not hold.
 
     Example:
         >>> import jax, jaxlle
@@ -165,13 +166,19 @@ def correlation_dimension(x: Any, *, near: int = 10, far: int = 20, block_bytes:
         >>> 1.7 < float(jaxlle.dimension.correlation_dimension(x).value) < 2.2
         True
     """
-    points = prepare_points(x)
+    points = _prepare(x)
     far = check_count(far, "far", 2, points.shape[0] - 1, "rank of a neighbor among the other points")
     check_count(near, "near", 1, far - 1, f"less than far = {far}")
     dist = require_distances(knn(points, far, block_bytes=block_bytes))
     radii = jnp.stack([jnp.median(dist[:, near - 1]), jnp.median(dist[:, far - 1])])
     counts = _pairs_within(points.coordinates, radii, block_bytes).astype(dist.dtype).sum(axis=0)
     return Dimension(jnp.log(counts[1] / counts[0]) / jnp.log(radii[1] / radii[0]), None)
+
+
+def _prepare(x: Any) -> Points:
+    points = prepare_points(x)
+    check_spread(points)
+    return points
 
 
 @partial(jax.jit, static_argnames=("block_bytes",))

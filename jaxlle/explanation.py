@@ -20,10 +20,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
+from ._core.arrays import move_floats
 from ._core.blocks import BLOCK_BYTES, map_rows
 from ._core.checks import check_count
 from ._core.linear import matmul, solve_positive
-from ._core.points import as_points, working_dtype
+from ._core.points import as_points
 from .distances import square_root
 from .extension import project
 from .neighbors import Neighbors
@@ -105,7 +106,7 @@ def influence(function: Map, x: Any, row: int) -> Float[Array, "c n d"]:
 
     Args:
         function: maps points (n, d) to outputs (n, c).
-        x: points, shape (n, d).
+        x: points, shape (n, d). Integers are cast to floating point, which rounds those beyond 2^24 (float32) or 2^53.
         row: index of the point whose outputs are differentiated.
 
     Returns:
@@ -244,8 +245,7 @@ def _slope(
 
 def _points(x: Any, name: str = "x") -> Float[Array, "q d"]:
     """Validate points, in the dtype of the computation."""
-    x = as_points(x, name)
-    return jnp.asarray(x, working_dtype(x))
+    return move_floats(as_points(x, name), name)
 
 
 def _as_floating(outputs: Any) -> Float[Array, "..."]:

@@ -53,7 +53,7 @@ UNDETERMINED = {("duplicates", "hessian_lle")}
 
 QUICK = [("grid", "hessian_alignment"), ("grid", "modified_alignment")]
 CASES = [
-    pytest.param(data, name, marks=() if (data, name) in QUICK else pytest.mark.slow)
+    pytest.param(data, name, marks=() if (data, name) in QUICK else pytest.mark.exhaustive)
     for data in DATA
     for name in FUNCTIONS
     if (data, name) not in UNDETERMINED

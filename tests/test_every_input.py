@@ -1,8 +1,8 @@
 """Every public function, found by introspection, with changed arguments: the right answer, or an error of jaxlle's own.
 
 A changed argument is an array with NaN, of another rank, dtype, layout or scale, an index out of range, or a number that is
-negative, NaN, or no number at all. ``pytest tests/test_every_input.py -m "slow or not slow" -n 0`` tries all of them and reports
-how many were tried; the default run tries those for which no answer exists, because they need no compilation.
+negative, NaN, or no number at all. ``pytest tests/test_every_input.py -m "exhaustive or not exhaustive" -n 0`` tries all of
+them and reports how many were tried; the default run tries those for which no answer exists, because they need no compilation.
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ def as_users_call():
 
 
 def named(names, long):
-    return [pytest.param(name, marks=pytest.mark.slow if name in long else ()) for name in names]
+    return [pytest.param(name, marks=pytest.mark.exhaustive if name in long else ()) for name in names]
 
 
 def attack(name, kind, wide, record_property):
@@ -63,7 +63,7 @@ def test_arguments_without_an_answer_raise(name, record_property):
     attack(name, "invalid", False, record_property)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
 @pytest.mark.parametrize("name", CALLS)
 def test_arguments_with_an_answer_give_it(name, wide, record_property):
@@ -78,7 +78,7 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "path"), NUMBERS)
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(number=st.floats(width=32))

@@ -136,7 +136,7 @@ def test_the_process_exits_with_the_status_of_the_command(arguments, status, tmp
 RUN = "from jaxlle.cli import command; print('ready', flush=True); command()"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_interruption_at_any_of_forty_moments_exits_with_130(tmp_path):
     """Half of the moments are anywhere in the run, half of them just before its end."""
     path, chance = tmp_path / "out" / "a.npz", random.Random(0)

@@ -158,7 +158,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "explanation.explain": lambda: call(
         function=square, z=NEW, bank=X, k=K, reg=1e-3, **BYTES, rows="z bank", origin="z bank"
     ),
-    "explanation.influence": lambda: call(function=embedding_of, x=X, row=3, **FREE_X),
+    "explanation.influence": lambda: call(function=embedding_of, x=X, row=3, origin="x", **FREE_X),
     "explanation.jacobian": lambda: call(function=square, x=X, **FREE_X, origin="x"),
     "explanation.jvp": lambda: call(function=square, x=X, directions=X[::-1], origin="x directions"),
     "extension.drift": lambda: call(z=NEW, bank=X, k=K, level=0.9, reg=1e-3, rows="z bank"),
