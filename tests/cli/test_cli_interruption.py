@@ -20,7 +20,7 @@ from jaxlle.cli import _interruption
 @pytest.fixture
 def handler(monkeypatch):
     """The handler of the process, for the duration of a test."""
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes of a shell ignore SIGINT
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     current = _interruption.Interruption()
     monkeypatch.setattr(_interruption, "current", current)
@@ -102,6 +102,7 @@ def test_sigint_that_the_parent_ignores_stays_ignored(monkeypatch):
 
 LAST_MOMENT = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from jaxlle.cli import _main, command
 
 class Stream:
@@ -133,7 +134,13 @@ def test_the_process_exits_with_the_status_of_the_command(arguments, status, tmp
     assert bool(done.stderr) == (status != 0)
 
 
-RUN = "from jaxlle.cli import command; print('ready', flush=True); command()"
+RUN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from jaxlle.cli import command
+print("ready", flush=True)
+command()
+"""
 
 
 @pytest.mark.exhaustive
