@@ -43,6 +43,21 @@ def pytest_terminal_summary(terminalreporter):
         )
 
 
+# Examples that compile for ten seconds or more, with Numba or for several devices.
+SLOW_EXAMPLES = {
+    "jaxlle.neighbors.approximate.approximate_knn",
+    "jaxlle.sharding",
+    "jaxlle.sharding.ShardedLandmark",
+    "jaxlle.sharding.lle",
+}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.name in SLOW_EXAMPLES:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled_programs():
     """Free the compiled programs of a file: each holds memory mappings, of which Linux allows 65,530 per process."""

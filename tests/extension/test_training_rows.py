@@ -18,7 +18,7 @@ STEP = 1e-6
 ROWS = np.array([3, 17, 30])
 
 
-@pytest.fixture(params=["points in general position", "every point twice"])
+@pytest.fixture(params=["points in general position", pytest.param("every point twice", marks=pytest.mark.slow)])
 def data(request, x64):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 3))

@@ -84,6 +84,7 @@ def test_variants_give_the_results_of_their_functions(data, x64):
     np.testing.assert_allclose(kernel.transform(data[:4] + 0.1), plain.transform(data[:4] + 0.1) * signs, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_partial_fit_adds_points_and_counts_refits(data, x64):
     estimator = jaxlle.sklearn.IncrementalLocallyLinearEmbedding(n_neighbors=10, tolerance=9)
     estimator.partial_fit(data[:100])

@@ -165,6 +165,7 @@ def test_a_disconnected_graph_is_reported_and_its_indicator_found(digits):
     assert int(out.num_components) == 2
 
 
+@pytest.mark.slow
 def test_the_solver_runs_under_jit_and_vmap_and_does_not_retrace(digits, exact):
     from jaxlle.solvers import landmark
 
