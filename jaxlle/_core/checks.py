@@ -75,7 +75,7 @@ def check_bytes(block_bytes: Any) -> int:
     return check_count(block_bytes, "block_bytes", 1, None, "the memory limit of a block, in bytes")
 
 
-def check_key(key: Any) -> Any:
+def check_key(key: Any) -> Array:
     """Return a random key, `jax.random.key(0)` if it is None; raise a TypeError for anything else."""
     if key is None:
         return jax.random.key(0)
@@ -83,7 +83,7 @@ def check_key(key: Any) -> Any:
     untyped = isinstance(key, jax.Array | np.ndarray) and key.dtype == np.uint32 and key.ndim == 1
     if not (typed or untyped):
         raise TypeError(f"key is of type {type(key).__name__}, but must be one random key, such as jax.random.key(0).")
-    return key
+    return jnp.asarray(key)
 
 
 def embedding_points(y: Any) -> Any:
