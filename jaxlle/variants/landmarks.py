@@ -227,7 +227,9 @@ def nystrom_lle(
     chosen = x[np.asarray(landmarks)] if on_host else jnp.asarray(x)[landmarks]
     inner = lle(chosen, dim, k=k, reg=reg, options=options)
     scale = (num_landmarks / n) ** 0.5 if options.scaling == "unit" else 1.0
-    y = transform(x, chosen, inner.points * scale, k=k, reg=reg, block_bytes=options.block_bytes)
+    placed = inner.points * scale
+    y = transform(x, chosen, placed, k=k, reg=reg, block_bytes=options.block_bytes)
+    y = y.at[landmarks].set(placed)  # the same values, but landmarks move with their embedding and not by the formula
     return LandmarkEmbedding(replace(inner, points=y, rows=jnp.arange(n, dtype=jnp.int32)), landmarks)
 
 
