@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Int
 
 
 def smallest(dist: Float[Array, "b n"], k: int) -> tuple[Int[Array, "b k"], Float[Array, "b k"]]:
+    """Return the columns and the values of the k smallest entries of every row, in increasing order; NaN is the largest."""
     # top_k ranks NaN first, so that a point at distance NaN would be the nearest.
     negative, indices = _top(-jnp.where(jnp.isnan(dist), jnp.inf, dist), k)
     return indices, -negative
