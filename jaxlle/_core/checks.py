@@ -1,6 +1,7 @@
 """Argument checks shared by all stages: counts, dimensions, finiteness, and whether a value is traced."""
 
 import warnings
+from functools import cache
 from typing import Any
 
 import jax
@@ -18,7 +19,14 @@ _SMALL = 2**20  # entries of an array that is moved to the host to be checked
 
 def is_traced(*arrays: Any) -> bool:
     """Return whether values are unavailable: an array is traced (jit, vmap, grad), or jit is staging every operation."""
-    return any(isinstance(a, Tracer) for a in jax.tree.leaves((arrays, jnp.zeros(()))))
+    return any(isinstance(a, Tracer) for a in jax.tree.leaves((arrays, -_concrete_zero())))
+
+
+@cache
+def _concrete_zero() -> Array:
+    """Return a concrete array, whose negative is traced if jit is staging; to create one takes ten times as long."""
+    with jax.ensure_compile_time_eval():
+        return jnp.zeros(())
 
 
 def without_derivative(x: Any) -> Any:
@@ -33,7 +41,7 @@ def is_on_one_device(x: Any) -> bool:
 
 def x64_is_on() -> bool:
     """Return whether JAX is configured to compute in float64 (jax_enable_x64)."""
-    return jnp.zeros(()).dtype == np.float64
+    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
 
 
 def all_finite(x: Any) -> bool:
