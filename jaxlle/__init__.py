@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 _load, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
 
 _LOCATIONS = {  # module: names that users may look for at the top level
-    "alignment": "Components connected_components graph_width",
+    "alignment": "Components connected_components graph_width laplacian_alignment",
     "choosing": "Grid",
     "distances": "KernelDistance",
     "embedding": "Diagnosis DisconnectedGraphError embed_components isometric_map",
@@ -27,13 +27,14 @@ _LOCATIONS = {  # module: names that users may look for at the top level
     "losses": "NeighborhoodBatch NeighborhoodBatches",
     "metrics": "CoRanking coranking",
     "neighbors": "ApproximateNeighbors approximate_knn as_neighbors local_neighborhoods radius_neighbors",
+    "semisupervised": "Classification LeaveOneOut Propagation classify leave_one_out propagate",
     "variants": (
         "GenerativeEmbedding GuidedEmbedding IncrementalEmbedding IterativeEmbedding LandmarkEmbedding "
-        "LinearMap SemisupervisedEmbedding Shift Warp WeightPosterior add_points average_alignments "
+        "LinearMap Shift Warp WeightPosterior add_points average_alignments "
         "deformed_neighbors discriminant_projection fuse_views generative_lle geodesic_neighbors guided_embed "
         "guided_lle incremental_lle isolle iterative_lle kernel_alignment kernel_lle landmark_embed "
         "landmark_lle linear_projection lltsa multiview_lle npe nystrom_lle onpp orthogonal_projection "
-        "reconstruction_map refit reliability robust_lle semisupervised_embed semisupervised_lle "
+        "reconstruction_map refit reliability robust_lle "
         "stack_alignments supervised_lle supervised_neighbors weight_posterior weighted_alignment"
     ),
     "warnings": "ConvergenceWarning DisconnectedGraphWarning DuplicateWarning GapWarning PrecisionWarning RankWarning",

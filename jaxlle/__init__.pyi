@@ -13,6 +13,7 @@ from . import neighbors as neighbors
 from . import nn as nn
 from . import plot as plot
 from . import regularizers as regularizers
+from . import semisupervised as semisupervised
 from . import serving as serving
 from . import sharding as sharding
 from . import sklearn as sklearn

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxlle
-from jaxlle import derivatives, explanation, extension, losses, metrics, variants, weights
+from jaxlle import derivatives, explanation, extension, losses, metrics, semisupervised, variants, weights
 from jaxlle.embedding import isometric_map
 from jaxlle.losses import Impostors
 
@@ -162,8 +162,20 @@ EMBEDDINGS = {
             jaxlle.lle_alignment(x, k=s.k, neighbors=s.graph), s.labels, s.dim, modes=2 * s.dim
         ).embedding
     ),
-    "semisupervised_lle": lambda x, s: (
-        variants.semisupervised_lle(x, np.arange(0, N, 4), s.other[::4], k=s.k, neighbors=s.graph).points
+    "propagate": lambda x, s: (
+        semisupervised.propagate(
+            jaxlle.lle_alignment(x, k=s.k, neighbors=s.graph), np.arange(0, N, 4), s.other[::4]
+        ).targets
+    ),
+    "leave_one_out": lambda x, s: (
+        semisupervised.leave_one_out(
+            jaxlle.lle_alignment(x, k=s.k, neighbors=s.graph), np.arange(0, N, 4), s.other[::4], trust=0.1
+        ).residuals
+    ),
+    "classify": lambda x, s: (
+        semisupervised.classify(
+            jaxlle.lle_alignment(x, k=s.k, neighbors=s.graph), np.arange(0, N, 4), np.arange(0, N, 4) % 3
+        ).probabilities
     ),
     "procrustes, of lle": lambda x, s: (
         metrics.procrustes(jaxlle.lle(x, s.dim, k=s.k, neighbors=s.graph), s.other).aligned

@@ -32,7 +32,7 @@ EXCLUDED = {
         *("local_procrustes", "preservation_error"),
     },
     "it is linear in its input, or returns an object without values": {"fuse_views", "tangent_solver"},
-    "it consists of functions in the table": {"influence", "semisupervised_embed", "eigenfunction_transform"},
+    "it consists of functions in the table": {"influence", "eigenfunction_transform"},
     "it is a diagnostic": {"local_condition"},
 }
 

@@ -141,7 +141,7 @@ def test_known_points_and_trust_must_not_be_masked():
     for name, masked in (("known", np.ma.array(known, mask=hidden)), ("trust", np.ma.array(trust, mask=hidden))):
         arguments = {"known": known, "trust": trust, name: masked}
         with pytest.raises(ValueError, match=rf"Input {name} contains masked entries in rows 1 "):
-            jaxlle.variants.semisupervised_embed(ALIGNMENT, places=POINTS[known, :2], **arguments)
+            jaxlle.semisupervised.propagate(ALIGNMENT, targets=POINTS[known, :2], **arguments)
 
 
 @pytest.mark.parametrize("eps", [-1e-3, np.nan])

@@ -103,7 +103,7 @@ def examples():
     embedding = jaxlle.embedding.Embedding(jnp.asarray(y), *jnp.ones((2, DIM)), *scalars, jnp.arange(N), "DenseQR")
     arrays = {
         **dict.fromkeys(("x", "points", "x_new", "z", "bank", "truth"), x),
-        **dict.fromkeys(("y", "y_new", "vectors", "logits", "places"), y),
+        **dict.fromkeys(("y", "y_new", "vectors", "logits"), y),
         **dict.fromkeys(("y_neighbors", "y_others", "logits_neighbors"), around),
         "a": y,
         "b": y[::-1].copy(),
@@ -159,8 +159,9 @@ SPECIAL = {
     "losses.reconstruction_loss": {"x": examples()[0]["y"]},
     "neighbors.radius_neighbors": {"max_neighbors": 5},
     "variants.deformed_neighbors": {"pool": 10},
-    "variants.semisupervised_embed": {"known": np.arange(9), "places": examples()[0]["y"][:9]},
-    "variants.semisupervised_lle": {"known": np.arange(9), "places": examples()[0]["y"][:9]},
+    "semisupervised.classify": {"known": np.arange(9), "labels": np.arange(9) % 2, "classes": np.arange(2)},
+    "semisupervised.leave_one_out": {"known": np.arange(9), "targets": examples()[0]["y"][:9]},
+    "semisupervised.propagate": {"known": np.arange(9), "targets": examples()[0]["y"][:9]},
     "weights.distance_weights": {"distances": np.ones((N, N), np.float32)},
 }
 # These read or write files, draw, train a given network, or run over a mesh (tests/test_sharding.py): the search of the source

@@ -12,6 +12,7 @@ formed, because it has the squared condition number of $B$, which in float32 lea
 | `Alignment` | indices and blocks; products with B and its transpose; conversion to dense and SciPy sparse form |
 | `PreparedAlignment` | an alignment with its entries also sorted by column, for many products |
 | `weights_alignment` | the alignment I - W of given weights |
+| `laplacian_alignment` | the graph Laplacian in the same form, for comparison |
 | `connected_components`, `Components` | the connected components of the graph |
 | `graph_width` | an estimate of the size of sparse factors, from which a solver is selected |
 
@@ -19,6 +20,7 @@ The alignments of the variants, such as `jaxlle.lle_alignment`, are in `jaxlle.v
 """
 
 from .connectivity import Components, connected_components, graph_width
+from .laplacian import laplacian_alignment
 from .operator import Alignment, PreparedAlignment, weights_alignment
 
 __all__ = [
@@ -27,5 +29,6 @@ __all__ = [
     "PreparedAlignment",
     "connected_components",
     "graph_width",
+    "laplacian_alignment",
     "weights_alignment",
 ]

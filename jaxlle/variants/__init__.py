@@ -24,7 +24,7 @@ available, the equations are taken from public code or are a definition of this 
 | supervised LLE: by classes, or by class probabilities, with some points unlabeled | `supervised_lle`, `supervised_neighbors`, `Shift` | de Ridder and Duin (2002), verified in public code; for probabilities a definition of this library, after Zhao and Zhang (2009) |
 | enhanced supervised LLE | `supervised_lle` with `Warp` | Zhang (2009), Pattern Recognition Letters 30:1208, verified in public code |
 | LLE guided by labels (HSIC) | `guided_lle`, `guided_embed`, `GuidedEmbedding` | criterion of Barshan et al. (2011), read in the authors' code; the weighting of the two terms is a definition of this library, with the aim of Alipanahi and Ghodsi (2011) |
-| semi-supervised LLE: coordinates of some points are known | `semisupervised_lle`; `semisupervised_embed` for any alignment, `SemisupervisedEmbedding` | Yang, Fu, Zha and Barlow (2006), ICML; derived here and verified in public code |
+| semi-supervised LLE: coordinates, targets or classes of some points are known | `jaxlle.semisupervised.propagate` with the alignment of any variant | Yang, Fu, Zha and Barlow (2006), ICML; derived here and verified in public code |
 | robust LLE | `robust_lle`, `reliability` | Chang and Yeung (2006), Pattern Recognition 39:1053, verified in public code |
 | weighted LLE | `weighted_alignment` | the cost of Chang and Yeung (2006); Mekuz, Bauckhage and Tsotsos (2005) was not available |
 | convex weights | `jaxlle.weights.simplex_weights` | Saul and Roweis (2003) |
@@ -47,7 +47,7 @@ Data sets, `reg` and keys can be batched. This call embeds 64 data sets of 200 p
     >>> jax.vmap(lambda x: jaxlle.lle(x, 2, k=12).points)(many).shape
     (64, 200, 2)
 
-Embeddings are differentiable as subspaces (`jaxlle.derivatives`), and those of `semisupervised_lle` as coordinates; the tests
+Embeddings are differentiable as subspaces (`jaxlle.derivatives`), and targets propagated by `jaxlle.semisupervised` as they are; the tests
 compare the derivatives of every variant with finite differences. Landmark and incremental embeddings raise instead. A function
 of an embedding that no rotation changes has a gradient:
 
@@ -81,7 +81,6 @@ from .linear import (
 from .ltsa import ltsa, ltsa_alignment
 from .modified import modified_alignment, modified_lle
 from .robust import reliability, robust_lle, weighted_alignment
-from .semisupervised import SemisupervisedEmbedding, semisupervised_embed, semisupervised_lle
 from .standard import lle, lle_alignment
 from .supervised import Shift, Warp, supervised_lle, supervised_neighbors
 
@@ -92,7 +91,6 @@ __all__ = [
     "IterativeEmbedding",
     "LandmarkEmbedding",
     "LinearMap",
-    "SemisupervisedEmbedding",
     "Shift",
     "Warp",
     "WeightPosterior",
@@ -131,8 +129,6 @@ __all__ = [
     "refit",
     "reliability",
     "robust_lle",
-    "semisupervised_embed",
-    "semisupervised_lle",
     "stack_alignments",
     "supervised_lle",
     "supervised_neighbors",

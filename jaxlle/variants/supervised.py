@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, map_rows
 from .._core.checks import check_bytes, check_count, is_traced
+from .._core.labels import number_labels
 from .._core.linear import matmul
 from .._core.missing import read_host
 from .._core.points import prepare_points, working_dtype
@@ -228,16 +229,6 @@ def read_classes(labels: Any, n: int, k: int = 0) -> Classes:
     known = np.ones(n, bool) if host.dtype.kind not in "if" else host != -1
     _warn_small_classes(names, members[known], k)
     return Classes(jax.nn.one_hot(members, len(names)), jnp.asarray(known))
-
-
-def number_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct labels, in order, and the number of the label of each point."""
-    try:
-        if labels.dtype.kind in "biufmMSUOT":
-            return np.unique(labels, return_inverse=True)
-    except TypeError:
-        pass
-    raise ValueError(f"labels of dtype {labels.dtype} cannot be sorted: use numbers, or texts, but not both.")
 
 
 def _probabilities(values: Any) -> Float[Array, "n c"]:

@@ -123,7 +123,7 @@ FREE_X = {"rows": "x", "columns": "x"}
 LABELED = {"x": X, "labels": LABELS}
 VIEWS = [X, np.concatenate([X[:, :1] ** 2, X[:, 1:]], axis=1)]
 TWO = [ALIGNMENT, jaxlle.Alignment(INDICES[:, :4], np.array([1.0, -0.5, -0.25, -0.25]) * np.ones((N, 1, 1)))]
-KNOWN = {"known": np.array([0, 5, 11, 17, 23]), "places": X[[0, 5, 11, 17, 23], :C]}
+KNOWN = {"known": np.array([0, 5, 11, 17, 23]), "targets": X[[0, 5, 11, 17, 23], :C]}
 SHAPED = {"key": KEY, "n": 10, "noise": 0.1}
 
 CALLS: dict[str, Callable[[], Call]] = {
@@ -282,6 +282,26 @@ CALLS: dict[str, Callable[[], Call]] = {
     "variants.linear_projection": lambda: call(alignment=ALIGNMENT, x=X, dim=2, columns="x"),
     "variants.lle": lambda: call(**FIT, reg=1e-3, metric="euclidean", **SOLVED, **FREE_X),
     "variants.lle with a graph": lambda: call(**FIT, **GIVEN, reg=1e-3, **SOLVED, columns="x"),
+    "semisupervised.classify": lambda: call(
+        alignment=ALIGNMENT,
+        known=KNOWN["known"],
+        labels=np.array([0, 1, 2, 0, 1]),
+        classes=np.arange(3),
+        priors=np.array([0.5, 0.25, 0.25]),
+        trust=0.5,
+        **SOLVED,
+    ),
+    "semisupervised.leave_one_out": lambda: call(
+        alignment=ALIGNMENT, **KNOWN, trust=0.5, **SOLVED, **BYTES, columns="targets", origin="targets"
+    ),
+    "semisupervised.propagate": lambda: call(
+        alignment=ALIGNMENT,
+        **KNOWN,
+        trust=np.array([1.0, 2.0, 1.0, 2.0, 1.0]),
+        **SOLVED,
+        columns="targets",
+        origin="targets",
+    ),
     "variants.lle_alignment": lambda: call(x=X, k=K, reg=1e-3, metric="euclidean", **GIVEN, **BYTES, columns="x"),
     "variants.lltsa": lambda: call(**FIT, **GIVEN, **BYTES, columns="x"),
     "variants.ltsa": lambda: call(**FIT, metric="euclidean", include_self=True, **SOLVED, **FREE_X),
@@ -301,17 +321,6 @@ CALLS: dict[str, Callable[[], Call]] = {
     "variants.refit": lambda: call(state=state()),
     "variants.reliability": lambda: call(x=X, dim=2, neighbors=GRAPH, iterations=5, **BYTES, columns="x"),
     "variants.robust_lle": lambda: call(**FIT, threshold=0.3, reg=1e-3, **SOLVED, **FREE_X),
-    "variants.semisupervised_embed": lambda: call(
-        alignment=ALIGNMENT,
-        **KNOWN,
-        trust=np.array([1.0, 2.0, 1.0, 2.0, 1.0]),
-        **SOLVED,
-        columns="places",
-        origin="places",
-    ),
-    "variants.semisupervised_lle": lambda: call(
-        x=X, **KNOWN, k=K, reg=1e-3, trust=0.5, **SOLVED, **GIVEN, columns="x places", origin="places"
-    ),
     "variants.stack_alignments": lambda: call(alignments=TWO, shares=np.array([0.25, 0.75])),
     "variants.supervised_lle": lambda: call(
         **FIT, labels=LABELS, rule=jaxlle.variants.Shift(0.1), reg=1e-3, **SOLVED, columns="x"

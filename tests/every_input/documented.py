@@ -31,7 +31,7 @@ DOCUMENTED = (
         "negative indices mean that there is no neighbor, as in the results of faiss",
     ),
     Documented("choosing.choose", (), ("one number",), "one k or one reg is a grid of one"),
-    Documented("variants.semisupervised_embed", ("trust",), ("one number",), "one trust is that of all known points"),
+    Documented("semisupervised.propagate", ("trust",), ("one number",), "one trust is that of all known points"),
     Documented(
         "losses.probability_lle_loss", (), ("minus infinity",), "a logit of minus infinity is the probability 0"
     ),

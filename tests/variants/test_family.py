@@ -19,7 +19,6 @@ from jaxlle.warnings import DisconnectedGraphWarning
 DIM, K = 2, 8
 KEY = jax.random.key(0)
 KEYED = jaxlle.EmbedOptions(key=KEY)
-KNOWN, PLACES = np.arange(0, 24, 3), np.random.default_rng(2).normal(size=(8, 5)).astype(np.float32)
 
 
 def labels_of(x):
@@ -57,7 +56,6 @@ MAPS = {
     "npe": lambda x, dim, **o: jaxlle.variants.npe(x, dim, **o).transform(x),
     "onpp": lambda x, dim, **o: jaxlle.variants.onpp(x, dim, **o).transform(x),
     "lltsa": lambda x, dim, **o: jaxlle.variants.lltsa(x, dim, **o).transform(x),
-    "semisupervised": lambda x, dim, **o: jaxlle.variants.semisupervised_lle(x, KNOWN, PLACES[:, :dim], **o).points,
 }
 FAMILY = {**EMBEDDINGS, **MAPS}
 DISCONNECTABLE = [name for name in EMBEDDINGS if name != "geodesic"]
@@ -100,8 +98,7 @@ def test_every_variant_raises_for_invalid_arguments(points, name):
     for k in (0, 60):
         with pytest.raises(ValueError, match=r"k \(n_neighbors\) = |num_landmarks = "):
             FAMILY[name](points, 1, k=k)
-    if name != "semisupervised":  # the number of columns is that of its places
-        check_dimensions(name, points)
+    check_dimensions(name, points)
     with pytest.raises(TypeError, match="must be dense"):
         FAMILY[name](scipy.sparse.csr_array(points), 1, k=K)
     if name not in ("hessian", "ltsa", "lltsa"):

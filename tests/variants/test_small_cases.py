@@ -70,7 +70,6 @@ def test_points_of_another_metric_raise_where_only_the_euclidean_is_known(points
         lambda x, y, **o: variants.landmark_lle(x, 2, k=K, num_landmarks=20, **o),
         lambda x, y, **o: variants.nystrom_lle(x, 2, k=K, num_landmarks=20, **o),
         lambda x, y, **o: variants.onpp(x, 2, k=K, **o),
-        lambda x, y, **o: variants.semisupervised_lle(x, np.arange(9), x[:9, :2], k=K, **o),
     ],
 )
 def test_the_strength_of_the_ridge_reaches_the_weights(points, labels, fit):
@@ -248,7 +247,6 @@ def test_the_discriminant_map_ignores_points_without_a_label_except_in_the_cost(
         lambda x, graph: jaxlle.hessian_lle(x, 2, k=K, neighbors=graph),
         lambda x, graph: jaxlle.modified_lle(x, 2, k=K, neighbors=graph),
         lambda x, graph: variants.kernel_lle(x, 2, jnp.dot, k=K, neighbors=graph),
-        lambda x, graph: variants.semisupervised_lle(x, np.arange(9), x[:9, :2], k=K, neighbors=graph),
     ],
 )
 def test_a_given_graph_reaches_the_alignment(points, fit):

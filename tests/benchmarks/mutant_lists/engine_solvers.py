@@ -11,7 +11,7 @@ EMBEDDING = "tests/embedding/test_embed.py"
 OPTIONS = "tests/solvers/test_options.py"
 PARTS = "tests/solvers/test_parts.py"
 LANDMARKS = "tests/solvers/test_landmark.py"
-PLACES = "tests/variants/test_semisupervised.py"
+PLACES = "tests/semisupervised/test_propagation.py"
 DERIVED = "tests/test_derivatives.py"
 
 MUTANTS = [

@@ -4,9 +4,8 @@ PIPELINE, SUPERVISED, ROBUST, FUSION, GENERATIVE, GEODESIC, GUIDED, INCREMENTAL 
     f"jaxlle/variants/{name}.py"
     for name in ("_pipeline", "supervised", "robust", "fusion", "generative", "geodesic", "guided", "incremental")
 )
-ITERATIVE, KERNEL, LANDMARKS, LINEAR, DEFORMED, DISCRIMINANT, SEMISUPERVISED = (
-    f"jaxlle/variants/{name}.py"
-    for name in ("iterative", "kernel", "landmarks", "linear", "deformed", "discriminant", "semisupervised")
+ITERATIVE, KERNEL, LANDMARKS, LINEAR, DEFORMED, DISCRIMINANT = (
+    f"jaxlle/variants/{name}.py" for name in ("iterative", "kernel", "landmarks", "linear", "deformed", "discriminant")
 )
 DIMENSION, CHOOSING = "jaxlle/dimension.py", "jaxlle/choosing.py"
 T = "tests/variants/test_"

@@ -1,9 +1,9 @@
-"""Semi-supervised LLE: the coordinates of some points are known, and those of all other points are computed from them."""
+"""Propagation: the targets of some points are known, and those of all other points are computed from them."""
 
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,39 +20,37 @@ from ..alignment.operator import check_alignment, prepare_alignment
 from ..derivatives import LinearSolver, tangent_solver
 from ..embedding import DisconnectedGraphError
 from ..embedding.prescribed import PrescribedSolution, PrescribedSystem, solve_prescribed, with_derivative
-from ..neighbors import Neighbors
 from ..solvers import SolverLike, choose
 from ..warnings import ConvergenceWarning, JaxlleWarning
-from .standard import lle_alignment
 
 _MAX_ERROR = 1e-3  # relative error above which the result does not count as converged
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("points", "costs", "misfit", "pull", "gap", "error", "converged"),
+    data_fields=("targets", "costs", "misfit", "pull", "gap", "error", "converged"),
     meta_fields=("solver",),
 )
 @dataclass(frozen=True)
-class SemisupervisedEmbedding:
-    """Coordinates of all points, in the units in which some were given.
+class Propagation:
+    """Targets of all points, in the units in which some were given.
 
     Attributes:
-        points: shape (n, dim); exact coordinates are returned unchanged, bit for bit.
-        costs: ``|B y|^2`` of each column y, in its squared units, shape (dim,).
-        misfit: distance of each known point from its given coordinates, shape (m,); 0 for exact coordinates.
-        pull: ``|(B^T B Y)_i|`` of each known point, the force that its given coordinates exert on the embedding, shape (m,). It
-            equals trust times misfit; for exact coordinates it is the force that holds the point. Points with wrong coordinates
-            have outlying values.
-        gap: smallest singular value of the equations, relative to (a bound of) the norm of B. Rounding moves the points by
-            about eps / gap of their spread. 0 if the known coordinates do not determine the other points within rounding.
-        error: estimated error of the solution, relative to the spread of the points, from the size of the last refinements.
-        converged: whether gap and error are good enough for the points to be reliable.
+        targets: shape (n, c); exact targets are returned unchanged, bit for bit.
+        costs: ``|B y|^2`` of each column y, in its squared units, shape (c,).
+        misfit: distance of the result from the given targets of each known point, shape (m,); 0 for exact targets.
+        pull: ``|(B^T B Y)_i|`` of each known point, the force that its given targets exert on the others, shape (m,). It equals
+            trust times misfit; for exact targets it is the force that holds the point. Points with wrong targets have outlying
+            values.
+        gap: smallest singular value of the equations, relative to (a bound of) the norm of B. Rounding moves the targets by
+            about eps / gap of their spread. 0 if the known targets do not determine the others within rounding.
+        error: estimated error of the solution, relative to the spread of the targets, from the size of the last refinements.
+        converged: whether gap and error are good enough for the targets to be reliable.
         solver: name of the linear solver.
     """
 
-    points: Float[Array, "... n dim"]
-    costs: Float[Array, "... dim"]
+    targets: Float[Array, "... n c"]
+    costs: Float[Array, "... c"]
     misfit: Float[Array, "... m"]
     pull: Float[Array, "... m"]
     gap: Float[Array, "..."]
@@ -61,35 +59,40 @@ class SemisupervisedEmbedding:
     solver: str
 
 
-def semisupervised_embed(
+def propagate(
     alignment: Alignment,
     known: Any,
-    places: Any,
+    targets: Any,
     *,
     trust: Real[ArrayLike, ""] | Real[ArrayLike, " m"] | None = None,
     solver: SolverLike | LinearSolver = "auto",
-) -> SemisupervisedEmbedding:
-    """Embed all points of an alignment, given the coordinates of some of them.
+) -> Propagation:
+    """Compute the targets of all points of an alignment, given those of some.
 
-    Exact coordinates P are kept, and the others minimize ``|B Y|^2``: with M = B^T B partitioned into known (k) and unknown (u)
-    points, ``M_uu Y_u = -M_uk P``. Inexact coordinates are weighted by their trust: Y minimizes
+    Exact targets P are kept, and the others minimize ``|B Y|^2``: with M = B^T B partitioned into known (k) and unknown (u)
+    points, ``M_uu Y_u = -M_uk P``. Inexact targets are weighted by their trust: Y minimizes
     ``|B Y|^2 + sum_i trust_i |Y_i - P_i|^2``, so that ``(M + T) Y = T P``. Neither problem has a scaling constraint or needs
     eigenvectors: Y is unique, linear in P, and in the units of P. The method is that of Yang, Fu, Zha and Barlow (2006,
     Semi-supervised nonlinear dimensionality reduction, ICML, p. 1065), who apply it to LLE, Isomap and LTSA. The text of the
     paper was not available; the equations, which are plain least squares, are derived here and agree with public code after the
-    paper (its equations 12 and 21).
+    paper (its equations 12 and 21). With `jaxlle.alignment.laplacian_alignment` the result is the harmonic function of Zhu,
+    Ghahramani and Lafferty (2003, ICML, p. 912).
 
-    The known values may be coordinates, targets of a regression, or classes as rows of an identity matrix. The result is
-    differentiable, to any order, in the blocks, the places and the trust.
+    The targets may be coordinates of an embedding, numbers to predict, or classes as rows of an identity matrix, for which
+    `classify` adds probabilities. The result is differentiable, to any order, in the blocks, the targets and the trust.
+    `leave_one_out` estimates its error from the known points alone.
+
+    With 20 known of 1,000 points of a Swiss roll, the affine residual of the parameters propagated by LLE is 0.002, compared
+    with 0.19 for the embedding by LLE (tests/semisupervised/test_propagation.py).
 
     Args:
         alignment: of the n points, by any variant. `ltsa_alignment` and `hessian_alignment` continue an affine map of a flat
             sheet exactly, LLE up to the effect of its regularizer.
-        known: indices of the points whose coordinates are known, without repetition, shape (m,).
-        places: the known coordinates, shape (m, dim).
-        trust: None for exact coordinates, or a positive weight for all known points or for each, shape (m,). It is compared
-            with M, whose norm is of order 1 to 10 and whose smooth vectors have far smaller eigenvalues: with trust 1 known
-            points hardly move.
+        known: indices of the points whose targets are known, without repetition, shape (m,).
+        targets: the known targets, shape (m, c).
+        trust: None for exact targets, or a positive weight for all known points or for each, shape (m,). It is compared with M,
+            whose norm is of order 1 to 10 and whose smooth vectors have far smaller eigenvalues: with trust 1 known points
+            hardly move.
         solver: a linear solver of `jaxlle.derivatives`, or a solver of `jaxlle.solvers`, which selects the one that
             `tangent_solver` returns for it, or "auto". `DenseInverse` (QR of the dense B; jit, vmap, float32) for small n;
             `SparseInverse` (sparse LU of M in float64, refined by products with B; host) for low intrinsic dimension;
@@ -97,15 +100,16 @@ def semisupervised_embed(
             products with B.
 
     Returns:
-        SemisupervisedEmbedding. Inside jit it carries gap, error and converged as data, and indices are not checked.
+        Propagation. Inside jit it carries gap, error and converged as data, and indices are not checked.
 
     Raises:
-        ValueError: for a malformed alignment; known indices that are out of range, repeated, or not as many as places; places
-            that are not finite; trust that is not positive; or places that do not determine the other points.
+        ValueError: for a malformed alignment; known indices that are out of range, repeated, or not as many as targets; targets
+            that are not finite; trust that is not positive; exact targets for all points; or targets that do not determine the
+            other points.
         DisconnectedGraphError: a ValueError, if a component or closed class of the graph contains no known point.
 
     Warns:
-        JaxlleWarning: for components of the graph with at most dim known points.
+        JaxlleWarning: for components of the graph with at most c known points, in which fewer than c columns can vary freely.
         ConvergenceWarning: if rounding, or too few iterations, leaves a relative error above 1e-3.
 
     Example:
@@ -113,79 +117,52 @@ def semisupervised_embed(
         >>> curve = jaxlle.datasets.s_curve(jax.random.key(0), 200)
         >>> known = jnp.arange(0, 200, 20)
         >>> alignment = jaxlle.ltsa_alignment(curve.points, 2, k=10)
-        >>> out = jaxlle.variants.semisupervised_embed(alignment, known, curve.parameters[known])
-        >>> bool((jnp.abs(out.points - curve.parameters).mean(axis=0) < 0.05 * curve.parameters.std(axis=0)).all())
+        >>> out = jaxlle.semisupervised.propagate(alignment, known, curve.parameters[known])
+        >>> bool((jnp.abs(out.targets - curve.parameters).mean(axis=0) < 0.05 * curve.parameters.std(axis=0)).all())
         True
     """
+    return solve_problem(prepare_problem(alignment, known, targets, trust, solver))
+
+
+class Problem(NamedTuple):
+    """A validated problem: the equations for standardized targets, their solver, and the given targets with their units."""
+
+    system: PrescribedSystem
+    linear: LinearSolver
+    given: Float[Array, "m c"]
+    center: Float[Array, " c"]
+    unit: Float[Array, ""]
+
+
+def prepare_problem(
+    alignment: Alignment, known: Any, targets: Any, trust: Any, solver: Any, *, spanning: bool = True
+) -> Problem:
+    """Validate the arguments of `propagate`; `spanning` is whether few known points in a component give a warning."""
     alignment = prepare_alignment(alignment)
     n, dtype = alignment.indices.shape[0], alignment.blocks.dtype
     fixed = lax.stop_gradient(alignment)
-    places = as_points(places, "places")
-    known, trust = _check_known(known, len(places), n), _check_trust(trust, len(places))
+    targets = as_points(targets, "targets")
+    known, trust = _check_known(known, len(targets), n), _check_trust(trust, len(targets))
     if trust is None:
-        check_count(len(places), "the number of exactly known points", 1, n - 1, "at least one point must be unknown")
-    traced = is_traced(fixed, known, without_derivative(places), without_derivative(trust))
+        check_count(len(targets), "the number of exactly known points", 1, n - 1, "at least one point must be unknown")
+    traced = is_traced(fixed, known, without_derivative(targets), without_derivative(trust))
     if not traced:
         if is_traced(alignment):
             check_alignment(fixed)
-        _check_components(connected_components(fixed), np.asarray(known), places.shape[1])
-    standard = prepare_points(places)
+        _check_components(connected_components(fixed), np.asarray(known), targets.shape[1] if spanning else 0)
+    standard = prepare_points(targets)
     system = _build_system(alignment, known, standard.coordinates.astype(dtype), trust)
-    linear = _linear_solver(solver, fixed, traced)
+    units = (jnp.asarray(a, dtype) for a in (targets, standard.center, standard.unit))
+    return Problem(system, _linear_solver(solver, fixed, traced), *units)
+
+
+def solve_problem(problem: Problem) -> Propagation:
+    """Solve a validated problem, with derivatives."""
+    system, linear, given, center, unit = problem
     solution = solve_prescribed(system, linear)
     _check_solution(solution, linear)
     y = with_derivative(system, solution.points, linear)
-    units = (jnp.asarray(a, dtype) for a in (places, standard.center, standard.unit))
-    return _in_given_units(system, solution, y, *units, type(linear).__name__)
-
-
-def semisupervised_lle(
-    x: Any,
-    known: Any,
-    places: Any,
-    *,
-    k: int,
-    reg: Real[ArrayLike, ""] = 1e-3,
-    trust: Real[ArrayLike, ""] | Real[ArrayLike, " m"] | None = None,
-    solver: SolverLike | LinearSolver = "auto",
-    neighbors: Neighbors | None = None,
-) -> SemisupervisedEmbedding:
-    """Embed all points by LLE, given the coordinates of some of them.
-
-    Minimizes ``|B Y|^2`` with B of `lle_alignment` and the known rows of Y fixed or weighted; see `semisupervised_embed` for
-    the equations and their origin (Yang, Fu, Zha and Barlow 2006).
-
-    With 20 known of 1,000 points of a Swiss roll, the affine residual of its parameters is 0.002, compared with 0.19 for LLE
-    (tests/variants/test_semisupervised.py).
-
-    Args:
-        x: points, shape (n, d), or a `Points` value.
-        known: as for `semisupervised_embed`.
-        places: as for `semisupervised_embed`.
-        k: neighbors per point.
-        reg: strength of the ridge, relative to the trace of the local Gram matrix.
-        trust: as for `semisupervised_embed`.
-        solver: as for `semisupervised_embed`.
-        neighbors: graph to use in place of the k nearest neighbors; its width replaces k.
-
-    Returns:
-        SemisupervisedEmbedding.
-
-    Raises:
-        ValueError: as `lle_alignment` and `semisupervised_embed`.
-
-    Warns:
-        JaxlleWarning: as `lle_alignment` and `semisupervised_embed`.
-
-    Example:
-        >>> import jax.numpy as jnp, jaxlle
-        >>> line = jnp.arange(12.0)[:, None] * jnp.array([[3.0, 4.0]])
-        >>> out = jaxlle.variants.semisupervised_lle(line, [0, 11], jnp.array([[0.0], [1.0]]), k=2, reg=1e-2)
-        >>> bool((jnp.diff(out.points[:, 0]) > 0).all())
-        True
-    """
-    alignment = lle_alignment(x, k=k, reg=reg, neighbors=neighbors)
-    return semisupervised_embed(alignment, known, places, trust=trust, solver=solver)
+    return _in_given_units(system, solution, y, given, center, unit, type(linear).__name__)
 
 
 def _check_known(known: Any, count: int, n: int) -> Int[Array, " m"]:
@@ -198,7 +175,7 @@ def _check_known(known: Any, count: int, n: int) -> Int[Array, " m"]:
         )
     if ids.shape[0] != count:
         raise ValueError(
-            f"known lists {ids.shape[0]} points, but places has {count} rows: give one row per known point."
+            f"known lists {ids.shape[0]} points, but targets has {count} rows: give one row per known point."
         )
     if isinstance(ids, jax.Array) and is_traced(ids):
         return ids
@@ -222,14 +199,12 @@ def _check_trust(trust: Any, count: int) -> Any:
     host = without_derivative(values)
     if not is_traced(host) and not (np.isfinite(host) & (np.asarray(host) > 0)).all():
         wrong = np.ravel(host)[~np.ravel(np.isfinite(host) & (np.asarray(host) > 0))][0]
-        raise ValueError(
-            f"trust = {wrong} is not allowed: it must be positive and finite, or None for exact coordinates."
-        )
+        raise ValueError(f"trust = {wrong} is not allowed: it must be positive and finite, or None for exact targets.")
     return values
 
 
-def _check_components(components: Components, known: np.ndarray, dim: int) -> None:
-    """Raise for components without a known point; warn of components with too few of them to span dim dimensions."""
+def _check_components(components: Components, known: np.ndarray, columns: int) -> None:
+    """Raise for components without a known point; warn of components with too few of them to span the columns."""
     counts = np.bincount(components.labels[known], minlength=len(components.sizes))
     unknown = np.flatnonzero(counts == 0)
     free_classes = [members for members in components.closed if not np.isin(members, known).any()]
@@ -237,23 +212,24 @@ def _check_components(components: Components, known: np.ndarray, dim: int) -> No
         first = int((components.labels == unknown[0]).argmax())
         raise DisconnectedGraphError(
             f"{len(unknown)} of {len(counts)} components of the neighborhood graph have no known point, such as that of point "
-            f"{first} ({components.sizes[unknown[0]]} points), so their coordinates are not determined. Give the coordinates of "
+            f"{first} ({components.sizes[unknown[0]]} points), so their targets are not determined. Give the targets of "
             f"points in every component, or raise k."
         )
     if free_classes:
         raise DisconnectedGraphError(
             f"{len(free_classes)} closed classes of the neighborhood graph have no known point, such as that of point "
             f"{free_classes[0][0]} ({len(free_classes[0])} points whose neighborhoods contain no other points), so their "
-            f"coordinates are not determined. Give the coordinates of points in every class, or raise k."
+            f"targets are not determined. Give the targets of points in every class, or raise k."
         )
-    sparse = np.flatnonzero(counts <= dim)
+    sparse = np.flatnonzero(counts <= columns)
     if len(sparse):
         warnings.warn(
-            f"{len(sparse)} of {len(counts)} components of the neighborhood graph have no more than dim = {dim} known points, "
-            f"such as one of {components.sizes[sparse[0]]} points with {counts[sparse[0]]}. The embedding of such a component "
-            f"spans fewer than dim dimensions: give the coordinates of at least {dim + 1} of its points.",
+            f"{len(sparse)} of {len(counts)} components of the neighborhood graph have no more than {columns} known points, as "
+            f"many as the targets have columns, such as one of {components.sizes[sparse[0]]} points with {counts[sparse[0]]}. "
+            f"The targets of such a component span fewer than {columns} dimensions: give those of at least {columns + 1} of its "
+            f"points.",
             JaxlleWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -270,10 +246,10 @@ def _linear_solver(solver: Any, alignment: Alignment, traced: bool) -> LinearSol
 
 
 @jax.jit
-def _build_system(alignment: Alignment, known: Array, coordinates: Array, trust: Any) -> PrescribedSystem:
+def _build_system(alignment: Alignment, known: Array, target: Array, trust: Any) -> PrescribedSystem:
     n, dtype = alignment.indices.shape[0], alignment.blocks.dtype
     is_known, zeros = jnp.zeros((n, 1), dtype).at[known].set(1), jnp.zeros((n, 1), dtype)
-    target = jnp.zeros((n, coordinates.shape[1]), dtype).at[known].set(coordinates)
+    target = jnp.zeros((n, target.shape[1]), dtype).at[known].set(target)
     if trust is None:
         return PrescribedSystem(alignment, known, 1 - is_known, zeros, target)
     weight = jnp.broadcast_to(jnp.asarray(trust, dtype), known.shape)[:, None]
@@ -281,19 +257,19 @@ def _build_system(alignment: Alignment, known: Array, coordinates: Array, trust:
 
 
 def _check_solution(solution: PrescribedSolution, linear: LinearSolver) -> None:
-    """Raise, outside jit, if the known coordinates do not determine the others; warn if the solver did not converge."""
+    """Raise, outside jit, if the known targets do not determine the others; warn if the solver did not converge."""
     if is_traced(solution):
         return
     if not float(solution.gap) > 0:
         raise ValueError(
             "The known points do not determine the others within rounding. The functions of zero cost, such as the affine "
             "functions on flat neighborhoods, require dim + 1 known points, not all on a line or a plane, in every component: "
-            "give the coordinates of more points, or raise reg."
+            "give the targets of more points, or raise reg."
         )
     if not float(solution.error) <= _MAX_ERROR:
         warnings.warn(
             f"{type(linear).__name__} left a relative error of {float(solution.error):.2g} at a gap of "
-            f"{float(solution.gap):.2g}: raise its iteration limit, give the coordinates of more points, raise reg, or compute "
+            f"{float(solution.gap):.2g}: raise its iteration limit, give the targets of more points, raise reg, or compute "
             f"in float64.",
             ConvergenceWarning,
             stacklevel=3,
@@ -305,24 +281,24 @@ def _in_given_units(
     system: PrescribedSystem,
     solution: PrescribedSolution,
     y: Array,
-    coordinates: Array,
+    given: Array,
     center: Array,
     unit: Array,
     solver: str,
-) -> SemisupervisedEmbedding:
-    """Return the solution in the units of the known coordinates, with its diagnostics."""
+) -> Propagation:
+    """Return the solution in the units of the known targets, with its diagnostics."""
     image, known = system.alignment.matvec(y), system.known
     exact = (system.free[known] == 0) & jnp.isfinite(y[known])
-    points = (y * unit + center).at[known].set(jnp.where(exact, coordinates, (y * unit + center)[known]))
+    targets = (y * unit + center).at[known].set(jnp.where(exact, given, (y * unit + center)[known]))
     length = jax.vmap(distances.euclidean)
     pull = system.alignment.rmatvec(image)[known]
-    return SemisupervisedEmbedding(
-        points=points,
+    return Propagation(
+        targets=targets,
         costs=unit**2 * jnp.sum(image**2, axis=0),
         misfit=jnp.where(exact.all(axis=1), 0, unit * length(y[known], system.target[known])),
         pull=unit * length(pull, jnp.zeros_like(pull)),
         gap=solution.gap,
         error=solution.error,
-        converged=(solution.gap > 0) & (solution.error <= _MAX_ERROR) & jnp.isfinite(points).all(),
+        converged=(solution.gap > 0) & (solution.error <= _MAX_ERROR) & jnp.isfinite(targets).all(),
         solver=solver,
     )

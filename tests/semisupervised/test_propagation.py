@@ -1,4 +1,4 @@
-"""Semi-supervised LLE: comparison with dense least squares, limits, invariances, derivatives, and invalid arguments."""
+"""Propagated targets: comparison with dense least squares, limits, invariances, derivatives, and invalid arguments."""
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxlle import JaxlleWarning
 from jaxlle.derivatives import ConjugateGradient, DenseInverse, SparseInverse
 from jaxlle.embedding import DisconnectedGraphError
 from jaxlle.metrics import affine_residual
+from jaxlle.semisupervised import propagate
 
 N, M = 80, 9
 KNOWN = np.random.default_rng(1).choice(N, M, replace=False)
@@ -22,6 +23,10 @@ LINEAR = [DenseInverse(), SparseInverse(), ConjugateGradient()]
 @pytest.fixture
 def cloud():
     return np.random.default_rng(0).normal(size=(N, 3))
+
+
+def semisupervised_lle(x, known, targets, *, k, trust=None, neighbors=None):
+    return propagate(jaxlle.lle_alignment(x, k=k, neighbors=neighbors), known, targets, trust=trust)
 
 
 def alignments(x):
@@ -53,13 +58,13 @@ def oracle(alignment, known, places, trust=None):
         pytest.param("ltsa", ConjugateGradient(), marks=pytest.mark.slow),
     ],
 )
-def test_points_equal_those_of_dense_least_squares(x64, cloud, name, linear):
+def test_targets_equal_those_of_dense_least_squares(x64, cloud, name, linear):
     alignment = alignments(cloud)[name]
     b = np.asarray(alignment.to_dense())
     for trust in (None, 0.05, TRUST):
-        out = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES, trust=trust, solver=linear)
+        out = propagate(alignment, KNOWN, PLACES, trust=trust, solver=linear)
         y = oracle(alignment, KNOWN, PLACES, trust)
-        np.testing.assert_allclose(out.points, y, atol=1e-9)
+        np.testing.assert_allclose(out.targets, y, atol=1e-9)
         np.testing.assert_allclose(out.costs, np.sum((b @ y) ** 2, axis=0), rtol=1e-8)
         np.testing.assert_allclose(out.misfit, np.linalg.norm(y[KNOWN] - PLACES, axis=1), atol=1e-9)
         np.testing.assert_allclose(out.pull, np.linalg.norm((b.T @ (b @ y))[KNOWN], axis=1), atol=1e-9)
@@ -67,43 +72,41 @@ def test_points_equal_those_of_dense_least_squares(x64, cloud, name, linear):
         assert out.error < 1e-9
         assert out.solver == type(linear).__name__
     others = np.setdiff1d(np.arange(N), KNOWN)
-    exact = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES, solver=linear)
+    exact = propagate(alignment, KNOWN, PLACES, solver=linear)
     smallest = np.linalg.svd(b[:, others], compute_uv=False)[-1] / float(alignment.norm_bound())
     assert smallest * 0.99 < exact.gap < 1.5 * smallest  # estimated from above by a few iterations
-    np.testing.assert_array_equal(exact.points[KNOWN], PLACES)
+    np.testing.assert_array_equal(exact.targets[KNOWN], PLACES)
 
 
 @pytest.mark.parametrize("linear", LINEAR)
 def test_results_in_float32_are_close_to_the_oracle_and_keep_their_dtype(cloud, linear):
     alignment = jaxlle.lle_alignment(cloud.astype(np.float32), k=8)
     for trust in (None, 0.05):
-        out = jaxlle.variants.semisupervised_embed(
-            alignment, KNOWN, PLACES.astype(np.float32), trust=trust, solver=linear
-        )
-        assert out.points.dtype == jnp.float32
+        out = propagate(alignment, KNOWN, PLACES.astype(np.float32), trust=trust, solver=linear)
+        assert out.targets.dtype == jnp.float32
         assert bool(out.converged)
-        np.testing.assert_allclose(out.points, oracle(alignment, KNOWN, PLACES, trust), atol=2e-4)
+        np.testing.assert_allclose(out.targets, oracle(alignment, KNOWN, PLACES, trust), atol=2e-4)
 
 
 def test_high_trust_approaches_the_exact_solution_and_low_trust_the_mean(x64, cloud):
     alignment = jaxlle.lle_alignment(cloud, k=8)
-    exact = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES).points
+    exact = propagate(alignment, KNOWN, PLACES).targets
     for linear in LINEAR:
-        tight = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES, trust=1e9, solver=linear)
-        np.testing.assert_allclose(tight.points, exact, atol=1e-7)
-    loose = jaxlle.variants.semisupervised_embed(alignment, KNOWN, PLACES, trust=1e-11, solver=DenseInverse()).points
+        tight = propagate(alignment, KNOWN, PLACES, trust=1e9, solver=linear)
+        np.testing.assert_allclose(tight.targets, exact, atol=1e-7)
+    loose = propagate(alignment, KNOWN, PLACES, trust=1e-11, solver=DenseInverse()).targets
     np.testing.assert_allclose(loose, np.broadcast_to(PLACES.mean(axis=0), (N, 2)), atol=1e-4)
 
 
 def test_an_affine_map_of_the_places_is_applied_to_all_points(x64, cloud):
     turn, shift = np.array([[0.6, -0.8], [0.8, 0.6]]), np.array([1e6, -3.0])
     for trust in (None, TRUST):
-        plain = jaxlle.variants.semisupervised_lle(cloud, KNOWN, PLACES, k=8, trust=trust).points
-        moved = jaxlle.variants.semisupervised_lle(cloud, KNOWN, 1e3 * PLACES @ turn + shift, k=8, trust=trust).points
+        plain = semisupervised_lle(cloud, KNOWN, PLACES, k=8, trust=trust).targets
+        moved = semisupervised_lle(cloud, KNOWN, 1e3 * PLACES @ turn + shift, k=8, trust=trust).targets
         np.testing.assert_allclose(moved, 1e3 * plain @ turn + shift, atol=1e-6)
         order = np.random.default_rng(5).permutation(M)
         weights = trust if trust is None else trust[order]
-        same = jaxlle.variants.semisupervised_lle(cloud, KNOWN[order], PLACES[order], k=8, trust=weights).points
+        same = semisupervised_lle(cloud, KNOWN[order], PLACES[order], k=8, trust=weights).targets
         np.testing.assert_allclose(same, plain, atol=1e-9)
 
 
@@ -113,29 +116,29 @@ def test_an_affine_map_of_a_flat_sheet_is_recovered_exactly_from_three_points(x6
     x = flat @ np.random.default_rng(1).normal(size=(2, 4))
     truth = flat @ np.array([[1.0, 2.0], [-1.0, 3.0]]) + 5
     known = np.array([3, 40, 71])
-    out = jaxlle.variants.semisupervised_embed(align(x, 2, k=9), known, truth[known])
-    np.testing.assert_allclose(out.points, truth, atol=1e-8)
+    out = propagate(align(x, 2, k=9), known, truth[known])
+    np.testing.assert_allclose(out.targets, truth, atol=1e-8)
     for linear in (DenseInverse(), SparseInverse()):
         with (
-            pytest.warns(JaxlleWarning, match=r"1 of 1 components .* no more than dim = 2 known points"),
+            pytest.warns(JaxlleWarning, match=r"1 of 1 components .* no more than 2 known points"),
             pytest.raises(ValueError, match="do not determine the others"),
         ):
-            jaxlle.variants.semisupervised_embed(align(x, 2, k=9), known[:2], truth[known[:2]], solver=linear)
+            propagate(align(x, 2, k=9), known[:2], truth[known[:2]], solver=linear)
 
 
 def test_twenty_known_places_unroll_a_swiss_roll_and_the_pull_identifies_a_wrong_one(x64):
     roll = jaxlle.datasets.swiss_roll(jax.random.key(0), 1000)
     truth = np.asarray(roll.parameters)
     known = np.random.default_rng(1).choice(1000, 20, replace=False)
-    out = jaxlle.variants.semisupervised_lle(roll.points, known, truth[known], k=12)
-    off = np.linalg.norm(out.points - truth) / np.linalg.norm(truth - truth.mean(axis=0))
+    out = semisupervised_lle(roll.points, known, truth[known], k=12)
+    off = np.linalg.norm(out.targets - truth) / np.linalg.norm(truth - truth.mean(axis=0))
     assert off < 0.03
     plain = affine_residual(truth, jaxlle.lle(roll.points, 2, k=12))
     assert plain > 0.1
-    assert affine_residual(truth, out.points) < plain / 50
+    assert affine_residual(truth, out.targets) < plain / 50
     wrong = truth[known].copy()
     wrong[7] += 0.2 * np.ptp(truth, axis=0)
-    with_error = jaxlle.variants.semisupervised_lle(roll.points, known, wrong, k=12)
+    with_error = semisupervised_lle(roll.points, known, wrong, k=12)
     assert np.argmax(with_error.pull) == 7
 
 
@@ -154,9 +157,9 @@ def test_derivatives_inside_jit_match_finite_differences(x64, linear):
     @jax.jit
     def loss(blocks, places, trust):
         alignment = jaxlle.Alignment(indices, blocks)
-        exact = jaxlle.variants.semisupervised_embed(alignment, known, places, solver=linear)
-        loose = jaxlle.variants.semisupervised_embed(alignment, known, places, trust=trust, solver=linear)
-        return jnp.sum(mix * (exact.points**2 + loose.points)) + jnp.sum(loose.misfit * exact.pull) + exact.costs[0]
+        exact = propagate(alignment, known, places, solver=linear)
+        loose = propagate(alignment, known, places, trust=trust, solver=linear)
+        return jnp.sum(mix * (exact.targets**2 + loose.targets)) + jnp.sum(loose.misfit * exact.pull) + exact.costs[0]
 
     values = blocks, jnp.asarray(PLACES[:4]), jnp.asarray(TRUST[:4])
     check_grads(loss, values, order=1, modes=["rev"], eps=1e-6, rtol=1e-5, atol=1e-6)
@@ -169,9 +172,9 @@ def test_derivatives_on_the_host_match_finite_differences(x64):
 
     def loss(x, places, trust):
         alignment = jaxlle.lle_alignment(x, k=6, reg=0.1, neighbors=neighbors)
-        exact = jaxlle.variants.semisupervised_embed(alignment, known, places, solver=SparseInverse())
-        loose = jaxlle.variants.semisupervised_embed(alignment, known, places, trust=trust, solver=SparseInverse())
-        return jnp.sum(mix * (exact.points**2 + loose.points))
+        exact = propagate(alignment, known, places, solver=SparseInverse())
+        loose = propagate(alignment, known, places, trust=trust, solver=SparseInverse())
+        return jnp.sum(mix * (exact.targets**2 + loose.targets))
 
     values = x, jnp.asarray(PLACES[:4]), jnp.asarray(TRUST[:4])
     check_grads(loss, values, order=1, modes=["rev"], eps=1e-6, rtol=1e-5, atol=1e-6)
@@ -185,13 +188,13 @@ def test_second_derivatives_match_finite_differences(x64):
     @jax.jit
     def loss(blocks, places, trust):
         alignment = jaxlle.Alignment(indices, blocks)
-        return jnp.sum(jaxlle.variants.semisupervised_embed(alignment, known, places, trust=trust).points ** 3)
+        return jnp.sum(propagate(alignment, known, places, trust=trust).targets ** 3)
 
     values = blocks, jnp.asarray(PLACES[:4]), jnp.asarray(0.3)
     check_grads(loss, values, order=2, modes=["rev"], eps=1e-5, rtol=1e-4)
 
 
-def test_semisupervised_embed_runs_under_jit_and_vmap_and_traces_once(cloud):
+def test_propagate_runs_under_jit_and_vmap_and_traces_once(cloud):
     alignment = jaxlle.lle_alignment(jnp.asarray(cloud, jnp.float32), k=8)
     traces = []
 
@@ -199,7 +202,7 @@ def test_semisupervised_embed_runs_under_jit_and_vmap_and_traces_once(cloud):
     @jax.vmap
     def fit(known, places, trust):
         traces.append(1)
-        return jaxlle.variants.semisupervised_embed(alignment, known, places, trust=trust)
+        return propagate(alignment, known, places, trust=trust)
 
     known = jnp.stack([jnp.asarray(KNOWN), jnp.arange(M)]).astype(jnp.int32)
     places = jnp.asarray(np.stack([PLACES, PLACES[::-1]]), jnp.float32)
@@ -208,16 +211,14 @@ def test_semisupervised_embed_runs_under_jit_and_vmap_and_traces_once(cloud):
     assert len(traces) == 1
     assert many.solver == "DenseInverse"
     assert many.converged.all()
-    for one, ids, p, trust in zip(many.points, known, places, (0.1, 1.0), strict=True):
+    for one, ids, p, trust in zip(many.targets, known, places, (0.1, 1.0), strict=True):
         np.testing.assert_allclose(one, oracle(alignment, np.asarray(ids), np.asarray(p), trust), atol=1e-3)
 
 
 def test_too_few_iterations_give_a_warning(cloud):
     alignment = jaxlle.lle_alignment(cloud.astype(np.float32), k=8)
     with pytest.warns(jaxlle.warnings.ConvergenceWarning, match="ConjugateGradient left a relative error"):
-        out = jaxlle.variants.semisupervised_embed(
-            alignment, KNOWN, PLACES.astype(np.float32), solver=ConjugateGradient(5)
-        )
+        out = propagate(alignment, KNOWN, PLACES.astype(np.float32), solver=ConjugateGradient(5))
     assert not bool(out.converged)
 
 
@@ -228,37 +229,37 @@ def test_components_without_a_known_point_raise(cloud):
     with pytest.raises(
         DisconnectedGraphError, match=r"1 of 2 components .* no known point, such as that of point 50 \(30"
     ):
-        jaxlle.variants.semisupervised_lle(x, [1, 2, 3, 4], places, k=6)
+        semisupervised_lle(x, [1, 2, 3, 4], places, k=6)
     with pytest.warns(JaxlleWarning, match=r"1 of 2 components .* one of 30 points with 1"):
-        out = jaxlle.variants.semisupervised_lle(x, [1, 2, 3, 60], places, k=6)
-    np.testing.assert_allclose(out.points[50:], np.broadcast_to(places[3], (30, 2)), atol=1e-3)
+        out = semisupervised_lle(x, [1, 2, 3, 60], places, k=6)
+    np.testing.assert_allclose(out.targets[50:], np.broadcast_to(places[3], (30, 2)), atol=1e-3)
     # A point between two clusters has neighbors in both: one component, in which only the clusters need known points.
     between = np.concatenate([x, [[0.45, 50, 50]]]).astype(np.float32)
     graph = jaxlle.knn(between, 6)
     graph = graph._replace(indices=graph.indices.at[80].set(jnp.array([0, 1, 2, 50, 51, 52])), distances=None)
     with pytest.raises(DisconnectedGraphError, match=r"1 closed classes .* no known point"):
-        jaxlle.variants.semisupervised_lle(between, [1, 2, 3, 80], places, k=6, neighbors=graph)
+        semisupervised_lle(between, [1, 2, 3, 80], places, k=6, neighbors=graph)
 
 
-def test_invalid_arguments_of_semisupervised_embed_raise(cloud):
+def test_invalid_arguments_of_propagate_raise(cloud):
     x, p = cloud.astype(np.float32), PLACES.astype(np.float32)
     alignment = jaxlle.lle_alignment(x, k=8)
 
     def check_raises(message, known=KNOWN, places=p, **options):
         with pytest.raises(ValueError, match=message):
-            jaxlle.variants.semisupervised_embed(alignment, known, places, **options)
+            propagate(alignment, known, places, **options)
 
-    check_raises("known lists 8 points, but places has 9 rows", known=KNOWN[1:])
+    check_raises("known lists 8 points, but targets has 9 rows", known=KNOWN[1:])
     check_raises(r"known ranges from 0 to 80, but there are 80 points", known=np.arange(0, 81, 10))
     check_raises("known ranges from -1", known=np.arange(-1, 8))
     check_raises("known lists point 3 2 times", known=[0, 1, 2, 3, 3, 5, 6, 7, 8])
     check_raises(r"integer row numbers .* numpy.flatnonzero", known=np.isin(np.arange(N), KNOWN))
     check_raises("integer row numbers", known=KNOWN.astype(float))
-    check_raises("places contains NaN", places=np.where(p > 0, np.nan, p))
+    check_raises("targets contains NaN", places=np.where(p > 0, np.nan, p))
     check_raises("Expected 2D array", places=p[:, 0])
     check_raises("number of exactly known points = 80", known=np.arange(N), places=np.ones((N, 1), np.float32))
     for trust in (0.0, -1.0, np.inf, np.where(np.arange(M) == 3, 0.0, 1.0)):
         check_raises("trust = .* must be positive and finite", trust=trust)
     check_raises(r"trust has shape \(3,\)", trust=np.ones(3))
     with pytest.raises(TypeError, match=r"inside jit or vmap use derivatives\.DenseInverse"):
-        jax.jit(lambda p: jaxlle.variants.semisupervised_embed(alignment, KNOWN, p, solver=SparseInverse()))(p)
+        jax.jit(lambda p: propagate(alignment, KNOWN, p, solver=SparseInverse()))(p)
