@@ -12,7 +12,7 @@ from .._core.checks import check_bytes, is_traced
 from .._core.linear import matmul
 from ..alignment import Alignment
 from ..derivatives import LinearSolver
-from ..embedding.prescribed import solve_prescribed, with_derivative
+from ..embedding.prescribed import with_derivative
 from ..solvers import SolverLike
 from ..solvers.prescribed import PrescribedSystem
 from .propagation import Problem, prepare_problem
@@ -91,11 +91,11 @@ def leave_one_out(
         'modified'
     """
     problem = prepare_problem(alignment, known, targets, trust, solver, spanning=False)
-    system, linear, given, _, unit = problem
+    system, _, given, _, unit = problem
     m, n = len(given), system.free.shape[0]
     if m < 2:
         raise ValueError("One known point was given, but to leave one out there must be at least two.")
-    solution = solve_prescribed(system, linear)
+    solution, linear = problem.solve(system)
     y = with_derivative(system, solution.points, linear)
     size = max(1, check_bytes(block_bytes) // (8 * n * (2 + system.alignment.blocks.shape[1]) * y.dtype.itemsize))
     parts = [_changes(problem, y, jnp.arange(m)[start : start + size]) for start in range(0, m, size)]
@@ -112,9 +112,9 @@ def leave_one_out(
 
 def _changes(problem: Problem, y: Float[Array, "n c"], block: Any) -> tuple[Float[Array, " b"], Float[Array, "b c"]]:
     """Return C_ii and (C P)_i of a block of known points; C_ii is NaN where it is zero within rounding."""
-    system, linear = problem.system, problem.linear
+    system = problem.system
     unit_system = _unit_targets(system, block)
-    solution = solve_prescribed(unit_system, linear)
+    solution, linear = problem.solve(unit_system)
     return _products(system, unit_system, with_derivative(unit_system, solution.points, linear), y, block)
 
 

@@ -15,15 +15,16 @@ from .. import distances
 from .._core.arrays import read_array, read_floats
 from .._core.checks import check_count, is_traced, without_derivative
 from .._core.points import as_points, prepare_points
-from ..alignment import Alignment, Components, connected_components
+from ..alignment import Alignment, Components, connected_components, graph_width
 from ..alignment.operator import check_alignment, prepare_alignment
-from ..derivatives import LinearSolver, tangent_solver
+from ..derivatives import ConjugateGradient, LinearSolver, SparseInverse, tangent_solver
 from ..embedding import DisconnectedGraphError
 from ..embedding.prescribed import PrescribedSolution, PrescribedSystem, solve_prescribed, with_derivative
 from ..solvers import SolverLike, choose
 from ..warnings import ConvergenceWarning, JaxlleWarning
 
 _MAX_ERROR = 1e-3  # relative error above which the result does not count as converged
+_MAX_WIDTH = 40.0  # of the graph, in units of n^(1/3): above, conjugate gradients take less time than sparse factors
 
 
 @partial(
@@ -97,7 +98,7 @@ def propagate(
             `tangent_solver` returns for it, or "auto". `DenseInverse` (QR of the dense B; jit, vmap, float32) for small n;
             `SparseInverse` (sparse LU of M in float64, refined by products with B; host) for low intrinsic dimension;
             `ConjugateGradient` (matrix-free, any n, jit, any device) for real data, with a few hundred to a few thousand
-            products with B.
+            products with B. "auto" tries it before sparse factors that would have many entries.
 
     Returns:
         Propagation. Inside jit it carries gap, error and converged as data, and indices are not checked.
@@ -125,13 +126,21 @@ def propagate(
 
 
 class Problem(NamedTuple):
-    """A validated problem: the equations for standardized targets, their solver, and the given targets with their units."""
+    """A validated problem: the equations for standardized targets, their solvers, and the given targets with their units."""
 
     system: PrescribedSystem
-    linear: LinearSolver
+    linear: tuple[LinearSolver, ...]
     given: Float[Array, "m c"]
     center: Float[Array, " c"]
     unit: Float[Array, ""]
+
+    def solve(self, system: PrescribedSystem) -> tuple[PrescribedSolution, LinearSolver]:
+        """Solve a system by the first solver that converges, outside jit, and else by the last; return which it was."""
+        for linear in self.linear[:-1]:
+            solution = solve_prescribed(system, linear)
+            if is_traced(solution) or (float(solution.gap) > 0 and float(solution.error) <= _MAX_ERROR):
+                return solution, linear
+        return solve_prescribed(system, self.linear[-1]), self.linear[-1]
 
 
 def prepare_problem(
@@ -153,13 +162,13 @@ def prepare_problem(
     standard = prepare_points(targets)
     system = _build_system(alignment, known, standard.coordinates.astype(dtype), trust)
     units = (jnp.asarray(a, dtype) for a in (targets, standard.center, standard.unit))
-    return Problem(system, _linear_solver(solver, fixed, traced), *units)
+    return Problem(system, _linear_solvers(solver, fixed, traced), *units)
 
 
 def solve_problem(problem: Problem) -> Propagation:
     """Solve a validated problem, with derivatives."""
-    system, linear, given, center, unit = problem
-    solution = solve_prescribed(system, linear)
+    system, _, given, center, unit = problem
+    solution, linear = problem.solve(system)
     _check_solution(solution, linear)
     y = with_derivative(system, solution.points, linear)
     return _in_given_units(system, solution, y, given, center, unit, type(linear).__name__)
@@ -233,16 +242,24 @@ def _check_components(components: Components, known: np.ndarray, columns: int) -
         )
 
 
-def _linear_solver(solver: Any, alignment: Alignment, traced: bool) -> LinearSolver:
+def _linear_solvers(solver: Any, alignment: Alignment, traced: bool) -> tuple[LinearSolver, ...]:
+    """Return the solvers to try, in this order.
+
+    For "auto" conjugate gradients come first where sparse factors of M have many entries, because known points make the
+    system well conditioned, unless they are few.
+    """
     if isinstance(solver, LinearSolver):
-        return solver
+        return (solver,)
     if isinstance(solver, str) and solver == "auto":
-        return tangent_solver(choose(alignment, traced))
+        linear = tangent_solver(choose(alignment, traced))
+        if isinstance(linear, SparseInverse) and graph_width(alignment) > _MAX_WIDTH * alignment.shape[1] ** (1 / 3):
+            return ConjugateGradient(), linear
+        return (linear,)
     if not callable(solver):
         raise ValueError(
             f"solver = {solver!r} is not known: use 'auto' or a linear solver of jaxlle.derivatives, such as DenseInverse()."
         )
-    return tangent_solver(solver)
+    return (tangent_solver(solver),)
 
 
 @jax.jit

@@ -12,6 +12,7 @@
 | `NeighborhoodPreservingEmbedding` | `npe` |
 | `OrthogonalNeighborhoodPreservingProjection` | `onpp` |
 | `LinearLocalTangentSpaceAlignment` | `lltsa` |
+| `LocallyLinearClassifier`, `LocallyLinearRegressor` | `jaxlle.semisupervised.classify`, `propagate` |
 
 float32 and float64 input give float32 and float64 embeddings, whatever JAX's x64 flag is.
 """
@@ -27,6 +28,7 @@ from .linear import (
 )
 from .lle import LocallyLinearEmbedding
 from .robust import RobustLocallyLinearEmbedding
+from .semisupervised import LocallyLinearClassifier, LocallyLinearRegressor
 from .supervised import SupervisedLocallyLinearEmbedding
 
 __all__ = [
@@ -35,7 +37,9 @@ __all__ = [
     "KernelLocallyLinearEmbedding",
     "LandmarkLocallyLinearEmbedding",
     "LinearLocalTangentSpaceAlignment",
+    "LocallyLinearClassifier",
     "LocallyLinearEmbedding",
+    "LocallyLinearRegressor",
     "NeighborhoodPreservingEmbedding",
     "OrthogonalNeighborhoodPreservingProjection",
     "RobustLocallyLinearEmbedding",

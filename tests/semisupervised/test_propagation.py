@@ -11,7 +11,7 @@ from jaxlle import JaxlleWarning
 from jaxlle.derivatives import ConjugateGradient, DenseInverse, SparseInverse
 from jaxlle.embedding import DisconnectedGraphError
 from jaxlle.metrics import affine_residual
-from jaxlle.semisupervised import propagate
+from jaxlle.semisupervised import propagate, propagation
 
 N, M = 80, 9
 KNOWN = np.random.default_rng(1).choice(N, M, replace=False)
@@ -220,6 +220,26 @@ def test_too_few_iterations_give_a_warning(cloud):
     with pytest.warns(jaxlle.warnings.ConvergenceWarning, match="ConjugateGradient left a relative error"):
         out = propagate(alignment, KNOWN, PLACES.astype(np.float32), solver=ConjugateGradient(5))
     assert not bool(out.converged)
+
+
+def test_auto_tries_conjugate_gradients_first_where_sparse_factors_would_be_dense(cloud, monkeypatch):
+    alignment = jaxlle.lle_alignment(cloud.astype(np.float32), k=8)
+    places = PLACES.astype(np.float32)
+    sparse = choose_sparse(alignment, places, monkeypatch, width=1e9)
+    iterative = choose_sparse(alignment, places, monkeypatch, width=0)
+    assert (sparse.solver, iterative.solver) == ("SparseInverse", "ConjugateGradient")
+    np.testing.assert_allclose(iterative.targets, sparse.targets, atol=1e-4)
+    problem = propagation.prepare_problem(alignment, KNOWN, places, None, SparseInverse())
+    problem = problem._replace(linear=(ConjugateGradient(2), SparseInverse()))
+    again = propagation.solve_problem(problem)
+    assert again.solver == "SparseInverse"
+    np.testing.assert_array_equal(again.targets, sparse.targets)
+
+
+def choose_sparse(alignment, places, monkeypatch, width):
+    monkeypatch.setattr(propagation, "_MAX_WIDTH", width)
+    monkeypatch.setattr(propagation, "choose", lambda *_: jaxlle.solvers.SparseLU())
+    return propagate(alignment, KNOWN, places)
 
 
 def test_components_without_a_known_point_raise(cloud):

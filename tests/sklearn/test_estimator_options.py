@@ -56,7 +56,8 @@ VARIANTS = {
 
 
 def test_every_variant_has_a_case():
-    assert {*VARIANTS, "LocallyLinearEmbedding"} == set(estimators.__all__)
+    predictors = {"LocallyLinearClassifier", "LocallyLinearRegressor"}
+    assert {*VARIANTS, *predictors, "LocallyLinearEmbedding"} == set(estimators.__all__)
 
 
 def fit(name, **changes):
