@@ -11,6 +11,10 @@ adds what is specific to Flax NNX:
 | `train`, `FitOptions` | the training loop for any step, with early stopping, checkpoints and a file of metrics |
 | `solve_last_layer` | set an encoder's last layer to the one of least cost, in closed form |
 | `match_embedding` | set it to the one closest to a given embedding, by least squares |
+| `fit_targets` | train any module on propagated targets (`jaxlle.semisupervised`), weighted by confidence |
+| `fit_with_alignment` | train it on a few targets and the cost of an alignment, in mini-batches |
+| `fit_jointly`, `Coupling`, `JointFit` | train it and propagate targets in turn |
+| `SquaredError`, `CrossEntropy`, `Steps` | the loss and the steps of these three |
 | `save_model`, `load_model` | files of trained models, without pickles |
 
 A custom loss needs only a step of its own:
@@ -35,14 +39,24 @@ A custom loss needs only a step of its own:
 
 from .head import OrthonormalHead
 from .last_layer import match_embedding, solve_last_layer
+from .objectives import CrossEntropy, SquaredError, Steps
 from .parametric import ParametricLLE, train_step
 from .saving import load_model, save_model
+from .semisupervised import Coupling, JointFit, fit_jointly, fit_targets, fit_with_alignment
 from .training import FitOptions, train
 
 __all__ = [
+    "Coupling",
+    "CrossEntropy",
     "FitOptions",
+    "JointFit",
     "OrthonormalHead",
     "ParametricLLE",
+    "SquaredError",
+    "Steps",
+    "fit_jointly",
+    "fit_targets",
+    "fit_with_alignment",
     "load_model",
     "match_embedding",
     "save_model",
