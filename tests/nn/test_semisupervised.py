@@ -125,7 +125,7 @@ def test_every_way_lowers_the_error_on_new_points_of_a_curved_surface():
     fit_targets(taught, x, out.targets, options=options)
     steps = Steps(1500, 64, optax.adam(3e-3))  # the cost is small, and takes more steps
     fit_with_alignment(term, x, alignment, known, truth[known], weight=30.0, options=steps)
-    fit_jointly(joint, x, alignment, known, truth[known], Coupling(1e3, 1e-2, 2), options=options)
+    fit_jointly(joint, x, alignment, known, truth[known], Coupling(1.0, 1e-3, 2), options=options)
     assert error(taught) < 0.5 * error(plain)
     assert error(term) < 0.5 * error(plain)
     assert error(joint) < 0.5 * error(plain)
