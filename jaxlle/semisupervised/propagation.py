@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from .. import distances
 from .._core.arrays import read_array, read_floats
-from .._core.checks import check_count, is_traced, without_derivative
+from .._core.checks import all_finite, check_count, is_traced, without_derivative
 from .._core.points import as_points, prepare_points
 from ..alignment import Alignment, Components, connected_components, graph_width
 from ..alignment.operator import check_alignment, prepare_alignment
@@ -161,7 +161,10 @@ def prepare_problem(
         _check_components(connected_components(fixed), np.asarray(known), targets.shape[1] if spanning else 0)
     standard = prepare_points(targets)
     system = _build_system(alignment, known, standard.coordinates.astype(dtype), trust)
-    units = (jnp.asarray(a, dtype) for a in (targets, standard.center, standard.unit))
+    with np.errstate(over="ignore"):  # of float64 in float32: infinity, as on the device
+        units = [jnp.asarray(a, dtype) for a in (targets, standard.center, standard.unit)]
+    if not is_traced(units) and not all(map(all_finite, units)):
+        raise ValueError(f"targets contains numbers that overflow {dtype}, the dtype of the alignment: rescale it.")
     return Problem(system, _linear_solvers(solver, fixed, traced), *units)
 
 
