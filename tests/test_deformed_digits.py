@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxlle import datasets
+from jaxlle.datasets import real
 
 N = 1000
 
@@ -14,7 +15,7 @@ N = 1000
 def ramps(monkeypatch):
     """Replace the digits by two images, whose values are the row and the column; interpolation between pixels is exact."""
     images = np.stack(np.meshgrid(np.arange(28.0), np.arange(28.0), indexing="ij")).reshape(2, 784).astype(np.float32)
-    monkeypatch.setattr(datasets, "mnist", lambda: datasets.Data(images, np.array([5, 8]), (28, 28), "mnist"))
+    monkeypatch.setattr(real, "mnist", lambda: datasets.Data(images, np.array([5, 8]), (28, 28), "mnist"))
 
 
 def test_maps_and_shifts_have_their_standard_deviations(ramps):
@@ -44,9 +45,7 @@ def test_an_image_is_shifted_turned_and_cut_off_at_the_edge():
     image = np.random.default_rng(0).random((1, 5, 7)).astype(np.float32)
     maps = jnp.array([[[1.0, 0.0], [0.0, 1.0]], [[-1.0, 0.0], [0.0, -1.0]], [[1.0, 0.0], [0.0, 1.0]]])
     shifts = jnp.array([[1.0, 2.0], [0.0, 0.0], [0.0, 0.5]])
-    shifted, turned, between = datasets._deform(jnp.asarray(image), jnp.zeros(3, jnp.int32), maps, shifts).reshape(
-        3, 5, 7
-    )
+    shifted, turned, between = real._deform(jnp.asarray(image), jnp.zeros(3, jnp.int32), maps, shifts).reshape(3, 5, 7)
     expected = np.zeros((5, 7))
     expected[:4, :5] = image[0, 1:, 2:]
     np.testing.assert_allclose(shifted, expected, atol=1e-6)

@@ -1,0 +1,36 @@
+"""Manifolds with known parameters, handwritten digits, and points in files.
+
+The generators are pure functions of a JAX key. The loaders return NumPy arrays; nothing is downloaded and no pickle is loaded.
+"""
+
+from .data import Data
+from .manifolds import MANIFOLDS as MANIFOLDS
+from .manifolds import (
+    Manifold,
+    broken_swiss_roll,
+    helix,
+    s_curve,
+    severed_sphere,
+    swiss_roll,
+    torus,
+    twin_peaks,
+)
+from .reading import load
+from .real import REAL as REAL
+from .real import deformed_digits, digits, mnist
+
+__all__ = [
+    "Data",
+    "Manifold",
+    "broken_swiss_roll",
+    "deformed_digits",
+    "digits",
+    "helix",
+    "load",
+    "mnist",
+    "s_curve",
+    "severed_sphere",
+    "swiss_roll",
+    "torus",
+    "twin_peaks",
+]
