@@ -1,5 +1,6 @@
 from . import alignment as alignment
 from . import choosing as choosing
+from . import compilation as compilation
 from . import datasets as datasets
 from . import derivatives as derivatives
 from . import dimension as dimension
@@ -24,6 +25,7 @@ from . import weights as weights
 from .alignment import Alignment as Alignment
 from .alignment import weights_alignment as weights_alignment
 from .choosing import choose as choose
+from .compilation import enable_compilation_cache as enable_compilation_cache
 from .embedding import Embedding as Embedding
 from .embedding import EmbedOptions as EmbedOptions
 from .embedding import diagnose as diagnose

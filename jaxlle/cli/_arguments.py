@@ -17,6 +17,10 @@ def add_data_arguments(command: Any) -> None:
     command.add_argument("--seed", type=int, default=0, help=seed)
     labels = "array of a .npz file or column of a .csv file that holds the labels; it is not used as a feature"
     command.add_argument("--labels", help=labels)
+    kept = command.add_mutually_exclusive_group()
+    cache = "folder in which to keep compiled programs for the next run (default: a cache folder, see jaxlle doctor)"
+    kept.add_argument("--cache", type=Path, help=cache)
+    kept.add_argument("--no-cache", action="store_true", help="do not keep compiled programs")
 
 
 def add_embedding_arguments(command: Any, methods: Sequence[str], components: Sequence[str]) -> None:
@@ -35,7 +39,6 @@ def add_embedding_arguments(command: Any, methods: Sequence[str], components: Se
     command.add_argument("--components", default="warn", choices=components, help=disconnected)
     precision = "precision of the computation (default: %(default)s, the precision of the data)"
     command.add_argument("--precision", default="data", choices=["data", "float32", "float64"], help=precision)
-    command.add_argument("--cache", type=Path, help="folder in which to keep compiled programs for the next run")
 
 
 def add_output_arguments(command: Any, content: str) -> None:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ._cache import keep_programs
 from ._timing import StageTimer
 
 
@@ -12,6 +13,7 @@ def load_data(args: argparse.Namespace, timer: StageTimer) -> tuple[Any, bool]:
     import numpy as np
 
     with timer.stage("load"):
+        keep_programs(args)
         from .. import datasets
 
         data = _generate(args) if args.data in datasets.MANIFOLDS else _read(args)

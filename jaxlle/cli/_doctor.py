@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-_REQUIRED = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "jaxtyping", "lazy_loader")
+_REQUIRED = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "jaxtyping", "lazy_loader", "filelock", "platformdirs")
 _EXTRAS = {  # optional package: extra that installs it
     "scikit-learn": "sklearn",
     "matplotlib": "plot",
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     import jax
 
-    from .. import __version__
+    from .. import __version__, compilation
 
     config: Any = jax.config
     problems = 0
@@ -44,10 +44,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"device: none, {' '.join(str(error).split())}")
     enabling = "set JAX_ENABLE_X64=1 to enable it; the commands enable it themselves for float64 data"
     print(f"float64: {'on' if config.jax_enable_x64 else 'off'} ({enabling})")
-    cache = (
-        config.jax_compilation_cache_dir or "none (set JAX_COMPILATION_CACHE_DIR to a folder to keep compiled programs)"
+    cache = config.jax_compilation_cache_dir or str(compilation.default_folder())
+    size = compilation.cache_bytes(cache) / 2**20
+    print(
+        f"compilation cache: {cache} ({size:.0f} MB; used by the commands, and by jaxlle.enable_compilation_cache in Python)"
     )
-    print(f"compilation cache: {cache}")
     for name in (*_REQUIRED, *_EXTRAS):
         try:
             print(f"{name} {metadata.version(name)}")

@@ -42,9 +42,6 @@ def run_stages(args: argparse.Namespace, suffix: str) -> Iterator[tuple[Any, Res
         data, x64 = load_data(args, timer)
         import jax
 
-        if args.cache is not None:  # keeps compiled programs
-            jax.config.update("jax_compilation_cache_dir", str(args.cache))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         with jax.enable_x64(x64):
             yield data, compute(args, data, timer), timer
 

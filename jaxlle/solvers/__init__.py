@@ -34,9 +34,8 @@ relative to the exact embedding), compared with 0.66 for `landmark_lle` (papers/
 
 # Compile time
 
-The first call of a shape compiles, which takes one to six seconds per solver on a CPU. To keep compiled programs between runs,
-use `jaxlle embed ... --cache FOLDER` on the command line, or `jax.config.update("jax_compilation_cache_dir", FOLDER)` in
-Python.
+The first call of a shape compiles, which takes one to six seconds per solver on a CPU. The command `jaxlle` keeps compiled programs
+between runs; `jaxlle.enable_compilation_cache` does so in Python.
 """  # noqa: E501
 
 from ._choice import Solver, SolverLike, choose

@@ -1,11 +1,13 @@
 """Every option of the commands that changes a result gives the result of the function with that option."""
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 from cli_helpers import row, run
+from jax.experimental.compilation_cache import compilation_cache
 
 import jaxlle
 from jaxlle import EmbedOptions, variants
@@ -92,11 +94,47 @@ def test_the_name_of_a_solver_selects_it_and_components_are_an_option_of_the_emb
 
 
 def test_a_folder_keeps_compiled_programs(capsys, tmp_path, points):
-    names = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    with restored_cache_settings():
+        embedded(capsys, tmp_path, points[0], "--solver", "sparse", "--cache", tmp_path / "kept")
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "kept")
+
+
+def test_programs_are_kept_by_default_but_not_in_place_of_a_configured_folder(capsys, tmp_path, points, monkeypatch):
+    monkeypatch.setattr(jaxlle.compilation, "default_folder", lambda: tmp_path / "default")
+    with restored_cache_settings():
+        configured = jax.config.jax_compilation_cache_dir
+        embedded(capsys, tmp_path, points[0])
+        assert jax.config.jax_compilation_cache_dir == configured
+        jax.config.update("jax_compilation_cache_dir", None)
+        embedded(capsys, tmp_path, points[0], "--no-cache")
+        assert jax.config.jax_compilation_cache_dir is None
+        assert not (tmp_path / "default").exists()
+        embedded(capsys, tmp_path, points[0])
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "default")
+
+
+def test_without_a_writable_folder_the_command_continues(capsys, tmp_path, points, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(jaxlle.compilation, "default_folder", lambda: tmp_path / "file" / "folder")
+    with restored_cache_settings():
+        jax.config.update("jax_compilation_cache_dir", None)
+        status, _, err = run(capsys, "embed", points[0], "--k", K, "--quiet")
+        assert status == 0
+        assert err.startswith("jaxlle: compiled programs are not kept (")
+        assert jax.config.jax_compilation_cache_dir is None
+
+
+@contextmanager
+def restored_cache_settings():
+    """Restore the configuration of JAX's cache of compiled programs."""
+    names = (
+        *("jax_compilation_cache_dir", "jax_compilation_cache_max_size"),
+        *("jax_persistent_cache_min_compile_time_secs", "jax_persistent_cache_min_entry_size_bytes"),
+    )
     before = {name: getattr(jax.config, name) for name in names}
     try:
-        embedded(capsys, tmp_path, points[0], "--solver", "sparse", "--cache", tmp_path / "kept")
-        assert getattr(jax.config, names[0]) == str(tmp_path / "kept")
+        yield
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
+        compilation_cache.reset_cache()
