@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from . import solvers
-from ._core.arrays import require_real
+from ._core.arrays import move_floats, require_real
 from ._core.blocks import BLOCK_BYTES, Progress, cache_budget, map_blocks, map_rows
 from ._core.checks import all_finite, check_dim, is_traced
 from ._core.missing import read_host
@@ -155,7 +155,7 @@ def choose(
     check_spread(points)
     neighbors = knn(points, int(ks.max()), block_bytes=block_bytes)
     grams = _grams(points.coordinates, neighbors.indices, block_bytes)
-    weights_of = partial(_weights, grams, regs=jnp.asarray(regs, grams.dtype), block_bytes=block_bytes)
+    weights_of = partial(_weights, grams, regs=move_floats(regs, "regs").astype(grams.dtype), block_bytes=block_bytes)
     rows = []
     for k, weights in zip(ks, _prefetch(map(weights_of, ks)), strict=True):
         embeddings = _embed_each(neighbors, weights, regs, dim, key)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 __all__ = ["KernelDistance", "chebyshev", "cosine", "euclidean", "manhattan"]
@@ -31,7 +32,7 @@ def euclidean(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
         >>> jaxlle.distances.euclidean(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
         Array(5., dtype=float32)
     """
-    return _norm(a - b)
+    return _norm(_difference(a, b))
 
 
 def manhattan(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
@@ -49,7 +50,7 @@ def manhattan(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
         >>> jaxlle.distances.manhattan(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
         Array(7., dtype=float32)
     """
-    return jnp.sum(jnp.abs(a - b))
+    return jnp.sum(jnp.abs(_difference(a, b)))
 
 
 def chebyshev(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
@@ -67,7 +68,7 @@ def chebyshev(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
         >>> jaxlle.distances.chebyshev(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
         Array(4., dtype=float32)
     """
-    return jnp.max(jnp.abs(a - b))
+    return jnp.max(jnp.abs(_difference(a, b)))
 
 
 def cosine(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
@@ -87,7 +88,7 @@ def cosine(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, ""]:
         >>> jaxlle.distances.cosine(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0]))
         Array(1., dtype=float32)
     """
-    return _norm(unit_vector(a) - unit_vector(b)) ** 2 / 2
+    return _norm(_difference(unit_vector(a), unit_vector(b))) ** 2 / 2
 
 
 def unit_vector(a: Float[Array, " d"]) -> Float[Array, " d"]:
@@ -104,6 +105,8 @@ def unit_vector(a: Float[Array, " d"]) -> Float[Array, " d"]:
         >>> jaxlle.distances.unit_vector(jnp.array([3.0, 4.0]))
         Array([0.6, 0.8], dtype=float32)
     """
+    with np.errstate(over="ignore"):
+        a = jnp.asarray(a)
     length = _norm(a)
     return a / jnp.where(length > 0, length, 1)
 
@@ -161,6 +164,13 @@ def square_root(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     positive = ~(x <= 0)  # also of NaN, unlike x > 0
     # The inner `where` keeps the infinite derivative of the square root at 0 out of the chain rule.
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+
+
+def _difference(a: Float[Array, " d"], b: Float[Array, " d"]) -> Float[Array, " d"]:
+    with np.errstate(
+        over="ignore"
+    ):  # of NumPy's float64 in float32: infinity; the warning as an error crashes JAX's dispatch
+        return jnp.asarray(a) - jnp.asarray(b)
 
 
 def _norm(v: Float[Array, " d"]) -> Float[Array, ""]:

@@ -30,6 +30,7 @@ DOCUMENTED = (
         ("a negative number", "the smallest integer"),
         "negative indices mean that there is no neighbor, as in the results of faiss",
     ),
+    Documented("plot.explanation", ("count",), ("zero",), "no neighbors are shown, only the point and its outputs"),
     Documented("choosing.choose", (), ("one number",), "one k or one reg is a grid of one"),
     Documented("semisupervised.propagate", ("trust",), ("one number",), "one trust is that of all known points"),
     Documented(
