@@ -60,6 +60,11 @@ def _all_finite(x: Array) -> Array:
 
 def check_count(value: Any, name: str, low: int, high: int | None, why: str) -> int:
     """Return value as an int; raise if it is not an integer in [low, high], with the reason `why` for the bounds."""
+    if isinstance(value, Tracer):
+        raise TypeError(
+            f"{name} is traced, by jit, vmap or grad, but it determines the shapes of arrays, and must be a Python integer: "
+            f"make it a static argument, or call the function once for each value."
+        )
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
     if value < low or value > (_MOST if high is None else high):

@@ -14,6 +14,11 @@ def read_host(x: Any, name: str, advice: str = "remove or impute those rows firs
     Missing are the masked entries of a NumPy masked array, alone or in a list, the NA, NaN and None of a pandas frame or
     series, and those of an array of objects. NaN in an array of floating-point numbers is not searched for.
     """
+    if isinstance(x, tuple) and hasattr(x, "_fields"):
+        fields = ", ".join(x._fields)
+        raise TypeError(
+            f"{name} is a value of type {type(x).__name__}, but must be an array: pass one of its fields ({fields})."
+        )
     _check_missing(x, name, advice)
     if hasattr(x, "tocsr"):
         raise TypeError(f"Sparse data was passed as {name}, but it must be dense: use {name}.toarray().")

@@ -290,6 +290,10 @@ def solve(alignment: Alignment, dim: int, solver: Any, options: EmbedOptions, hi
     automatic = isinstance(solver, str) and solver == "auto"
     if automatic:
         solver = choose(fixed, is_traced(fixed, key))
+    elif isinstance(solver, type):
+        raise TypeError(
+            f"solver is the class {solver.__name__}, but must be an object of it: pass {solver.__name__}()."
+        )
     elif not callable(solver):
         raise ValueError(
             f"solver = {solver!r} is not known: use 'auto' or an object of jaxlle.solvers, such as DenseQR()."

@@ -18,6 +18,8 @@ from ..neighbors.graph import prepare_graph, warn_of_duplicates
 from ..regularizers import as_regularizer
 from ..solvers import SolverLike
 
+_DEFAULT_K = 12
+
 
 def prepare(x: Any, metric: Metric = "euclidean") -> Points:
     """Validate, center and scale the points of a variant, and raise if they are all equal."""
@@ -92,9 +94,11 @@ def require_euclidean(points: Points) -> None:
 
 
 def choose_k(
-    k: int | str, x: Any, dim: int, reg: Any, metric: Metric, neighbors: Neighbors | None, options: Any
+    k: int | str | None, x: Any, dim: int, reg: Any, metric: Metric, neighbors: Neighbors | None, options: Any
 ) -> int:
-    """Return k, which is chosen by `auto_grid` if it is "auto" and no graph is given."""
+    """Return k: by default 12, or fewer for few points; chosen by `auto_grid` if it is "auto" and no graph is given."""
+    if k is None:
+        return max(1, min(_DEFAULT_K, len(x) - 1)) if hasattr(x, "__len__") else _DEFAULT_K
     if not isinstance(k, str):
         return k
     if k != "auto":

@@ -64,7 +64,7 @@ def lle(
     x: Any,
     dim: int,
     *,
-    k: int | str,
+    k: int | str | None = None,
     reg: RegularizerLike = 1e-3,
     solver: SolverLike = "auto",
     metric: distances.Metric = "euclidean",
@@ -81,8 +81,9 @@ def lle(
     Args:
         x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
         dim: dimensions of the embedding, at most d.
-        k: neighbors per point, at least dim. "auto" selects the number between 6 and 32 whose embedding has the smallest
-            Procrustes statistic of its neighborhoods (see `choose`); it computes up to eight embeddings, outside jit.
+        k: neighbors per point, at least dim; by default 12, or n - 1 if that is less. "auto" selects the number between 6 and 32
+            whose embedding has the smallest Procrustes statistic of its neighborhoods (see `choose`); it computes up to eight
+            embeddings, outside jit.
         reg: strength of the ridge, relative to the trace of the local Gram matrix, or an object of `jaxlle.regularizers`.
         solver: an object of `jaxlle.solvers`, or "auto", which chooses by size and device.
         metric: "euclidean", "cosine", "manhattan", "chebyshev", "precomputed", or a JAX function of two vectors.

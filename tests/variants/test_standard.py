@@ -15,6 +15,7 @@ from sklearn.manifold import LocallyLinearEmbedding
 from sklearn.manifold._locally_linear import barycenter_weights, null_space
 
 import jaxlle
+from jaxlle._core.checks import check_count
 from jaxlle.metrics import subspace_angle
 from jaxlle.solvers import DenseQR, SparseLU
 from jaxlle.warnings import DuplicateWarning, GapWarning, PrecisionWarning
@@ -246,3 +247,25 @@ def test_running_out_of_memory_raises_with_advice(cloud, monkeypatch):
 def test_nan_inside_jit_is_reported_as_not_converged(cloud):
     out = jax.jit(lambda a: jaxlle.lle(a, 2, k=8))(jnp.asarray(cloud).at[3, 1].set(jnp.nan))
     assert not bool(out.converged)
+
+
+def test_the_default_k_is_twelve_or_all_other_points():
+    x = swiss_roll(40).astype(np.float32)
+    for n, k in ((40, 12), (13, 12), (9, 8)):
+        found, expected = jaxlle.lle(x[:n], 1), jaxlle.lle(x[:n], 1, k=k)
+        np.testing.assert_array_equal(found.singular_values, expected.singular_values)
+    graph = jaxlle.knn(x, 7)
+    np.testing.assert_array_equal(jaxlle.lle(x, 1, neighbors=graph).points, jaxlle.lle(x, 1, k=7).points)
+
+
+def test_errors_say_what_to_pass_in_place_of_a_class_a_traced_number_and_a_graph(cloud):
+    x = jnp.asarray(cloud, jnp.float32)
+    with pytest.raises(TypeError, match=r"solver is the class DenseQR, .* pass DenseQR\(\)"):
+        jaxlle.lle(x, 2, k=8, solver=DenseQR)
+    with pytest.raises(TypeError, match=r"k is traced, .* must be a Python integer"):
+        jax.vmap(lambda k: check_count(k, "k", 1, None, ""))(jnp.arange(5, 8))
+    graph = jaxlle.knn(x, 5)
+    with pytest.raises(
+        TypeError, match=r"weights is a value of type Neighbors, .* one of its fields \(indices, distances"
+    ):
+        jaxlle.weights_alignment(graph, graph)
