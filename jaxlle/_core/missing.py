@@ -15,7 +15,7 @@ def read_host(x: Any, name: str, advice: str = "remove or impute those rows firs
     series, and those of an array of objects. NaN in an array of floating-point numbers is not searched for.
     """
     if isinstance(x, tuple) and hasattr(x, "_fields"):
-        fields = ", ".join(x._fields)
+        fields = ", ".join(x._fields)  # pyright: ignore[reportAttributeAccessIssue]
         raise TypeError(
             f"{name} is a value of type {type(x).__name__}, but must be an array: pass one of its fields ({fields})."
         )

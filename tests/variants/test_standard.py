@@ -15,6 +15,7 @@ from sklearn.manifold import LocallyLinearEmbedding
 from sklearn.manifold._locally_linear import barycenter_weights, null_space
 
 import jaxlle
+from jaxlle._core.arrays import read_floats
 from jaxlle._core.checks import check_count
 from jaxlle.metrics import subspace_angle
 from jaxlle.solvers import DenseQR, SparseLU
@@ -268,4 +269,4 @@ def test_errors_say_what_to_pass_in_place_of_a_class_a_traced_number_and_a_graph
     with pytest.raises(
         TypeError, match=r"weights is a value of type Neighbors, .* one of its fields \(indices, distances"
     ):
-        jaxlle.weights_alignment(graph, graph)
+        read_floats(graph, "weights")
