@@ -27,3 +27,7 @@ class DuplicateWarning(JaxlleWarning):
 
 class RankWarning(JaxlleWarning):
     """A neighborhood spans fewer dimensions than the method needs, so that a part of its local map is arbitrary."""
+
+
+class DataWarning(JaxlleWarning):
+    """A column of a file is left out, because it looks like an identifier or a row number."""

@@ -294,11 +294,10 @@ def test_the_first_row_of_csv_files_without_a_header_is_a_point_with_any_label(t
         ("1,,3\n4,5,6\n", r"numbers and empty cells \(column 1"),
         (",\n1,2\n", r"numbers and empty cells \(column 0"),
         ("1,2\n3,x\n", "not a table of numbers"),
-        ("a,b\n1,2\n3,\n", "not a table of numbers"),
-        ("1;2\n3;4\n", "not a table of numbers"),
-        ("1,2\n3,4,5\n", "not a table of numbers"),
-        ("1,2\n3\n", "not a table of numbers"),
-        ("a,b\n1,2,3\n4,5,6\n", "3 columns, but its first line has 2"),
+        ("a,b\n1,2\n3,\n", r"missing cells in 1 of 2 rows, the first in row 1 \(line 3\), column 'b'"),
+        ("1,2\n3,4,5\n", "line 2 has 3 cells, but its first line has 2"),
+        ("1,2\n3\n", "line 2 has 1 cells, but its first line has 2"),
+        ("a,b\n1,2,3\n4,5,6\n", "line 2 has 3 cells, but its first line has 2"),
     ],
 )
 def test_csv_files_that_are_not_tables_of_numbers_raise_with_their_name(tmp_path, text, reason):
@@ -329,7 +328,7 @@ def test_missing_files_and_unknown_suffixes_raise_with_their_name(tmp_path):
     (tmp_path / "b.npy").mkdir()
     with pytest.raises(FileNotFoundError, match=r"no file .*b\.npy"):
         load(tmp_path / "b.npy")
-    with pytest.raises(ValueError, match=r"b\.txt is not a \.npy, \.npz or \.csv file"):
+    with pytest.raises(ValueError, match=r"b\.txt is not a \.npy, \.npz, \.csv or \.tsv file"):
         load(write(tmp_path / "b.txt", "1,2\n"))
 
 

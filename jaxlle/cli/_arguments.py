@@ -1,6 +1,7 @@
 """Arguments that several commands share."""
 
 import argparse
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,17 @@ from ._outputs import FIGURE_SUFFIXES
 
 def add_data_arguments(command: Any) -> None:
     """Add the arguments that name the data and the dimension of the embedding."""
-    command.add_argument("data", help="mnist, digits, swiss_roll, s_curve, ... or a .npy, .npz or .csv file")
+    files = "a .npy, .npz, .csv or .tsv file, or - for a table from standard input"
+    command.add_argument("data", help=f"mnist, digits, swiss_roll, s_curve, ..., {files}")
     command.add_argument("--dim", type=int, default=2, help="dimension of the embedding (default: %(default)s)")
     command.add_argument("--points", type=int, help="number of points of a generated manifold (default: 2000)")
     seed = "seed of generated manifolds and of the solver's start (default: %(default)s)"
     command.add_argument("--seed", type=int, default=0, help=seed)
-    labels = "array of a .npz file or column of a .csv file that holds the labels; it is not used as a feature"
-    command.add_argument("--labels", help=labels)
     kept = command.add_mutually_exclusive_group()
     cache = "folder in which to keep compiled programs for the next run (default: a cache folder, see jaxlle doctor)"
     kept.add_argument("--cache", type=Path, help=cache)
     kept.add_argument("--no-cache", action="store_true", help="do not keep compiled programs")
+    _add_reading_arguments(command.add_argument_group("files"))
 
 
 def add_embedding_arguments(command: Any, methods: Sequence[str], components: Sequence[str]) -> None:
@@ -58,3 +59,25 @@ def _integer_or_auto(text: str) -> int | str:
         return text if text == "auto" else int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"invalid int value: {text!r}, give a whole number or auto") from None
+
+
+def _names(text: str) -> list[str]:
+    """Return the names in a list with commas; a name that contains a comma is in quotation marks."""
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def _add_reading_arguments(group: Any) -> None:
+    """Add the arguments that select the columns of a file, and treat missing values and units."""
+    labels = "array of a .npz file or column of a table that holds the labels; it is not used as a feature"
+    group.add_argument("--labels", help=labels)
+    columns = "columns of a table to use, by name or number from 0, separated by commas (default: all columns of numbers but the "
+    columns += "labels and those that look like identifiers or row numbers)"
+    group.add_argument("--columns", type=_names, action="extend", metavar="NAMES", help=columns)
+    drop = "columns of a table not to use, separated by commas"
+    group.add_argument("--drop", type=_names, action="extend", default=[], metavar="NAMES", help=drop)
+    missing = "rows with empty cells, NA or NaN: an error, left out, or filled with the column's mean (default: error)"
+    group.add_argument("--missing", default="error", choices=["error", "drop", "mean"], help=missing)
+    scale = "columns with mean 0 and variance 1 (standard), median 0 and interquartile range 1 (robust), "
+    scale += "or minimum 0 and maximum 1 (unit) (default: none)"
+    group.add_argument("--scale", default="none", choices=["none", "standard", "robust", "unit"], help=scale)
+    group.add_argument("--encoding", default="utf-8", help="encoding of a table of text (default: %(default)s)")

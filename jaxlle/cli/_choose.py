@@ -12,7 +12,7 @@ from ._timing import StageTimer
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     command = commands.add_parser("choose", help="compare values of k and reg", description=run.__doc__)
-    command.set_defaults(run=run, precision="data")
+    command.set_defaults(run=run, precision="data", metric="euclidean")
     add_data_arguments(command)
     ks, regs = "numbers of neighbors to compare (default: 6 8 12 16 24)", "values of reg to compare (default: 1e-3)"
     command.add_argument("--ks", type=int, nargs="+", default=[6, 8, 12, 16, 24], help=ks)
@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Embed a data set by LLE for every k and reg of a grid, and print how well each embedding preserves the geometry."""
     _outputs.check_plot(args)
-    with StageTimer(quiet=False) as timer:
+    with _outputs.print_warnings(args.precision), StageTimer(quiet=False) as timer:
         data, x64 = load_data(args, timer)
         import jax
 

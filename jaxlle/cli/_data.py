@@ -1,11 +1,21 @@
 """Loading of the data that a command names: a built-in data set, a generated manifold, or a file."""
 
 import argparse
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 from ._cache import keep_programs
 from ._timing import StageTimer
+
+_READING = {
+    "columns": None,
+    "drop": [],
+    "missing": "error",
+    "scale": "none",
+    "encoding": "utf-8",
+}  # with their defaults
 
 
 def load_data(args: argparse.Namespace, timer: StageTimer) -> tuple[Any, bool]:
@@ -30,7 +40,7 @@ def _generate(args: argparse.Namespace) -> Any:
     from .. import datasets
     from .._core.checks import check_count
 
-    _check_no_labels(args)
+    _check_no_reading(args)
     size = 2000 if args.points is None else args.points
     check_count(size, "--points", 1, 2**31 - 1, "row numbers are int32")
     sample = jax.block_until_ready(datasets.MANIFOLDS[args.data](jax.random.key(args.seed), size))
@@ -44,16 +54,44 @@ def _read(args: argparse.Namespace) -> Any:
     if args.points is not None:
         raise ValueError(f"--points is the size of a generated manifold, and {name} is not one: remove --points.")
     if name in datasets.REAL:
-        _check_no_labels(args)
+        _check_no_reading(args)
         return datasets.REAL[name]()
-    if Path(name).suffix or Path(name).exists():
-        return datasets.load(name, labels=args.labels)
+    if name == "-" or Path(name).suffix or Path(name).exists():
+        return _load(args)
     known = ", ".join([*datasets.REAL, *datasets.MANIFOLDS])
     raise ValueError(f"{name!r} is neither a built-in data set ({known}) nor a file.")
 
 
-def _check_no_labels(args: argparse.Namespace) -> None:
+def _load(args: argparse.Namespace) -> Any:
+    """Return the content of a file; errors and warnings name the options of the command."""
+    from .. import datasets
+    from ..warnings import DataWarning
+
+    if args.metric == "precomputed" and args.scale != "none":
+        raise ValueError(f"--scale {args.scale} changes the units of features, not of distances: remove --scale.")
+    options = datasets.ReadOptions(**{name: getattr(args, name) for name in _READING})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        try:
+            data = datasets.load(args.data, labels=args.labels, options=options)
+        except ValueError as error:
+            raise ValueError(_with_options(str(error))) from error
+    for warning in caught:
+        warnings.warn(_with_options(str(warning.message)), warning.category, stacklevel=2)
+    return data
+
+
+def _with_options(message: str) -> str:
+    """Return a message with the options of the command in place of those of Python."""
+    message = re.sub(r'ReadOptions\((\w+)="([^"]*)"\)', r"--\1 \2", message)
+    return re.sub(r"ReadOptions\.(\w+)", r"--\1", message)
+
+
+def _check_no_reading(args: argparse.Namespace) -> None:
     if args.labels is not None:
         raise ValueError(
             f"--labels names an array or a column of a file, and {args.data} is a built-in data set: remove --labels."
         )
+    for name, default in _READING.items():
+        if getattr(args, name) != default:
+            raise ValueError(f"--{name} applies to files, and {args.data} is a built-in data set: remove --{name}.")

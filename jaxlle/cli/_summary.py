@@ -9,6 +9,11 @@ from ._pipeline import Result
 from ._timing import StageTimer
 
 Rows = list[tuple[str, str]]  # name and text of each row
+_SCALINGS = {
+    "standard": "standard: each column has mean 0 and variance 1",
+    "robust": "robust: each column has median 0 and interquartile range 1",
+    "unit": "unit: each column has minimum 0 and maximum 1",
+}
 
 
 def describe(args: argparse.Namespace, data: Any, result: Result) -> Rows:
@@ -24,9 +29,21 @@ def describe(args: argparse.Namespace, data: Any, result: Result) -> Rows:
         ("method", args.method),
         *result.k_rows,
         ("data", f"{data.name}: {n} x {d}, {data.points.dtype}; computed in {embedding.points.dtype}"),
+        *_reading(data),
         ("solver", embedding.solver + ("" if bool(embedding.converged) else ", NOT converged")),
         ("components", components),
     ]
+
+
+def _reading(data: Any) -> Rows:
+    """Return the rows on the columns of a file, their scaling, and what was left out."""
+    rows = []
+    if data.columns is not None:
+        names = data.columns if len(data.columns) <= 12 else (*data.columns[:10], f"... ({len(data.columns)} columns)")
+        rows.append(("columns", ", ".join(names)))
+    if data.columns is not None or data.scaling is not None:
+        rows.append(("scaling", "none" if data.scaling is None else _SCALINGS[data.scaling.kind]))
+    return [*rows, ("left out", "; ".join(data.left_out))] if data.left_out else rows
 
 
 def quality(args: argparse.Namespace, data: Any, result: Result, timer: StageTimer) -> Rows:

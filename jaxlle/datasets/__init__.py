@@ -3,7 +3,7 @@
 The generators are pure functions of a JAX key. The loaders return NumPy arrays; nothing is downloaded and no pickle is loaded.
 """
 
-from .data import Data
+from .data import Data, Scaling
 from .manifolds import MANIFOLDS as MANIFOLDS
 from .manifolds import (
     Manifold,
@@ -15,6 +15,7 @@ from .manifolds import (
     torus,
     twin_peaks,
 )
+from .options import ReadOptions
 from .reading import load
 from .real import REAL as REAL
 from .real import deformed_digits, digits, mnist
@@ -22,6 +23,8 @@ from .real import deformed_digits, digits, mnist
 __all__ = [
     "Data",
     "Manifold",
+    "ReadOptions",
+    "Scaling",
     "broken_swiss_roll",
     "deformed_digits",
     "digits",

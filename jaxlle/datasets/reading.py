@@ -1,22 +1,42 @@
 """Points and labels in files, read without loading pickles."""
 
+import sys
 from pathlib import Path
 
-from .._core import files
-from .data import Data
+import numpy as np
+
+from .arrays import read_npy, read_npz
+from .data import Data, Table
+from .options import ReadOptions
+from .selection import parse_labels, scale_columns, select_features, treat_missing
+from .tables import read_table
+
+_ARRAYS = {".npy": read_npy, ".npz": read_npz}
+_TEXT = (".csv", ".tsv")
 
 
-def load(path: str | Path, *, labels: str | None = None, max_bytes: int | None = None) -> Data:
-    """Load points from a .npy, .npz or .csv file, without loading pickles.
+def load(
+    path: str | Path,
+    *,
+    labels: str | None = None,
+    max_bytes: int | None = None,
+    options: ReadOptions = ReadOptions(),  # noqa: B008 (frozen)
+) -> Data:
+    r"""Load points from a .npy, .npz, .csv or .tsv file, or a table from standard input, without loading pickles.
+
+    A table of text has cells separated by commas, tabs, semicolons or vertical bars. Its first line is a header if one of its
+    cells, outside the column of the labels, is not a number. Columns of text are left out, and columns that look like
+    identifiers or row numbers are left out with a warning: those of whole numbers whose name is empty, id, index, "Unnamed: 0"
+    or similar, and those whose whole numbers increase from row to row.
 
     Args:
-        path: the file. In a .npz file the points are the array named x, X, data or points, or the only two-dimensional array,
-            and the labels are the array named y, labels or target. In a .csv file the first line is a header if one of its
-            cells, outside the column of the labels, is not a number.
-        labels: name of the array of labels (.npz), or column of the labels (.csv) by its header or its number from 0. None: the
-            array described above (.npz), or no labels (.csv).
+        path: the file, or "-" for a table from standard input. In a .npz file the points are the array named x, X, data or
+            points, or the only two-dimensional array, and the labels are the array named y, labels or target.
+        labels: name of the array of labels (.npz), or column of the labels (table) by its header or its number from 0. None:
+            the array described above (.npz), or no labels (table).
         max_bytes: largest number of bytes that the arrays of a .npz file may take in memory. None: 256 MiB, or 100 times the
             size of the file if that is more, which only compressed files exceed.
+        options: which columns are used, the treatment of missing values, the scaling, and the encoding.
 
     Returns:
         Data, with the stem of the file as its name. Labels that are whole numbers are integers, in any notation.
@@ -24,29 +44,56 @@ def load(path: str | Path, *, labels: str | None = None, max_bytes: int | None =
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is of another type, contains pickles, is truncated, malformed, or larger than `max_bytes`, is a
-            .csv file with text or rows of different lengths, its points are not of shape (n, d), or there is not one label
-            per point.
+            table with rows of different lengths, without numbers, with missing cells (see `ReadOptions`), or in another
+            encoding, its points are not of shape (n, d), or there is not one label per point.
 
     Example:
-        >>> import numpy as np, pathlib, tempfile, jaxlle
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "points.npy"
-        >>> np.save(path, np.eye(3))
-        >>> jaxlle.datasets.load(path).points.shape
-        (3, 3)
+        >>> import pathlib, tempfile, jaxlle
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "trees.csv"
+        >>> _ = path.write_text("height,width,kind\n12,3,oak\n7,1,elm\n9,,elm\n")
+        >>> data = jaxlle.datasets.load(path, labels="kind", options=jaxlle.datasets.ReadOptions(missing="drop"))
+        >>> data.points.tolist(), list(map(str, data.labels)), data.columns
+        ([[12.0, 3.0], [7.0, 1.0]], ['oak', 'elm'], ('height', 'width'))
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    readers = {".npy": files.read_npy, ".npz": files.read_npz, ".csv": files.read_csv}
-    if path.suffix.lower() not in readers:
-        raise ValueError(
-            f"{path} is not a .npy, .npz or .csv file: convert it, or load it in Python and pass the array to jaxlle.lle."
-        )
-    points, found = readers[path.suffix.lower()](path, labels, max_bytes)
-    if points.ndim != 2:
-        raise ValueError(f"{path} holds points of shape {points.shape}, but the shape must be (n, d).")
-    if found is None:
-        return Data(points, None, None, path.stem)
-    if found.shape != points.shape[:1]:
-        raise ValueError(f"{path} holds {found.size} labels, but there must be one for each of {len(points)} points.")
-    return Data(points, files.parse_labels(found), None, path.stem)
+    source, path = ("standard input", Path("stdin")) if str(path) == "-" else (str(path), Path(path))
+    suffix = path.suffix.lower()
+    if source != "standard input":
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no file {path}.")
+        if suffix not in (*_ARRAYS, *_TEXT):
+            raise ValueError(
+                f"{path} is not a .npy, .npz, .csv or .tsv file: convert it, or load it in Python and pass the array to "
+                f"jaxlle.lle."
+            )
+    if suffix in _ARRAYS:
+        _check_no_columns(options, source)
+        points, found = _ARRAYS[suffix](path, labels, max_bytes)
+        return _finish(Data(points, found, None, path.stem), None, options, source)
+    content = sys.stdin.buffer.read() if source == "standard input" else path.read_bytes()
+    named = [*([labels] if labels is not None else [])]
+    table = read_table(content, source, named, options.encoding)
+    features = select_features(table, labels, options, source)
+    data = Data(features.points, features.labels, None, path.stem, features.columns, left_out=features.left_out)
+    return _finish(data, table, options, source)
+
+
+def _check_no_columns(options: ReadOptions, source: str) -> None:
+    if options.columns is not None or options.drop:
+        name = "drop" if options.columns is None else "columns"
+        raise ValueError(f"{source} holds arrays without names of columns: remove ReadOptions.{name}.")
+
+
+def _finish(data: Data, table: Table | None, options: ReadOptions, source: str) -> Data:
+    """Return the data without missing values, scaled, and with one label per point."""
+    if data.points.ndim != 2:
+        raise ValueError(f"{source} holds points of shape {data.points.shape}, but the shape must be (n, d).")
+    if data.labels is not None:
+        if data.labels.shape != data.points.shape[:1]:
+            raise ValueError(
+                f"{source} holds {data.labels.size} labels, but there must be one for each of {len(data.points)} points."
+            )
+        data = data._replace(labels=parse_labels(data.labels))
+    points, rows, notes = treat_missing(data.points, options, source, table, data.columns)
+    labels = data.labels if data.labels is None or rows is None else data.labels[rows]
+    points, scaling = scale_columns(np.asarray(points), options.scale)
+    return data._replace(points=points, labels=labels, rows=rows, scaling=scaling, left_out=(*data.left_out, *notes))

@@ -1,0 +1,46 @@
+"""The options of `load`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Missing = Literal["error", "drop", "mean"]
+Scale = Literal["none", "standard", "robust", "unit"]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Options for reading points from a file.
+
+    A column of a table is given by its name in the header, or by its number from 0.
+
+    Attributes:
+        columns: columns of a table to use as features, in this order; one, or a sequence. None: all columns of numbers but the
+            labels, `drop`, and those that look like identifiers or row numbers, for which there is a warning.
+        drop: columns of a table not to use.
+        missing: treatment of empty cells, NA and NaN. "error" raises with row and column, "drop" leaves out the rows, "mean" uses
+            the mean of the column.
+        scale: "standard" for columns with mean 0 and variance 1, "robust" for columns with median 0 and interquartile range 1,
+            "unit" for columns with minimum 0 and maximum 1, or "none". A column without spread is only centered.
+        encoding: encoding of a text file, for example "cp1252" or "utf-16".
+
+    Raises:
+        ValueError: if missing or scale is unknown.
+
+    Example:
+        >>> import jaxlle
+        >>> jaxlle.datasets.ReadOptions(drop="year", scale="standard").missing
+        'error'
+    """
+
+    columns: str | Sequence[str] | None = None
+    drop: str | Sequence[str] = ()
+    missing: Missing = "error"
+    scale: Scale = "none"
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("missing", get_args(Missing)), ("scale", get_args(Scale))):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(f"{name} = {value!r} is not known: give one of {', '.join(allowed)}.")
