@@ -6,6 +6,8 @@ the gradient of `losses.lle_loss` is then an unbiased estimate of the gradient o
 number of the step and on the key, so a run resumes from its step counter, and several processes agree without communication.
 """
 
+import operator
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -21,6 +23,7 @@ from .._core.checks import all_finite, check_count, check_key
 from .._core.points import as_points, working_dtype
 from ..neighbors import Neighbors
 from ..neighbors.graph import check_indices
+from ..warnings import JaxlleWarning
 
 
 class NeighborhoodBatch(NamedTuple):
@@ -78,6 +81,16 @@ class NeighborhoodBatches:
 
     def __len__(self) -> int:
         return -(-self.x.shape[0] // self.batch_size)
+
+    def __iter__(self) -> Iterator[NeighborhoodBatch]:
+        """Yield the batches of the first epoch; those of all epochs are given by `batch` and `start_at`."""
+        return (self.batch(step) for step in range(len(self)))
+
+    def __getitem__(self, step: int) -> NeighborhoodBatch:
+        """Return the batch of a step of the first epoch, counted from its end if negative."""
+        if not -len(self) <= operator.index(step) < len(self):
+            raise IndexError(f"step = {step}, but an epoch has {len(self)} batches: use batch(step) for later epochs.")
+        return self.batch(step % len(self))
 
     def batch(self, step: int) -> NeighborhoodBatch:
         """Return the batch of a step; steps are counted from 0 through all epochs."""
@@ -144,7 +157,7 @@ def neighborhood_batches(
             device: each batch reads only its own rows (neighbors and weights may then be memmaps as well).
         neighbors: neighbors of all points, masked or not.
         weights: of the neighbors, shape (n, k).
-        batch_size: anchors per step.
+        batch_size: anchors per step; all points if there are fewer.
         key: random key for the order of the anchors; the same key gives the same batches on every machine. None for key(0).
         max_points: points per batch. None for as many as any batch can need, min(n, b (k + 1)) with b anchors per shard. Smaller
             batches are faster to evaluate, but anchors that do not fit have `where` False: monitor the mean of `where`.
@@ -155,8 +168,10 @@ def neighborhood_batches(
         NeighborhoodBatches.
 
     Raises:
-        ValueError: for a batch size larger than the data or not divisible by the number of shards, a graph or weights of other
-            points, or NaN.
+        ValueError: for a batch size that is not divisible by the number of shards, a graph or weights of other points, or NaN.
+
+    Warns:
+        JaxlleWarning: for a batch size larger than the number of points.
 
     Example:
         >>> import jax, jaxlle
@@ -177,7 +192,14 @@ def neighborhood_batches(
         )
     require_real(x, "x")
     n = x.shape[0]
-    batch_size = check_count(batch_size, "batch_size", 1, n, f"x has {n} points")
+    batch_size = check_count(batch_size, "batch_size", 1, None, f"x has {n} points")
+    if batch_size > n:
+        warnings.warn(
+            f"batch_size = {batch_size} is larger than the number of points: every batch consists of all {n}.",
+            JaxlleWarning,
+            stacklevel=2,
+        )
+        batch_size = n
     num_shards = check_count(num_shards, "num_shards", 1, batch_size, "each shard needs at least one anchor")
     shard = check_count(shard, "shard", 0, num_shards - 1, f"there are {num_shards} shards")
     if batch_size % num_shards:

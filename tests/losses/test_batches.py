@@ -130,10 +130,27 @@ def test_masked_neighbors_are_excluded():
     np.testing.assert_allclose(cost, losses.lle_loss(y, y[neighbors.indices], weights, mask=neighbors.mask), rtol=1e-5)
 
 
+def test_an_epoch_is_iterated_and_indexed(data):
+    batches = neighborhood_batches(*data, batch_size=12)
+    listed = list(batches)
+    assert len(listed) == len(batches) == 5
+    for step, batch in enumerate(listed):
+        np.testing.assert_array_equal(batch.indices, batches.batch(step).indices)
+    np.testing.assert_array_equal(batches[-1].indices, listed[4].indices)
+    with pytest.raises(IndexError, match="step = 5, but an epoch has 5 batches"):
+        batches[5]
+
+
+def test_a_batch_size_larger_than_the_data_warns_and_gives_all_points(data):
+    with pytest.warns(jaxlle.JaxlleWarning, match="every batch consists of all 50"):
+        batches = neighborhood_batches(*data, batch_size=51)
+    np.testing.assert_array_equal(batches[0].indices, neighborhood_batches(*data, batch_size=50)[0].indices)
+
+
 def test_bad_arguments_raise(data, tmp_path):
     x, neighbors, weights = data
-    with pytest.raises(ValueError, match="batch_size = 51"):
-        neighborhood_batches(*data, batch_size=51)
+    with pytest.raises(ValueError, match="batch_size = 0"):
+        neighborhood_batches(*data, batch_size=0)
     with pytest.raises(ValueError, match="not a multiple of num_shards"):
         neighborhood_batches(*data, batch_size=12, num_shards=5)
     bad = neighbors._replace(indices=neighbors.indices.at[0, 0].set(N))
