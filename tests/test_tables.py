@@ -11,7 +11,7 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 import jaxlle
-from jaxlle.datasets import ReadOptions
+from jaxlle.datasets import ReadOptions, frames
 from jaxlle.warnings import DataWarning
 
 
@@ -218,3 +218,59 @@ def test_options_that_do_not_apply_raise(tmp_path):
         load(write(tmp_path / "a.csv", "a,b\n1,2\n"), "a", columns=("a", "b"))
     with pytest.raises((ValueError, TypeError), match="skip"):  # the tests check annotations
         ReadOptions(missing="skip")  # pyright: ignore[reportArgumentType]
+
+
+def frame():
+    """Return a data frame with an identifier, numbers of several types, gaps, truth values, text and dates."""
+    return pandas.DataFrame(
+        {
+            "id": [7, 8, 9, 10],
+            "a": np.array([1.5, 2.5, np.nan, 4.5]),
+            "n": pandas.array([3, None, 5, 6], "Int64"),
+            "yes": [True, False, True, True],
+            "kind": pandas.Categorical(["oak", "elm", None, "oak"]),
+            "day": pandas.date_range("2024-01-01", periods=4),
+        }
+    )
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_parquet_and_feather_files_are_read_by_polars_or_pandas(tmp_path, monkeypatch, library, suffix):
+    path = tmp_path / f"a.{suffix}"
+    getattr(frame(), f"to_{suffix}")(path)
+    if library == "pandas":
+        monkeypatch.setattr(frames, "find_spec", lambda name: None if name == "polars" else True)
+    with pytest.warns(DataWarning, match="column 'id'"):
+        data = load(path, "kind", missing="drop")
+    np.testing.assert_array_equal(data.points, [[1.5, 3, 1], [4.5, 6, 1]])
+    assert list(data.labels) == ["oak", "oak"]
+    assert data.columns == ("a", "n", "yes")
+    assert "column 'day' (text)" in data.left_out
+    with pytest.raises(ValueError, match="the first in row 1, column 'n'"):
+        load(path, drop="id")
+    frame()[["a"]].astype(np.float32).dropna().to_parquet(tmp_path / "b.parquet")
+    assert load(tmp_path / "b.parquet").points.dtype == np.float32
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_damaged_and_large_frames_raise_with_their_name(tmp_path, monkeypatch, library, suffix):
+    path = tmp_path / f"a.{suffix}"
+    getattr(pandas.DataFrame({"x": np.zeros(10**5)}), f"to_{suffix}")(path)
+    if library == "pandas":
+        monkeypatch.setattr(frames, "find_spec", lambda name: None if name == "polars" else True)
+    with pytest.raises(ValueError, match=rf"a\.{suffix} has .* 800,000 bytes in memory.*max_bytes=800000"):
+        jaxlle.datasets.load(path, max_bytes=1000)
+    whole = path.read_bytes()
+    for content in (b"", b"a,b\n1,2\n", whole[: len(whole) // 2], whole[:-20]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"a\.{suffix} cannot be read"):
+            load(path)
+
+
+def test_a_frame_without_polars_and_pandas_raises_with_the_command_that_installs_one(tmp_path, monkeypatch):
+    frame().to_parquet(tmp_path / "a.parquet")
+    monkeypatch.setattr(frames, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'jaxlle\[tables\]', or convert it to \.csv"):
+        load(tmp_path / "a.parquet")

@@ -137,7 +137,8 @@ class Npz:
     def read(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
         """Return the arrays whose names are wanted; no others are decompressed."""
         names = [name for name in self.layouts if wanted(name)]
-        self._check_total(sum(self.layouts[name].nbytes for name in names))
+        total, size = sum(self.layouts[name].nbytes for name in names), self._path.stat().st_size
+        check_memory(self._path, size, total, self._limit, "or save its arrays again without compression (numpy.savez)")
         return {name: self.read_one(name) for name in names}
 
     def read_one(self, name: str) -> np.ndarray:
@@ -150,15 +151,24 @@ class Npz:
         """Return the names and shapes of the arrays, for a message."""
         return ", ".join(f"{name} {layout.shape}" for name, layout in self.layouts.items()) or "no arrays"
 
-    def _check_total(self, total: int) -> None:
-        size = self._path.stat().st_size
-        limit = max(FREE_BYTES, LARGEST_RATIO * size) if self._limit is None else self._limit
-        if total > limit:
-            raise FileContentError(
-                f"{self._path} has {size:,} bytes, but its arrays take {total:,} bytes in memory, of which at most {limit:,} are "
-                f"allowed, because a small file that expands without bound can exhaust the memory. If you trust the file, load "
-                f"it with max_bytes={total}, or save its arrays again without compression (numpy.savez)."
-            )
+
+def check_memory(path: Path, size: int, total: int, max_bytes: int | None, remedy: str) -> None:
+    """Raise if data take more memory than allowed.
+
+    Args:
+        path: the file or folder.
+        size: its number of bytes.
+        total: number of bytes of the data in memory.
+        max_bytes: largest number allowed. None: `FREE_BYTES`, or `LARGEST_RATIO` times the size if that is more.
+        remedy: what else to do, for the message.
+    """
+    limit = max(FREE_BYTES, LARGEST_RATIO * size) if max_bytes is None else max_bytes
+    if total > limit:
+        raise FileContentError(
+            f"{path} has {size:,} bytes, but its arrays take {total:,} bytes in memory, of which at most {limit:,} are "
+            f"allowed, because a small file that expands without bound can exhaust the memory. If you trust the file, load "
+            f"it with max_bytes={total}, {remedy}."
+        )
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:

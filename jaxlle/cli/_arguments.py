@@ -11,7 +11,7 @@ from ._outputs import FIGURE_SUFFIXES
 
 def add_data_arguments(command: Any) -> None:
     """Add the arguments that name the data and the dimension of the embedding."""
-    files = "a .npy, .npz, .csv or .tsv file, or - for a table from standard input"
+    files = "a .npy, .npz, .csv, .tsv, .parquet or .feather file, or - for a table from standard input"
     command.add_argument("data", help=f"mnist, digits, swiss_roll, s_curve, ..., {files}")
     command.add_argument("--dim", type=int, default=2, help="dimension of the embedding (default: %(default)s)")
     command.add_argument("--points", type=int, help="number of points of a generated manifold (default: 2000)")

@@ -8,6 +8,8 @@ _EXTRAS = {  # optional package: extra that installs it
     "scikit-learn": "sklearn",
     "matplotlib": "plot",
     "mlxtend": "data",
+    "polars": "tables",
+    "pillow": "images",
     "rich": "cli",
     "pynndescent": "approximate",
     "pymetis": "metis",

@@ -7,12 +7,13 @@ import numpy as np
 
 from .arrays import read_npy, read_npz
 from .data import Data, Table
+from .frames import read_frame
 from .options import ReadOptions
 from .selection import parse_labels, scale_columns, select_features, treat_missing
 from .tables import read_table
 
 _ARRAYS = {".npy": read_npy, ".npz": read_npz}
-_TEXT = (".csv", ".tsv")
+_TEXT, _FRAMES = (".csv", ".tsv"), (".parquet", ".feather")
 
 
 def load(
@@ -22,20 +23,20 @@ def load(
     max_bytes: int | None = None,
     options: ReadOptions = ReadOptions(),  # noqa: B008 (frozen)
 ) -> Data:
-    r"""Load points from a .npy, .npz, .csv or .tsv file, or a table from standard input, without loading pickles.
+    r"""Load points from a .npy, .npz, .csv, .tsv, .parquet or .feather file, or a table from standard input.
 
-    A table of text has cells separated by commas, tabs, semicolons or vertical bars. Its first line is a header if one of its
-    cells, outside the column of the labels, is not a number. Columns of text are left out, and columns that look like
-    identifiers or row numbers are left out with a warning: those of whole numbers whose name is empty, id, index, "Unnamed: 0"
-    or similar, and those whose whole numbers increase from row to row.
+    Pickles are not loaded. A table of text has cells separated by commas, tabs, semicolons or vertical bars. Its first line is a
+    header if one of its cells, outside the column of the labels, is not a number. Columns of text are left out, and columns that
+    look like identifiers or row numbers are left out with a warning: those of whole numbers whose name is empty, id, index,
+    "Unnamed: 0" or similar, and those whose whole numbers increase from row to row.
 
     Args:
         path: the file, or "-" for a table from standard input. In a .npz file the points are the array named x, X, data or
             points, or the only two-dimensional array, and the labels are the array named y, labels or target.
         labels: name of the array of labels (.npz), or column of the labels (table) by its header or its number from 0. None:
             the array described above (.npz), or no labels (table).
-        max_bytes: largest number of bytes that the arrays of a .npz file may take in memory. None: 256 MiB, or 100 times the
-            size of the file if that is more, which only compressed files exceed.
+        max_bytes: largest number of bytes that the data of a .npz, .parquet or .feather file may take in memory. None: 256 MiB,
+            or 100 times the size of the file if that is more, which only compressed files exceed.
         options: which columns are used, the treatment of missing values, the scaling, and the encoding.
 
     Returns:
@@ -43,6 +44,7 @@ def load(
 
     Raises:
         FileNotFoundError: if there is no such file.
+        ModuleNotFoundError: if a .parquet or .feather file is given without polars or pandas (``pip install 'jaxlle[tables]'``).
         ValueError: if the file is of another type, contains pickles, is truncated, malformed, or larger than `max_bytes`, is a
             table with rows of different lengths, without numbers, with missing cells (see `ReadOptions`), or in another
             encoding, its points are not of shape (n, d), or there is not one label per point.
@@ -60,21 +62,24 @@ def load(
     if source != "standard input":
         if not path.is_file():
             raise FileNotFoundError(f"There is no file {path}.")
-        if suffix not in (*_ARRAYS, *_TEXT):
+        if suffix not in (*_ARRAYS, *_TEXT, *_FRAMES):
             raise ValueError(
-                f"{path} is not a .npy, .npz, .csv or .tsv file: convert it, or load it in Python and pass the array to "
-                f"jaxlle.lle."
+                f"{path} is not a .npy, .npz, .csv, .tsv, .parquet or .feather file: convert it, or load it in Python and pass "
+                f"the array to jaxlle.lle."
             )
     if suffix in _ARRAYS:
         _check_no_columns(options, source)
         points, found = _ARRAYS[suffix](path, labels, max_bytes)
         return _finish(Data(points, found, None, path.stem), None, options, source)
-    content = sys.stdin.buffer.read() if source == "standard input" else path.read_bytes()
-    named = [*([labels] if labels is not None else [])]
-    table = read_table(content, source, named, options.encoding)
+    table = read_frame(path, max_bytes) if suffix in _FRAMES else _read_text(path, source, labels, options)
     features = select_features(table, labels, options, source)
     data = Data(features.points, features.labels, None, path.stem, features.columns, left_out=features.left_out)
     return _finish(data, table, options, source)
+
+
+def _read_text(path: Path, source: str, labels: str | None, options: ReadOptions) -> Table:
+    content = sys.stdin.buffer.read() if source == "standard input" else path.read_bytes()
+    return read_table(content, source, [] if labels is None else [labels], options.encoding)
 
 
 def _check_no_columns(options: ReadOptions, source: str) -> None:

@@ -13,7 +13,7 @@ from .options import ReadOptions
 from .tables import is_missing, is_number
 
 _IDENTIFIER = re.compile(
-    r"(unnamed: \d+|__index_level_\d+__|(row|sample|record|subject|patient|customer|user)?[ _]?(id|index|idx|nr|no)"
+    r"(unnamed: \d+|(row|sample|record|subject|patient|customer|user)?[ _]?(id|index|idx|nr|no)"
     r"|row[ _]?(names?|num|number)?|.+[ _]id|)",
     re.IGNORECASE,
 )

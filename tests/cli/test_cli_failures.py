@@ -58,7 +58,7 @@ def test_invalid_arguments_fail_with_one_line_and_write_nothing(
         ("text.csv", "text.csv is not a table of numbers"),
         ("cut.npz", "cut.npz cannot be read"),
         ("pickle.npy", "pickle.npy holds pickled objects"),
-        ("notes.txt", "not a .npy, .npz, .csv or .tsv file"),
+        ("notes.txt", "not a .npy, .npz, .csv, .tsv, .parquet or"),
         ("flat.npy", "holds points of shape (5,)"),
         ("short.npz", "holds 4 labels, but there must be one for each of 30 points"),
         ("equal.npy", "All 30 points of x are equal"),
