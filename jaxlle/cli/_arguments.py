@@ -70,6 +70,7 @@ def _add_reading_arguments(group: Any) -> None:
     """Add the arguments that select the columns of a file, and treat missing values and units."""
     labels = "array of a .npz file or column of a table that holds the labels; it is not used as a feature"
     group.add_argument("--labels", help=labels)
+    group.add_argument("--array", metavar="NAME", help="array of a .npz file that holds the points or images")
     columns = "columns of a table to use, by name or number from 0, separated by commas (default: all columns of numbers but the "
     columns += "labels and those that look like identifiers or row numbers)"
     group.add_argument("--columns", type=_names, action="extend", metavar="NAMES", help=columns)

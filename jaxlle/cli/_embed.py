@@ -103,6 +103,8 @@ def _draw(args: argparse.Namespace, data: Any, result: Result, path: Path) -> No
     for ax, embedding in zip(figure.subplots(1, len(shown), squeeze=False, subplot_kw=axes)[0], shown, strict=True):
         rows = np.asarray(embedding.rows)
         images = None if data.image_shape is None else data.points[rows].reshape(-1, *data.image_shape)
+        if images is not None and images.ndim == 4:  # thumbnails are gray
+            images = images[..., :3].mean(axis=3)
         color = None if data.labels is None else data.labels[rows]
         title = f"{len(rows)} points" if count > 1 else None
         plot.embedding(embedding, color=color, images=images, title=title, ax=ax)

@@ -22,6 +22,7 @@ class ReadOptions:
             the mean of the column.
         scale: "standard" for columns with mean 0 and variance 1, "robust" for columns with median 0 and interquartile range 1,
             "unit" for columns with minimum 0 and maximum 1, or "none". A column without spread is only centered.
+        array: name of the array of points in a .npz file. None: see `load`.
         encoding: encoding of a text file, for example "cp1252" or "utf-16".
 
     Raises:
@@ -37,6 +38,7 @@ class ReadOptions:
     drop: str | Sequence[str] = ()
     missing: Missing = "error"
     scale: Scale = "none"
+    array: str | None = None
     encoding: str = "utf-8"
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import read_npy, read_npz
+from .arrays import flatten_images, read_npy, read_npz
 from .data import Data, Table
 from .frames import read_frame
 from .options import ReadOptions
@@ -31,13 +31,14 @@ def load(
     "Unnamed: 0" or similar, and those whose whole numbers increase from row to row.
 
     Args:
-        path: the file, or "-" for a table from standard input. In a .npz file the points are the array named x, X, data or
-            points, or the only two-dimensional array, and the labels are the array named y, labels or target.
+        path: the file, or "-" for a table from standard input. In a .npz file the points are the array of `options.array`, or
+            the one named x, X, data, points or images, or the only array with two to four axes, and the labels are the array
+            named y, labels or target. Images of dtype uint8, of shape (n, h, w) or (n, h, w, channels), become points in [0, 1].
         labels: name of the array of labels (.npz), or column of the labels (table) by its header or its number from 0. None:
             the array described above (.npz), or no labels (table).
         max_bytes: largest number of bytes that the data of a .npz, .parquet or .feather file may take in memory. None: 256 MiB,
             or 100 times the size of the file if that is more, which only compressed files exceed.
-        options: which columns are used, the treatment of missing values, the scaling, and the encoding.
+        options: which array and columns are used, the treatment of missing values, the scaling, and the encoding.
 
     Returns:
         Data, with the stem of the file as its name. Labels that are whole numbers are integers, in any notation.
@@ -69,8 +70,11 @@ def load(
             )
     if suffix in _ARRAYS:
         _check_no_columns(options, source)
-        points, found = _ARRAYS[suffix](path, labels, max_bytes)
-        return _finish(Data(points, found, None, path.stem), None, options, source)
+        array, found = _ARRAYS[suffix](path, labels, max_bytes, options.array)
+        points, image_shape = flatten_images(array, source)
+        return _finish(Data(points, found, image_shape, path.stem), None, options, source)
+    if options.array is not None:
+        raise ValueError(f"{source} holds no arrays with names: remove ReadOptions.array.")
     table = read_frame(path, max_bytes) if suffix in _FRAMES else _read_text(path, source, labels, options)
     features = select_features(table, labels, options, source)
     data = Data(features.points, features.labels, None, path.stem, features.columns, left_out=features.left_out)
@@ -91,7 +95,10 @@ def _check_no_columns(options: ReadOptions, source: str) -> None:
 def _finish(data: Data, table: Table | None, options: ReadOptions, source: str) -> Data:
     """Return the data without missing values, scaled, and with one label per point."""
     if data.points.ndim != 2:
-        raise ValueError(f"{source} holds points of shape {data.points.shape}, but the shape must be (n, d).")
+        raise ValueError(
+            f"{source} holds points of shape {data.points.shape}, but the shape must be (n, d), or for "
+            f"images of dtype uint8 (n, height, width) or (n, height, width, channels)."
+        )
     if data.labels is not None:
         if data.labels.shape != data.points.shape[:1]:
             raise ValueError(
