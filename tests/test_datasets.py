@@ -326,7 +326,7 @@ def test_missing_files_and_unknown_suffixes_raise_with_their_name(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file .*b\.npy"):
         load(tmp_path / "b.npy")
     (tmp_path / "b.npy").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no file .*b\.npy"):
+    with pytest.raises(ValueError, match=r"b\.npy has no images"):
         load(tmp_path / "b.npy")
     with pytest.raises(ValueError, match=r"b\.txt is not a \.npy, \.npz, \.csv, \.tsv, \.parquet or"):
         load(write(tmp_path / "b.txt", "1,2\n"))

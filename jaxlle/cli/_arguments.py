@@ -11,7 +11,8 @@ from ._outputs import FIGURE_SUFFIXES
 
 def add_data_arguments(command: Any) -> None:
     """Add the arguments that name the data and the dimension of the embedding."""
-    files = "a .npy, .npz, .csv, .tsv, .parquet or .feather file, or - for a table from standard input"
+    files = "a .npy, .npz, .csv, .tsv, .parquet or .feather file, a folder of PNG or JPEG images, or - for "
+    files += "a table from standard input"
     command.add_argument("data", help=f"mnist, digits, swiss_roll, s_curve, ..., {files}")
     command.add_argument("--dim", type=int, default=2, help="dimension of the embedding (default: %(default)s)")
     command.add_argument("--points", type=int, help="number of points of a generated manifold (default: 2000)")
@@ -76,9 +77,22 @@ def _add_reading_arguments(group: Any) -> None:
     group.add_argument("--columns", type=_names, action="extend", metavar="NAMES", help=columns)
     drop = "columns of a table not to use, separated by commas"
     group.add_argument("--drop", type=_names, action="extend", default=[], metavar="NAMES", help=drop)
-    missing = "rows with empty cells, NA or NaN: an error, left out, or filled with the column's mean (default: error)"
+    missing = (
+        "rows with empty cells, NA or NaN, and damaged images: an error, left out, or filled with the column's mean "
+    )
+    missing += "(default: error)"
     group.add_argument("--missing", default="error", choices=["error", "drop", "mean"], help=missing)
     scale = "columns with mean 0 and variance 1 (standard), median 0 and interquartile range 1 (robust), "
     scale += "or minimum 0 and maximum 1 (unit) (default: none)"
     group.add_argument("--scale", default="none", choices=["none", "standard", "robust", "unit"], help=scale)
+    size = "resize the images of a folder to this size, for example 64 or 64x48 (width x height)"
+    group.add_argument("--size", type=_size, help=size)
     group.add_argument("--encoding", default="utf-8", help="encoding of a table of text (default: %(default)s)")
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Return the height and width in a size like 64 or 64x48, where the width is first."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise argparse.ArgumentTypeError(f"invalid size: {text!r}, give for example 64 or 64x48 (width x height)")
+    return int(sides[-1]), int(sides[0])

@@ -15,6 +15,7 @@ _READING = {
     "missing": "error",
     "scale": "none",
     "encoding": "utf-8",
+    "size": None,
 }  # with their defaults
 
 

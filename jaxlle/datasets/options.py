@@ -19,14 +19,15 @@ class ReadOptions:
             labels, `drop`, and those that look like identifiers or row numbers, for which there is a warning.
         drop: columns of a table not to use.
         missing: treatment of empty cells, NA and NaN. "error" raises with row and column, "drop" leaves out the rows, "mean" uses
-            the mean of the column.
+            the mean of the column. Of images in a folder, "drop" leaves out those that are damaged.
         scale: "standard" for columns with mean 0 and variance 1, "robust" for columns with median 0 and interquartile range 1,
             "unit" for columns with minimum 0 and maximum 1, or "none". A column without spread is only centered.
         array: name of the array of points in a .npz file. None: see `load`.
         encoding: encoding of a text file, for example "cp1252" or "utf-16".
+        size: height and width to which the images in a folder are resized, or one number for both. None: all have one size.
 
     Raises:
-        ValueError: if missing or scale is unknown.
+        ValueError: if missing or scale is unknown, or size is not positive.
 
     Example:
         >>> import jaxlle
@@ -40,9 +41,13 @@ class ReadOptions:
     scale: Scale = "none"
     array: str | None = None
     encoding: str = "utf-8"
+    size: int | tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (("missing", get_args(Missing)), ("scale", get_args(Scale))):
             value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(f"{name} = {value!r} is not known: give one of {', '.join(allowed)}.")
+        sides = () if self.size is None else (self.size,) if isinstance(self.size, int) else self.size
+        if any(side < 1 for side in sides):
+            raise ValueError(f"size = {self.size} is not allowed: give positive numbers of pixels.")

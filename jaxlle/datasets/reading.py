@@ -8,6 +8,7 @@ import numpy as np
 from .arrays import flatten_images, read_npy, read_npz
 from .data import Data, Table
 from .frames import read_frame
+from .images import read_images
 from .options import ReadOptions
 from .selection import parse_labels, scale_columns, select_features, treat_missing
 from .tables import read_table
@@ -23,7 +24,7 @@ def load(
     max_bytes: int | None = None,
     options: ReadOptions = ReadOptions(),  # noqa: B008 (frozen)
 ) -> Data:
-    r"""Load points from a .npy, .npz, .csv, .tsv, .parquet or .feather file, or a table from standard input.
+    r"""Load points from a .npy, .npz, .csv, .tsv, .parquet or .feather file, a folder of images, or standard input.
 
     Pickles are not loaded. A table of text has cells separated by commas, tabs, semicolons or vertical bars. Its first line is a
     header if one of its cells, outside the column of the labels, is not a number. Columns of text are left out, and columns that
@@ -31,24 +32,28 @@ def load(
     "Unnamed: 0" or similar, and those whose whole numbers increase from row to row.
 
     Args:
-        path: the file, or "-" for a table from standard input. In a .npz file the points are the array of `options.array`, or
+        path: the file, a folder of PNG or JPEG images, or "-" for a table from standard input. Images become points in [0, 1],
+            and subfolders of images are their classes. In a .npz file the points are the array of `options.array`, or
             the one named x, X, data, points or images, or the only array with two to four axes, and the labels are the array
             named y, labels or target. Images of dtype uint8, of shape (n, h, w) or (n, h, w, channels), become points in [0, 1].
         labels: name of the array of labels (.npz), or column of the labels (table) by its header or its number from 0. None:
             the array described above (.npz), or no labels (table).
         max_bytes: largest number of bytes that the data of a .npz, .parquet or .feather file may take in memory. None: 256 MiB,
             or 100 times the size of the file if that is more, which only compressed files exceed.
-        options: which array and columns are used, the treatment of missing values, the scaling, and the encoding.
+        options: which array and columns are used, the treatment of missing values, the scaling, the encoding, and the size of
+            images.
 
     Returns:
         Data, with the stem of the file as its name. Labels that are whole numbers are integers, in any notation.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ModuleNotFoundError: if a .parquet or .feather file is given without polars or pandas (``pip install 'jaxlle[tables]'``).
+        ModuleNotFoundError: if a .parquet or .feather file is given without polars or pandas (``pip install 'jaxlle[tables]'``),
+            or a folder of images without Pillow (``pip install 'jaxlle[images]'``).
         ValueError: if the file is of another type, contains pickles, is truncated, malformed, or larger than `max_bytes`, is a
             table with rows of different lengths, without numbers, with missing cells (see `ReadOptions`), or in another
-            encoding, its points are not of shape (n, d), or there is not one label per point.
+            encoding, is a folder without images, or with images that are damaged or of several sizes, its points are not of
+            shape (n, d), or there is not one label per point.
 
     Example:
         >>> import pathlib, tempfile, jaxlle
@@ -61,12 +66,14 @@ def load(
     source, path = ("standard input", Path("stdin")) if str(path) == "-" else (str(path), Path(path))
     suffix = path.suffix.lower()
     if source != "standard input":
+        if path.is_dir():
+            return _read_folder(path, labels, max_bytes, options)
         if not path.is_file():
             raise FileNotFoundError(f"There is no file {path}.")
         if suffix not in (*_ARRAYS, *_TEXT, *_FRAMES):
             raise ValueError(
-                f"{path} is not a .npy, .npz, .csv, .tsv, .parquet or .feather file: convert it, or load it in Python and pass "
-                f"the array to jaxlle.lle."
+                f"{path} is not a .npy, .npz, .csv, .tsv, .parquet or .feather file, or a folder of images: convert it, or load "
+                f"it in Python and pass the array to jaxlle.lle."
             )
     if suffix in _ARRAYS:
         _check_no_columns(options, source)
@@ -79,6 +86,15 @@ def load(
     features = select_features(table, labels, options, source)
     data = Data(features.points, features.labels, None, path.stem, features.columns, left_out=features.left_out)
     return _finish(data, table, options, source)
+
+
+def _read_folder(path: Path, labels: str | None, max_bytes: int | None, options: ReadOptions) -> Data:
+    _check_no_columns(options, str(path))
+    if labels is not None or options.array is not None:
+        raise ValueError(
+            f"{path} is a folder, whose subfolders are the labels: remove {'array' if labels is None else 'labels'}."
+        )
+    return _finish(read_images(path, options, max_bytes), None, options, str(path))
 
 
 def _read_text(path: Path, source: str, labels: str | None, options: ReadOptions) -> Table:
@@ -108,4 +124,5 @@ def _finish(data: Data, table: Table | None, options: ReadOptions, source: str) 
     points, rows, notes = treat_missing(data.points, options, source, table, data.columns)
     labels = data.labels if data.labels is None or rows is None else data.labels[rows]
     points, scaling = scale_columns(np.asarray(points), options.scale)
+    rows = data.rows if rows is None else rows
     return data._replace(points=points, labels=labels, rows=rows, scaling=scaling, left_out=(*data.left_out, *notes))

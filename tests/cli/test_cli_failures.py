@@ -26,7 +26,6 @@ from jaxlle import cli, plot
         (("embed", "digits", "--precision", "half"), 2, "invalid choice: 'half'"),
         (("embed", "digitz"), 1, "'digitz' is neither a built-in data set (digits, mnist, swiss_roll"),
         (("embed", "missing.npy"), 1, "no file missing.npy"),
-        (("embed", "."), 1, "no file ."),
         (("embed", "digits", "--k", 1797), 1, "k (n_neighbors) = 1797 is not allowed"),
         (("embed", "digits", "--k", 0), 1, "k (n_neighbors) = 0 is not allowed"),
         (("embed", "digits", "--dim", 0), 1, "dim (n_components) = 0 is not allowed"),

@@ -3,9 +3,11 @@
 import io
 import sys
 
+import matplotlib.image
 import numpy as np
 import pytest
 from cli_helpers import assert_fails, row, run
+from PIL import Image
 from sklearn.datasets import load_iris
 
 QUICK = ("--k", 6, "--dim", 1)
@@ -87,3 +89,26 @@ def test_distances_are_not_scaled(capsys, tmp_path):
     np.save(tmp_path / "d.npy", np.ones((5, 5)))
     command = ("embed", tmp_path / "d.npy", "--metric", "precomputed", "--scale", "unit")
     assert "remove --scale" in assert_fails(capsys, *command)
+
+
+def test_a_folder_of_images_is_embedded_and_drawn(capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(30):
+        folder = tmp_path / "pictures" / ("dark" if i < 15 else "light")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((rng.random((6, 5, 3)) * 100 + 100 * (i >= 15)).astype(np.uint8)).save(folder / f"{i}.png")
+    (tmp_path / "pictures" / "dark" / "x.png").write_bytes(b"")
+    command = ("embed", tmp_path / "pictures", *QUICK)
+    assert "x.png is not a valid PNG or JPEG image" in (message := assert_fails(capsys, *command))
+    assert "leave it out by --missing drop" in message
+    status, out, _ = run(capsys, *command, "--missing", "drop", "--plot", tmp_path / "a.png")
+    assert status == 0
+    assert row(out, "data").startswith("pictures: 30 x 90, float32")
+    assert row(out, "left out") == "1 of 31 images (damaged: x.png)"
+    assert row(out, "label accuracy")
+    assert matplotlib.image.imread(tmp_path / "a.png").ndim == 3
+    assert "invalid size: '5by5'" in assert_fails(capsys, *command, "--size", "5by5", status=2)
+    _, out, _ = run(capsys, *command, "--missing", "drop", "--size", "3x4")
+    assert row(out, "data").startswith("pictures: 30 x 36, float32")
+    (tmp_path / "empty").mkdir()
+    assert "empty has no images" in assert_fails(capsys, "embed", tmp_path / "empty")
