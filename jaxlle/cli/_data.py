@@ -9,15 +9,6 @@ from typing import Any
 from ._cache import keep_programs
 from ._timing import StageTimer
 
-_READING = {
-    "columns": None,
-    "drop": [],
-    "missing": "error",
-    "scale": "none",
-    "encoding": "utf-8",
-    "size": None,
-}  # with their defaults
-
 
 def load_data(args: argparse.Namespace, timer: StageTimer) -> tuple[Any, bool]:
     """Return the data set and whether to compute in float64."""
@@ -70,7 +61,7 @@ def _load(args: argparse.Namespace) -> Any:
 
     if args.metric == "precomputed" and args.scale != "none":
         raise ValueError(f"--scale {args.scale} changes the units of features, not of distances: remove --scale.")
-    options = datasets.ReadOptions(**{name: getattr(args, name) for name in _READING})
+    options = datasets.ReadOptions(**_given(args))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         try:
@@ -93,6 +84,15 @@ def _check_no_reading(args: argparse.Namespace) -> None:
         raise ValueError(
             f"--labels names an array or a column of a file, and {args.data} is a built-in data set: remove --labels."
         )
-    for name, default in _READING.items():
-        if getattr(args, name) != default:
-            raise ValueError(f"--{name} applies to files, and {args.data} is a built-in data set: remove --{name}.")
+    for name in _given(args):
+        raise ValueError(f"--{name} applies to files, and {args.data} is a built-in data set: remove --{name}.")
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options for reading files that are given, by name."""
+    from dataclasses import fields
+
+    from .. import datasets
+
+    found = {field.name: (getattr(args, field.name), field.default) for field in fields(datasets.ReadOptions)}
+    return {name: value for name, (value, default) in found.items() if value not in (default, [], None)}

@@ -79,6 +79,9 @@ def test_a_table_from_standard_input_is_embedded(capsys, tmp_path, monkeypatch):
         (("--drop", "a"), "--drop applies to files"),
         (("--missing", "drop"), "--missing applies to files"),
         (("--scale", "unit"), "--scale applies to files"),
+        (("--size", "4"), "--size applies to files"),
+        (("--array", "a"), "--array applies to files"),
+        (("--encoding", "cp1252"), "--encoding applies to files"),
     ],
 )
 def test_options_for_files_fail_for_built_in_data(capsys, options, message):
@@ -112,3 +115,12 @@ def test_a_folder_of_images_is_embedded_and_drawn(capsys, tmp_path):
     assert row(out, "data").startswith("pictures: 30 x 36, float32")
     (tmp_path / "empty").mkdir()
     assert "empty has no images" in assert_fails(capsys, "embed", tmp_path / "empty")
+
+
+def test_the_array_of_points_is_given_by_name(capsys, tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    np.savez(tmp_path / "a.npz", a=x, b=x[:, :2])
+    assert "or give its name in --array." in assert_fails(capsys, "embed", tmp_path / "a.npz", *QUICK)
+    status, out, _ = run(capsys, "embed", tmp_path / "a.npz", *QUICK, "--array", "a")
+    assert status == 0
+    assert row(out, "data").startswith("a: 40 x 3")
