@@ -37,7 +37,9 @@ _LOCATIONS = {  # module: names that users may look for at the top level
         "reconstruction_map refit reliability robust_lle "
         "stack_alignments supervised_lle supervised_neighbors weight_posterior weighted_alignment"
     ),
-    "warnings": "ConvergenceWarning DataWarning DisconnectedGraphWarning DuplicateWarning GapWarning PrecisionWarning RankWarning",
+    "warnings": (
+        "ConvergenceWarning DataWarning DisconnectedGraphWarning DuplicateWarning GapWarning PrecisionWarning RankWarning"
+    ),
     "weights": (
         "distance_weights gram_weights kernel_weights local_condition metric_weights ridge_regression_weights "
         "simplex_weights"

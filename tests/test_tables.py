@@ -47,12 +47,14 @@ COMPLETE = [[39.1, 18.7, 181, 3750], [46.1, 13.2, 211, 4500], [46.5, 17.9, 192, 
 
 def test_the_index_of_an_exported_table_is_left_out_with_a_warning(iris):
     path, values, species = iris
-    with pytest.warns(DataWarning, match=r"iris\.csv: column '' looks like an identifier .* list all features"):
+    with pytest.warns(
+        DataWarning, match=r"iris\.csv: column 0 \(without a name\) looks like an identifier .* list all features"
+    ):
         data = load(path, "species")
     np.testing.assert_array_equal(data.points, values)
     np.testing.assert_array_equal(data.labels, species)
     assert data.columns == ("a", "b", "c", "d")
-    assert data.left_out == ("column '' (like an identifier or a row number)",)
+    assert data.left_out == ("column 0 (without a name) (like an identifier or a row number)",)
 
 
 def test_an_identifier_is_used_if_requested_and_dropped_without_a_warning(iris):
@@ -62,7 +64,7 @@ def test_an_identifier_is_used_if_requested_and_dropped_without_a_warning(iris):
     assert data.columns == ("", "d", "a")
     data = load(path, "species", drop=("0", "c"))
     np.testing.assert_array_equal(data.points, values[:, [0, 1, 3]])
-    assert data.left_out == ("columns '', 'c' (as requested)",)
+    assert data.left_out == ("columns 0 (without a name), 'c' (as requested)",)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_quoted_cells_can_contain_separators_quotation_marks_and_line_breaks(tmp
 def test_the_header_that_pandas_writes_for_an_array_is_recognized(tmp_path):
     x = np.random.default_rng(0).normal(size=(20, 3))
     pandas.DataFrame(x).to_csv(tmp_path / "a.csv")
-    with pytest.warns(DataWarning, match="column ''"):
+    with pytest.warns(DataWarning, match="column 0"):
         data = load(tmp_path / "a.csv")
     np.testing.assert_array_equal(data.points, x)
     assert data.columns == ("0", "1", "2")
@@ -197,11 +199,12 @@ def test_the_error_for_another_encoding_suggests_one_that_reads_the_file(tmp_pat
         ("a,a\n1,2\n", {"columns": "a"}, r"2 columns named 'a': give one of the numbers \[0, 1\]"),
         ("a,b\nu,v\nw,x\n", {}, r"no column remains of a, b \(columns 'a', 'b' \(text\)\)"),
         ("id,b\n1,v\n2,x\n", {}, "no column remains"),
-        ("a,b\n,1\n,2\n", {"columns": "a", "missing": "mean"}, "no value in column 0"),
+        ("a,b\n,1\n,2\n", {"columns": "a", "missing": "mean"}, "no value in column 'a'"),
         ("a,b\n,1\n2,\n", {"missing": "drop"}, "missing cells in every row"),
         ("1,2,ash\n3,4,oak\n5,6,elm\n", {}, r"names and numbers \(1, 2, ash\): it could be a header, or a point"),
         ('a,b\n1,"2\n3,4\n', {}, "line 3 has 2 cells|line 4 has 2 cells|not a table"),
         ("a,b\n1\0,2\n", {}, "zero bytes"),
+        ("a,b\n1,2\n3,1e400\n", {"missing": "drop"}, r"contains infinity.* in row 1 \(line 3\), column 'b'"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
@@ -274,3 +277,26 @@ def test_a_frame_without_polars_and_pandas_raises_with_the_command_that_installs
     monkeypatch.setattr(frames, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'jaxlle\[tables\]', or convert it to \.csv"):
         load(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
+def test_damaged_tables_raise_only_value_errors_with_their_name(tmp_path, suffix):
+    path, rng = tmp_path / f"a.{suffix}", np.random.default_rng(0)
+    table = pandas.DataFrame(
+        {"a": rng.normal(size=20), "b": rng.normal(size=20), "kind": ["oak, red", 'an "elm"'] * 10}
+    )
+    table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
+    whole, signs = path.read_bytes(), [*b',;|"\t\n\r\0\xff_eE\x1c #']
+    messages = []
+    for _ in range(80):
+        damaged = bytearray(whole)
+        for place in rng.integers(len(whole), size=3):
+            damaged[place] = rng.choice(signs) if suffix == "csv" else rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            load(path, "kind")
+        except ValueError as error:
+            messages.append(str(error))
+    assert len(messages) > 20
+    assert all(path.name in message for message in messages)

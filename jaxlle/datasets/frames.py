@@ -30,7 +30,9 @@ def read_frame(path: Path, max_bytes: int | None) -> Table:
             return read(path, max_bytes)
         except (FileContentError, MemoryError):
             raise
-        except Exception as error:  # of many types
+        except BaseException as error:  # of many types
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # of polars
+                raise
             reasons.append((str(error).splitlines() or [type(error).__name__])[0])
     raise FileContentError(
         f"{path} cannot be read ({reasons[0]}): it is truncated, malformed, or of another type than its suffix."

@@ -151,7 +151,11 @@ def position(table: Table | None, row: int) -> str:
 
 
 def _listed(table: Table, columns: Sequence[int]) -> str:
-    return ("column " if len(columns) == 1 else "columns ") + _shorten([repr(table.names[j]) for j in columns])
+    return ("column " if len(columns) == 1 else "columns ") + _shorten([_shown(table, j) for j in columns])
+
+
+def _shown(table: Table, j: int) -> str:
+    return repr(table.names[j]) if table.names[j] else f"{j} (without a name)"
 
 
 def _shorten(names: Sequence[str]) -> str:
@@ -166,19 +170,24 @@ def treat_missing(
     Raises:
         ValueError: if values are missing and `options.missing` is "error", or no point or no value of a column remains.
     """
-    if points.dtype.kind != "f" or not np.isnan(points.sum()):
+    if points.dtype.kind != "f" or np.isfinite(points).all():
         return points, None, ()
     gaps = np.isnan(points)
+    if np.isinf(points).any():
+        row, column = (int(i) for i in np.argwhere(np.isinf(points))[0])
+        raise ValueError(
+            f"{source} contains infinity, or a number beyond the range of {points.dtype}, in {position(table, row)}, column "
+            f"{_name(columns, column)}: correct it, or leave out the column."
+        )
     bad = gaps.any(axis=1)
     if not bad.any():
         return points, None, ()
     row = int(bad.argmax())
     column = int(gaps[row].argmax())
     if options.missing == "error":
-        name = column if columns is None else repr(columns[column])
         raise ValueError(
             f"{source} contains NaN or missing cells in {bad.sum()} of {len(bad)} rows, the first in {position(table, row)}, "
-            f'column {name}: fill them, or use ReadOptions(missing="drop") or ReadOptions(missing="mean").'
+            f'column {_name(columns, column)}: fill them, or use ReadOptions(missing="drop") or ReadOptions(missing="mean").'
         )
     if options.missing == "drop":
         if bad.all():
@@ -187,9 +196,14 @@ def treat_missing(
             )
         return points[~bad], np.flatnonzero(~bad), (f"{bad.sum()} of {len(bad)} rows (missing cells)",)
     if gaps.all(axis=0).any():
-        raise ValueError(f"{source} has no value in column {int(gaps.all(axis=0).argmax())}: leave the column out.")
+        column = _name(columns, int(gaps.all(axis=0).argmax()))
+        raise ValueError(f"{source} has no value in column {column}: leave the column out.")
     means = np.nanmean(points, axis=0, dtype=np.float64).astype(points.dtype)
     return np.where(gaps, means, points), None, (f"no row; {gaps.sum()} missing cells have the mean of their column",)
+
+
+def _name(columns: Sequence[str] | None, column: int) -> str:
+    return str(column) if columns is None else repr(columns[column])
 
 
 def scale_columns(points: np.ndarray, kind: str) -> tuple[np.ndarray, Scaling | None]:

@@ -230,13 +230,14 @@ def _read_cells(text: str, layout: _Layout, source: str) -> tuple[list[np.ndarra
 
 def _column(cells: Sequence[str], decimal_comma: bool) -> np.ndarray:
     """Return a column as numbers, with NaN where cells are missing, or as text."""
+    cells = [cell.strip() for cell in cells]
     numbers = ["nan" if is_missing(cell) else cell for cell in cells]
     if decimal_comma:
         numbers = [cell.replace(",", ".") for cell in numbers]
     try:
         return np.array(numbers).astype(np.float64)
     except ValueError:
-        column = np.array([cell.strip() for cell in cells], object)
+        column = np.array(cells, object)
         return _as_column(column, set(column))
 
 
