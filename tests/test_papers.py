@@ -105,6 +105,13 @@ def check_donoho_grimes_2003(out):
     assert out["ltsa: median"] < 0.03
 
 
+def check_few_targets(out):
+    cell = "object, 15 labels, {}: {}: error"
+    assert out[cell.format("mlp", "lle")] < 0.5 * out[cell.format("mlp", "laplacian")]
+    assert out[cell.format("mlp", "lle")] == out[cell.format("mlp", "best")]  # the only member of the family
+    assert out["object, all labels, mlp: all labels: error"] < out[cell.format("graph", "laplacian")]
+
+
 def check_he_cai_yan_zhang_2005(out):
     assert out["all pixels: error, %"] < 3
     assert out["NPE, 6 dimensions: error, %"] < 12  # chance: 90 %
