@@ -26,10 +26,11 @@ def load(
 ) -> Data:
     r"""Load points from a .npy, .npz, .csv, .tsv, .parquet or .feather file, a folder of images, or standard input.
 
-    Pickles are not loaded. A table of text has cells separated by commas, tabs, semicolons or vertical bars. Its first line is a
-    header if one of its cells, outside the column of the labels, is not a number. Columns of text are left out, and columns that
-    look like identifiers or row numbers are left out with a warning: those of whole numbers whose name is empty, id, index,
-    "Unnamed: 0" or similar, and those whose whole numbers increase from row to row.
+    Pickles are not loaded. A table of text has cells separated by commas, tabs, semicolons or vertical bars; the separator is
+    detected. Its first line is a header if it has a text above numbers, or no number. It is a point if its texts occur again
+    below; a line that could be either raises. Columns of text are left out, and columns that look like identifiers or row numbers
+    are left out with a warning: those of whole numbers whose name is empty, id, index, "Unnamed: 0" or similar, and those of at
+    least ten whole numbers that increase from row to row.
 
     Args:
         path: the file, a folder of PNG or JPEG images, or "-" for a table from standard input. Images become points in [0, 1],
