@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-MAX_BYTES = 2**30  # default limit of the folder
+_MAX_BYTES = 2**30  # default limit of the folder
 
 
-def enable_compilation_cache(folder: str | Path | None = None, *, max_bytes: int = MAX_BYTES) -> Path:
+def enable_compilation_cache(folder: str | Path | None = None, *, max_bytes: int = _MAX_BYTES) -> Path:
     """Keep the compiled programs of this process, and load those of earlier ones, in a folder.
 
     It sets the persistent compilation cache of JAX to keep all programs; by default JAX keeps none, and with a folder only those

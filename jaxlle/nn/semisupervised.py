@@ -1,7 +1,9 @@
 """Training a network with few targets: on propagated targets, with the cost of an alignment in the loss, or jointly.
 
-The three ways are compared in papers/few_targets and papers/few_labels. Training on propagated targets is the simplest, and
-needs no weight to be tuned.
+Train on propagated targets (`fit_targets`) first: it is the simplest, needs no weight to be tuned, and had the lowest error
+wherever papers/few_targets compares the three. The cost in the loss (`fit_with_alignment`) suits data that arrive in batches, or
+change; with LLE its error was 1.2 to 3.4 times as large at equal effort, because smooth errors have a small cost and take many
+steps. The joint problem (`fit_jointly`) lets the network correct the propagated targets, and was at best as good.
 """
 
 from dataclasses import dataclass

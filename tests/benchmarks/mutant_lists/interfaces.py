@@ -291,14 +291,14 @@ MUTANTS = [
     ),
     (
         "jaxlle/distances.py",
-        "return _norm(unit_vector(a) - unit_vector(b)) ** 2 / 2",
+        "return _norm(_difference(unit_vector(a), unit_vector(b))) ** 2 / 2",
         "return 1 - jnp.sum(unit_vector(a) * unit_vector(b))",
         DISTANCES + " -k digits",
     ),
     (
         "jaxlle/distances.py",
-        "return jnp.max(jnp.abs(a - b))",
-        "return jnp.max(a - b)",
+        "return jnp.max(jnp.abs(_difference(a, b)))",
+        "return jnp.max(_difference(a, b))",
         DISTANCES + " -k scipy",
     ),
     (
