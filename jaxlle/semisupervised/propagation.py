@@ -259,7 +259,9 @@ def _linear_solvers(solver: Any, alignment: Alignment, traced: bool) -> tuple[Li
             return ConjugateGradient(), linear
         return (linear,)
     if isinstance(solver, type):
-        raise TypeError(f"solver is the class {solver.__name__}, but must be an object of it: pass {solver.__name__}().")
+        raise TypeError(
+            f"solver is the class {solver.__name__}, but must be an object of it: pass {solver.__name__}()."
+        )
     if not callable(solver):
         raise ValueError(
             f"solver = {solver!r} is not known: use 'auto' or a linear solver of jaxlle.derivatives, such as DenseInverse()."
