@@ -1,6 +1,5 @@
-"""The two studies of learning: their statistics, data and networks, and both at their small size."""
+"""The study of the founding claim: its statistics, data and networks, and a run at its small size."""
 
-import json
 from pathlib import Path
 
 import jax
@@ -18,7 +17,7 @@ def load(name):
     return _catalogue.import_paper(_catalogue.read_paper(PAPERS, name))
 
 
-few, claim = load("few_labels"), load("lle_improves_deep_models")
+claim = load("lle_improves_deep_models")
 
 
 def quiet(done, results):
@@ -30,10 +29,6 @@ def test_without_overlap_the_paired_test_is_the_t_test_of_student(rows):
     plain, lle = np.random.default_rng(rows).normal((0.25, 0.2), 0.02, (rows, 2)).T
     known = stats.ttest_rel(plain, lle)
     interval = known.confidence_interval()
-    gain, low, high, p = few.paired(plain - lle, 0.0)
-    assert (gain, low, high, p) == pytest.approx(
-        (np.mean(plain - lle), interval.low, interval.high, known.pvalue), rel=1e-9
-    )
     found = claim.effects.effect("a", plain, lle, 0.0)
     assert found["a.p"] == pytest.approx(known.pvalue, rel=1e-9)
     assert found["a.low"] * plain.mean() == pytest.approx(interval.low, rel=1e-9)
@@ -41,10 +36,11 @@ def test_without_overlap_the_paired_test_is_the_t_test_of_student(rows):
 
 
 def test_training_sets_that_overlap_widen_the_interval_by_nadeau_and_bengios_factor():
-    gains = np.random.default_rng(0).normal(0.05, 0.02, 10)
-    plain, overlapping = few.paired(gains, 0.0), few.paired(gains, 0.25)
-    assert (overlapping[2] - overlapping[1]) / (plain[2] - plain[1]) == pytest.approx(np.sqrt((0.1 + 0.25) / 0.1))
-    assert overlapping[3] > plain[3]
+    plain, lle = np.random.default_rng(0).normal((0.25, 0.2), 0.02, (10, 2)).T
+    narrow, wide = (claim.effects.effect("a", plain, lle, share) for share in (0.0, 0.25))
+    widths = [found["a.high"] - found["a.low"] for found in (narrow, wide)]
+    assert widths[1] / widths[0] == pytest.approx(np.sqrt((0.1 + 0.25) / 0.1))
+    assert wide["a.p"] > narrow["a.p"]
 
 
 def convolved(x, kernel, stride):
@@ -54,18 +50,12 @@ def convolved(x, kernel, stride):
     return lax.conv_general_dilated(x, shaped, (stride,) * 2, "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-@pytest.mark.parametrize(
-    ("windows", "size", "stride", "side"),
-    [(few.windows, 5, 3, 8), (claim.tasks.windows, 4, 2, 6)],
-    ids=("few", "claim"),
-)
-def test_products_of_windows_are_the_convolutions(windows, size, stride, side):
-    pixels = 28 if size == 5 else 14
+def test_products_of_windows_are_the_convolutions():
     keys = jax.random.split(jax.random.key(0), 3)
-    images = jax.random.normal(keys[0], (3, pixels, pixels, 1))
-    first, second = jax.random.normal(keys[1], (size**2, 2)), jax.random.normal(keys[2], (4 * 2, 3))
-    expected = convolved(convolved(images, first, stride)[:, :side, :side], second, 2)
-    ours = (windows(images.reshape(3, -1)) @ first).reshape(3, (side // 2) ** 2, -1) @ second
+    images = jax.random.normal(keys[0], (3, 14, 14, 1))
+    first, second = jax.random.normal(keys[1], (16, 2)), jax.random.normal(keys[2], (4 * 2, 3))
+    expected = convolved(convolved(images, first, 2)[:, :6, :6], second, 2)
+    ours = (claim.tasks.windows(images.reshape(3, -1)) @ first).reshape(3, 9, -1) @ second
     np.testing.assert_allclose(ours, expected.reshape(ours.shape), rtol=1e-4, atol=1e-4)
 
 
@@ -78,19 +68,6 @@ def test_folds_partition_the_data_and_classes_alternate():
         assert len(parts) == 300
         assert len(np.unique(parts, axis=0)) == len(np.unique(tests, axis=0))
         assert set(np.asarray(f.targets[:10]).tolist()) == set(range(10))
-
-
-def test_upright_digits_have_no_slant_are_centered_and_do_not_change_again():
-    row, column = np.mgrid[:28, :28]
-    slanted = [np.exp(-((row - 14) ** 2) / 18 - (column - 13 - s * (row - 14)) ** 2 / 4) for s in (0.0, 0.5)]
-    once = np.asarray(few.upright(np.stack(slanted).reshape(2, 784)))
-    for image in once.reshape(2, 28, 28):
-        share = image / image.sum()
-        down, right = (share * row).sum(), (share * column).sum()
-        assert (down, right) == pytest.approx((13.5, 13.5), abs=0.02)
-        assert abs((share * (row - down) * (column - right)).sum()) < 0.02 * (share * (row - down) ** 2).sum()
-    np.testing.assert_allclose(once[0], once[1], atol=0.1)  # slanted and upright become equal
-    np.testing.assert_allclose(few.upright(once), once, atol=0.02)
 
 
 def test_wrong_neighbors_keep_the_degrees_and_weights_of_the_graph():
@@ -109,18 +86,6 @@ def test_syllables_count_vowels_of_the_pronunciation_and_names_belong_to_one_cla
     names = claim.tasks.SOURCES["names"](200)
     assert np.bincount(names.targets).tolist() == [100, 100]
     assert (names.inputs[:, -1] > 0).all()  # words are right-aligned
-
-
-@pytest.mark.slow
-def test_few_labels_at_its_small_size(tmp_path):
-    out = few.main(**few.SMALL, report=quiet)
-    few.draw(out, str(tmp_path / "few.png"))
-    assert out["mlp.lle.error"] < out["mlp.cross-entropy.error"]
-    assert out["mlp.lle.error"] < out["mlp.laplacian.error"]
-    errors = [out[f"mlp.lle.error.seed {seed}"] for seed in range(2)]
-    assert np.mean(errors) == pytest.approx(out["mlp.lle.error"])
-    assert set(json.loads((PAPERS / "headlines.json").read_text())["few_labels"].values()) <= set(out)
-    assert (tmp_path / "few.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow
