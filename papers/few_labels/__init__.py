@@ -180,7 +180,7 @@ class Trial:
 
     def graph_error(self, method: str, setting: Any, graph: Graph | None = None) -> float:
         """Return the test error of a method without a network, in percent; `graph` is that of LapRLS."""
-        used = graph or (setting if isinstance(setting, Graph) else Graph(setting, 1))
+        used = graph or setting
         x, new = (self.digits.seen[used.seen][rows] for rows in (self.split.pool, self.split.test))
         if method == "1-NN":
             found = nearest(x, new, self.split)

@@ -156,6 +156,7 @@ def laprls(
     """
     neighbors, n = jaxlle.knn(x, graph.k), len(x)
     operator = jaxlle.alignment.laplacian_alignment(neighbors)
+    assert neighbors.distances is not None  # knn returns them
     width = kernel.width * float(jnp.mean(neighbors.distances[:, -1]))
     squared = [(a**2).sum(axis=1)[:, None] - 2 * a @ x.T + (x**2).sum(axis=1) for a in (x, new)]
     grams = [jnp.exp(-values / (2 * width**2)) for values in squared]
