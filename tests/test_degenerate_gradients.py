@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from degenerate_cases import DATA, FUNCTIONS, contracted, setting
 
-from jaxlle import derivatives, embedding, explanation, extension, losses, metrics, variants, weights
+from jaxlle import derivatives, embedding, explanation, extension, losses, metrics, semisupervised, variants, weights
 
 # Public functions of the packages below whose results have no derivative, or that the functions of the table consist of.
 EXCLUDED = {
@@ -96,7 +96,7 @@ def test_second_derivatives_and_float32_on_a_grid(x64, name):
 
 
 def test_every_public_function_has_a_case_or_a_reason_to_have_none():
-    packages = (weights, variants, embedding, extension, losses, metrics, derivatives, explanation)
+    packages = (weights, variants, embedding, extension, semisupervised, losses, metrics, derivatives, explanation)
     public = {
         name
         for package in packages

@@ -129,6 +129,7 @@ SHAPED = {"key": KEY, "n": 10, "noise": 0.1}
 CALLS: dict[str, Callable[[], Call]] = {
     "alignment.connected_components": lambda: call(graph=ALIGNMENT),
     "alignment.graph_width": lambda: call(graph=ALIGNMENT),
+    "alignment.laplacian_alignment": lambda: call(neighbors=GRAPH, weights=np.abs(WEIGHTS)),
     "alignment.weights_alignment": lambda: call(neighbors=GRAPH, weights=WEIGHTS),
     "choosing.choose": lambda: call(
         x=X, dim=C, ks=np.array([5, 6]), regs=np.array([1e-3, 1e-2]), **BYTES, rows="x ks regs", columns="x"
@@ -361,6 +362,14 @@ OTHER = {  # public functions without a call, and why
     ),
     **dict.fromkeys(("serving.load_map", "serving.save_map"), FILES),
     "datasets.mnist": "it has no arguments, and its data are not part of the package",
+    **dict.fromkeys(
+        ("compilation.cache_bytes", "compilation.default_folder", "compilation.enable_compilation_cache"),
+        "its arguments are a folder and a number of bytes, which are attacked in tests/test_compilation.py",
+    ),
+    **dict.fromkeys(
+        ("nn.fit_jointly", "nn.fit_targets", "nn.fit_with_alignment"),
+        "it changes the network in place; invalid arguments are tried in tests/nn/test_semisupervised.py",
+    ),
     "nn.train": "its arguments are a model, its step and batches, which have their own entries",
     "nn.train_step": "its arguments are a model and a batch of `neighborhood_batches`",
 }
