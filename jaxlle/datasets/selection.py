@@ -179,7 +179,7 @@ def treat_missing(
             f"{source} contains infinity, or a number beyond the range of {points.dtype}, in {position(table, row)}, column "
             f"{_name(columns, column)}: correct it, or leave out the column."
         )
-    bad = gaps.any(axis=1)
+    bad = np.asarray(gaps.any(axis=1))
     if not bad.any():
         return points, None, ()
     row = int(bad.argmax())

@@ -40,7 +40,17 @@ class _Propagator(BaseEstimator):
         "solver": [StrOptions({"auto"}), callable],
     }
 
-    def __init__(self, n_neighbors, n_components, reg, method, trust, metric, solver):
+    def __init__(
+        self,
+        *,
+        n_neighbors=10,
+        n_components=2,
+        reg=1e-3,
+        method="standard",
+        trust=None,
+        metric="euclidean",
+        solver="auto",
+    ):
         self.n_neighbors: Any = n_neighbors
         self.n_components = n_components
         self.reg: Any = reg
@@ -124,7 +134,8 @@ class LocallyLinearClassifier(ClassifierMixin, _Propagator):
         metric="euclidean",
         solver="auto",
     ):
-        super().__init__(n_neighbors, n_components, reg, method, trust, metric, solver)
+        common = {"method": method, "trust": trust, "metric": metric, "solver": solver}
+        super().__init__(n_neighbors=n_neighbors, n_components=n_components, reg=reg, **common)
         self.priors = priors
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -204,19 +215,6 @@ class LocallyLinearRegressor(RegressorMixin, _Propagator):
         >>> bool(model.score(X[30:], t[30:]) > 0.99)
         True
     """
-
-    def __init__(
-        self,
-        *,
-        n_neighbors=10,
-        n_components=2,
-        reg=1e-3,
-        method="standard",
-        trust=None,
-        metric="euclidean",
-        solver="auto",
-    ):
-        super().__init__(n_neighbors, n_components, reg, method, trust, metric, solver)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any) -> "LocallyLinearRegressor":

@@ -308,12 +308,15 @@ def compare(runs: dict[str, list[float]], share: float) -> dict[str, float]:
     """Return means and standard deviations, reductions of the Laplacian's error, and ratios to the error of all labels."""
     found = {}
     for cell, values in runs.items():
-        found[f"{cell}: error"], found[f"{cell}: sd"] = rounded(np.mean(values)), rounded(np.std(values, ddof=1))
+        found[f"{cell}: error"], found[f"{cell}: sd"] = (
+            rounded(float(np.mean(values))),
+            rounded(float(np.std(values, ddof=1))),
+        )
         where, method = cell.split(": ")
         name, way = where.split(", ")[0], where.split(", ", 2)[2]
         bound = runs[f"{name}, all labels, {way if way == 'cnn' else 'mlp'}: all labels"]
         if method not in ("labels only", "all labels"):
-            found[f"{cell}: ratio to all labels"] = rounded(np.mean(values) / np.mean(bound))
+            found[f"{cell}: ratio to all labels"] = rounded(float(np.mean(values) / np.mean(bound)))
         pairs = [("laplacian", "the Laplacian")] if method in (*FAMILY, "iterated", "best") else []
         if method in ("lle", "best"):
             pairs += [("iterated", "the iterated Laplacian"), ("labels only", "labels only")]

@@ -112,7 +112,7 @@ def _interpolated(image: Array, rows: Array, columns: Array) -> Array:
 def _turned_digits(classes: tuple[int, ...], seed: int, rng: np.random.Generator, pool: int, new: int) -> list[tuple]:
     """Turn digits by random angles. A fifth of the digits is for the new images only; each may appear several times."""
     digits = jaxlle.datasets.mnist()
-    chosen = rng.permutation(np.flatnonzero(np.isin(digits.labels, classes)))
+    chosen = rng.permutation(np.flatnonzero(np.isin(np.asarray(digits.labels), classes)))
     cut = len(chosen) // 5
     drawn = []
     for own, n in ((chosen[cut:], pool), (chosen[:cut], new)):
