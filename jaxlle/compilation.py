@@ -27,13 +27,11 @@ def enable_compilation_cache(folder: str | Path | None = None, *, max_bytes: int
 
     Example:
         >>> import tempfile, jax, jaxlle
-        >>> before = jax.config.jax_compilation_cache_dir
         >>> folder = jaxlle.enable_compilation_cache(tempfile.mkdtemp())
         >>> jax.jit(lambda x: 3 * x)(1.0).block_until_ready().item()
         3.0
         >>> jaxlle.compilation.cache_bytes(folder) > 0
         True
-        >>> jax.config.update("jax_compilation_cache_dir", before)
     """
     import jax
     from jax.experimental.compilation_cache import compilation_cache

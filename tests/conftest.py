@@ -2,12 +2,14 @@
 
 import os
 from collections import Counter
+from functools import partial
 
 # jaxtyping imports this at its first check of a tree, which changes options of JAX and invalidates earlier traces.
 import equinox.internal  # noqa: F401
 import jax
 import numpy as np
 import pytest
+from helpers import restored_cache_settings
 
 # Tests spend most of their time on compilation, so optimization is off. JAXLLE_TEST_OPTIMIZED=1 compiles as users do.
 if "JAXLLE_TEST_OPTIMIZED" not in os.environ:
@@ -56,6 +58,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.name in SLOW_EXAMPLES:
             item.add_marker(pytest.mark.slow)
+        if item.name == "jaxlle.compilation.enable_compilation_cache":  # other tests share its process
+            item.runtest = partial(run_and_restore, item.runtest)
+
+
+def run_and_restore(run):
+    with restored_cache_settings():
+        run()
 
 
 @pytest.fixture(autouse=True, scope="module")

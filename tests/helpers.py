@@ -1,9 +1,11 @@
 """Helpers of several test files: data, indices out of range, and the environment of other processes."""
 
 import os
+from contextlib import contextmanager
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 
 def swiss_roll(n, seed=0):
@@ -19,6 +21,23 @@ def indices_out_of_range(neighbors):
         indices = np.array(neighbors.indices, np.int64)
         indices[-2, -1] = wrong
         yield indices
+
+
+@contextmanager
+def restored_cache_settings():
+    """Restore the configuration of JAX's cache of compiled programs."""
+    names = (
+        *("jax_compilation_cache_dir", "jax_compilation_cache_max_size"),
+        *("jax_persistent_cache_min_compile_time_secs", "jax_persistent_cache_min_entry_size_bytes"),
+    )
+    before = {name: getattr(jax.config, name) for name in names}
+    try:
+        yield
+    finally:
+        if before != {name: getattr(jax.config, name) for name in names}:
+            for name, value in before.items():
+                jax.config.update(name, value)
+            compilation_cache.reset_cache()
 
 
 def compiled_as_users_do():

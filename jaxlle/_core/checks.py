@@ -75,6 +75,17 @@ def check_count(value: Any, name: str, low: int, high: int | None, why: str) -> 
     return int(value)
 
 
+def check_solver(solver: Any, example: str) -> Any:
+    """Return a solver other than "auto"; raise unless it can be called. `example` names one, for the message."""
+    if isinstance(solver, type):
+        raise TypeError(
+            f"solver is the class {solver.__name__}, but must be an object of it: pass {solver.__name__}()."
+        )
+    if not callable(solver):
+        raise ValueError(f"solver = {solver!r} is not known: use 'auto' or {example}.")
+    return solver
+
+
 def check_features(x: Any, features: int, name: str, other: str) -> None:
     """Raise unless an array, if given, has as many columns as another one."""
     if x is not None and x.shape[1] != features:

@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core.arrays import read_floats
 from .._core.checks import is_traced, without_derivative
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
-from .operator import Alignment
+from .operator import Alignment, read_weights
 
 
 def laplacian_alignment(neighbors: Neighbors, weights: Float[Any, "n k"] | None = None) -> Alignment:
@@ -40,12 +39,7 @@ def laplacian_alignment(neighbors: Neighbors, weights: Float[Any, "n k"] | None 
     """
     neighbors = prepare_graph(neighbors)
     if weights is not None:
-        weights = read_floats(weights, "weights")
-        if weights.shape != neighbors.indices.shape:
-            raise ValueError(
-                f"weights has shape {tuple(weights.shape)}, but the indices of neighbors have shape "
-                f"{tuple(neighbors.indices.shape)}: pass one weight per neighbor."
-            )
+        weights = read_weights(weights, neighbors)
         fixed = without_derivative(weights)
         if not is_traced(fixed) and bool((fixed < 0).any()):
             raise ValueError(

@@ -243,13 +243,19 @@ def weights_alignment(neighbors: Neighbors, weights: Float[Any, "n k"]) -> Align
                [-0.5,  1. , -0.5],
                [-0.5, -0.5,  1. ]], dtype=float32)
     """
-    neighbors, weights = prepare_graph(neighbors), read_floats(weights, "weights")
+    neighbors = prepare_graph(neighbors)
+    return _from_weights(neighbors, read_weights(weights, neighbors))
+
+
+def read_weights(weights: Any, neighbors: Neighbors) -> Float[Array, "n k"]:
+    """Return validated weights, one per neighbor."""
+    weights = read_floats(weights, "weights")
     if weights.shape != neighbors.indices.shape:
         raise ValueError(
             f"weights has shape {tuple(weights.shape)}, but the indices of neighbors have shape "
             f"{tuple(neighbors.indices.shape)}: pass one weight per neighbor."
         )
-    return _from_weights(neighbors, weights)
+    return weights
 
 
 @jax.jit

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._core.arrays import read_floats
 from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_bytes, check_count, check_key, is_traced, without_derivative
+from .._core.checks import check_bytes, check_count, check_key, check_solver, is_traced, without_derivative
 from .._core.points import prepare_points
 from ..alignment import Alignment, Components, connected_components
 from ..alignment.operator import check_alignment, prepare_alignment
@@ -290,14 +290,8 @@ def solve(alignment: Alignment, dim: int, solver: Any, options: EmbedOptions, hi
     automatic = isinstance(solver, str) and solver == "auto"
     if automatic:
         solver = choose(fixed, is_traced(fixed, key))
-    elif isinstance(solver, type):
-        raise TypeError(
-            f"solver is the class {solver.__name__}, but must be an object of it: pass {solver.__name__}()."
-        )
-    elif not callable(solver):
-        raise ValueError(
-            f"solver = {solver!r} is not known: use 'auto' or an object of jaxlle.solvers, such as DenseQR()."
-        )
+    else:
+        solver = check_solver(solver, "an object of jaxlle.solvers, such as DenseQR()")
     count = min(dim + 1, alignment.indices.shape[0] - 1)
     try:
         found = solver(fixed, count, key, hints)

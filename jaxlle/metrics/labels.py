@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .._core.checks import embedding_points
-from .._core.missing import read_host
+from .._core.labels import read_labels
 from .._core.points import prepare_points
 from ..neighbors import knn
 from ._inputs import require_concrete
@@ -40,9 +40,7 @@ def label_accuracy(y: Any, labels: Any, *, k: int = 10) -> float:
     require_concrete("label_accuracy", y, labels)
     points = prepare_points(embedding_points(y), name="y")
     n = points.shape[0]
-    values = read_host(labels, "labels", _ADVICE)
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise ValueError(f"labels has missing values (NaN): {_ADVICE}.")
+    values = read_labels(labels, _ADVICE)
     _, classes = np.unique(values, return_inverse=True)
     if classes.shape != (n,):
         raise ValueError(f"labels has shape {np.shape(labels)}, but there must be one for each of {n} points.")

@@ -62,10 +62,14 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
 
 
 def show_progress(epoch: int, epochs: int, metrics: dict[str, Any]) -> None:
+    """Print the number and the cost of an epoch over the previous line, on a terminal only."""
+    show_line(f"epoch {epoch + 1}/{epochs}  cost {metrics['cost']:.4g}", epoch + 1 == epochs)
+
+
+def show_line(text: str, last: bool) -> None:
     """Print one line of progress over the previous one, on a terminal only."""
     if sys.stderr.isatty():
-        end = "\n" if epoch + 1 == epochs else ""
-        print(f"\repoch {epoch + 1}/{epochs}  cost {metrics['cost']:.4g}", end=end, file=sys.stderr, flush=True)
+        print(f"\r{text}", end="\n" if last else "", file=sys.stderr, flush=True)
 
 
 def _event_writer(directory: Path) -> Any:

@@ -1,6 +1,5 @@
 """The losses of training with few targets, and the loop of random mini-batches."""
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from .._core.checks import check_count
+from .metrics_log import show_line
 
 _SECONDS = 1.0  # between two lines of progress
 
@@ -95,10 +95,9 @@ def run_steps(
         rows = tuple(rng.choice(len(a), min(options.batch_size, len(a)), replace=False) for a in data[:2])
         losses.append(step(model, optimizer, data, rows, *settings))
         done = number + 1 == options.steps
-        if options.progress and sys.stderr.isatty() and (done or time.monotonic() - last > _SECONDS):
-            last, end = time.monotonic(), "\n" if done else ""
-            line = f"\rstep {number + 1}/{options.steps}  loss {float(losses[-1]):.4g}"
-            print(line, end=end, file=sys.stderr, flush=True)
+        if options.progress and (done or time.monotonic() - last > _SECONDS):
+            last = time.monotonic()
+            show_line(f"step {number + 1}/{options.steps}  loss {float(losses[-1]):.4g}", done)
     model.eval()
     out = jnp.asarray(np.array(jax.device_get(losses)))
     if not bool(jnp.isfinite(out).all()):

@@ -20,6 +20,7 @@ from .._core.checks import check_count
 from ..alignment import Alignment
 from ..losses import alignment_loss
 from ..semisupervised import propagate
+from ..semisupervised.propagation import check_known
 from .evaluation import BLOCK_ROWS, evaluate_blocks
 from .objectives import DEFAULT_STEPS, SQUARED_ERROR, Loss, Steps, run_steps
 
@@ -166,10 +167,10 @@ def fit_with_alignment(
         raise ValueError(f"weight = {weight} is not allowed: it must be at least 0, and finite.")
     x = read_floats(x, "x")
     _check_alignment(alignment, len(x))
-    rows = _read_known(known, len(x))
+    rows = check_known(known, len(targets), len(x))
     given, targets = _read(model, x[rows], targets)
     data = (x, given, targets, alignment.indices, alignment.blocks)
-    return run_steps(model, _term_step, data, (loss, float(weight)), options)
+    return run_steps(model, _term_step, data, (loss, jnp.float32(weight)), options)
 
 
 def fit_jointly(
@@ -223,7 +224,7 @@ def fit_jointly(
         ((300, 2), (400,))
     """
     smoothness, closeness = coupling.smoothness, coupling.closeness
-    x, rows = read_floats(x, "x"), _read_known(known, len(x))
+    x, rows = read_floats(x, "x"), check_known(known, len(targets), len(x))
     _check_alignment(alignment, len(x))
     _, given = _read(model, x[rows], targets)
     is_known = jnp.zeros((len(x), 1)).at[rows].set(1)
@@ -256,16 +257,6 @@ def _read(model: nnx.Module, x: Any, targets: Any) -> tuple[Array, Array]:
     return x, targets
 
 
-def _read_known(known: Any, n: int) -> Array:
-    rows = np.asarray(known)
-    if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) == 0 or rows.min() < 0 or rows.max() >= n:
-        raise ValueError(
-            f"known must list row numbers from 0 to {n - 1}, got shape {rows.shape} and dtype {rows.dtype}"
-            + (f" with values from {rows.min()} to {rows.max()}." if rows.size else ".")
-        )
-    return jnp.asarray(rows, jnp.int32)
-
-
 def _read_confidence(confidence: Any, n: int) -> Array:
     values = read_floats(confidence, "confidence")
     if values.shape != (n,) or bool((values < 0).any()) or not bool((values > 0).any()):
@@ -296,8 +287,8 @@ def _supervised_step(model: Any, optimizer: Any, data: tuple, rows: tuple, loss:
     return value
 
 
-@nnx.jit(static_argnames=("loss", "weight"))
-def _term_step(model: Any, optimizer: Any, data: tuple, rows: tuple, loss: Loss, weight: float) -> Array:
+@nnx.jit(static_argnames="loss")
+def _term_step(model: Any, optimizer: Any, data: tuple, rows: tuple, loss: Loss, weight: Any) -> Array:
     x, given, targets, indices, blocks = data
     anchors, known = rows
     around = indices[anchors]

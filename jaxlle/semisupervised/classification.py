@@ -11,14 +11,12 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from .._core.arrays import read_floats
 from .._core.checks import is_traced
-from .._core.labels import number_labels
+from .._core.labels import number_labels, read_labels
 from .._core.missing import read_host
 from ..alignment import Alignment
 from ..derivatives import LinearSolver
 from ..solvers import SolverLike
 from .propagation import Propagation, prepare_problem, solve_problem
-
-_ADVICE = "leave those points out of known"
 
 
 @partial(
@@ -33,7 +31,7 @@ class Classification:
     Attributes:
         probabilities: of each class, shape (n, c); the rows sum to 1.
         confidence: 1 minus the entropy of the probabilities divided by its maximum log(c), in [0, 1], shape (n,). It is a weight
-            for training on the classes (Iscen, Tolias, Avrithis and Chum 2019, CVPR, equation 11).
+            for training on the classes (Iscen, Tolias, Avrithis and Chum 2019, CVPR; cited from memory).
         codes: position in `classes` of the most probable class, shape (n,).
         converged: as of `Propagation`.
         classes: the distinct labels, in order.
@@ -66,7 +64,7 @@ def classify(
     The columns of the identity matrix that stand for the classes are propagated, and cut off at 0 and 1: those of LLE may be
     slightly outside, those of the graph Laplacian are not. With class mass normalization each column is then scaled so that the
     unknown points have the class proportions `priors`, and the rows are divided by their sums (Zhu, Ghahramani and Lafferty
-    2003, Semi-supervised learning using Gaussian fields and harmonic functions, ICML, p. 912, section 4).
+    2003, Semi-supervised learning using Gaussian fields and harmonic functions, ICML, p. 912; cited from memory).
 
     Args:
         alignment: as for `propagate`.
@@ -116,9 +114,7 @@ def _read_members(labels: Any, classes: Any) -> tuple[tuple, Any]:
     if classes is None:
         if is_traced(labels):
             raise TypeError("classify reads the classes from the labels outside jit only: pass classes inside jit.")
-        values = read_host(labels, "labels", _ADVICE)
-        _check_labels(values)
-        names, members = number_labels(values)
+        names, members = number_labels(_read_labels(labels))
         known = names
     else:
         names = read_host(classes, "classes", "leave them out")
@@ -128,8 +124,7 @@ def _read_members(labels: Any, classes: Any) -> tuple[tuple, Any]:
             if names.dtype.kind not in "biuf":
                 raise TypeError("Labels inside jit are numbers, but classes are not: pass codes and their numbers.")
             return tuple(names.tolist()), jnp.argmax(labels[:, None] == jnp.asarray(names), axis=1)
-        values = read_host(labels, "labels", _ADVICE)
-        _check_labels(values)
+        values = _read_labels(labels)
         matches = values[:, None] == names
         if not matches.any(axis=1).all():
             stranger = values[~matches.any(axis=1)][0]
@@ -148,11 +143,11 @@ def _read_members(labels: Any, classes: Any) -> tuple[tuple, Any]:
     return tuple(names.tolist()), members
 
 
-def _check_labels(values: np.ndarray) -> None:
+def _read_labels(labels: Any) -> np.ndarray:
+    values = read_labels(labels, "leave those points out of known")
     if values.ndim != 1:
         raise ValueError(f"labels has shape {values.shape}, but it must hold one label per known point, shape (m,).")
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise ValueError(f"labels has missing values (NaN): {_ADVICE}.")
+    return values
 
 
 def _read_priors(priors: Any, count: int) -> Array | None:

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from .. import distances
 from .._core.arrays import read_array, read_floats
-from .._core.checks import all_finite, check_count, is_traced, without_derivative
+from .._core.checks import all_finite, check_count, check_solver, is_traced, without_derivative
 from .._core.points import as_points, prepare_points
 from ..alignment import Alignment, Components, connected_components, graph_width
 from ..alignment.operator import check_alignment, prepare_alignment
@@ -151,7 +151,7 @@ def prepare_problem(
     n, dtype = alignment.indices.shape[0], alignment.blocks.dtype
     fixed = lax.stop_gradient(alignment)
     targets = as_points(targets, "targets")
-    known, trust = _check_known(known, len(targets), n), _check_trust(trust, len(targets))
+    known, trust = check_known(known, len(targets), n), _check_trust(trust, len(targets))
     if trust is None:
         check_count(len(targets), "the number of exactly known points", 1, n - 1, "at least one point must be unknown")
     traced = is_traced(fixed, known, without_derivative(targets), without_derivative(trust))
@@ -177,7 +177,7 @@ def solve_problem(problem: Problem) -> Propagation:
     return _in_given_units(system, solution, y, given, center, unit, type(linear).__name__)
 
 
-def _check_known(known: Any, count: int, n: int) -> Int[Array, " m"]:
+def check_known(known: Any, count: int, n: int) -> Int[Array, " m"]:
     """Return the validated indices of the known points."""
     ids = read_array(known, "known", "leave those points out")
     if ids.ndim != 1 or np.dtype(ids.dtype).kind not in "iu":
@@ -192,6 +192,8 @@ def _check_known(known: Any, count: int, n: int) -> Int[Array, " m"]:
     if isinstance(ids, jax.Array) and is_traced(ids):
         return ids
     host = np.asarray(ids)
+    if not host.size:
+        raise ValueError("known lists no point: give the targets of at least one.")
     if host.min() < 0 or host.max() >= n:
         raise ValueError(f"known ranges from {host.min()} to {host.max()}, but there are {n} points (0 to {n - 1}).")
     numbers, times = np.unique(host, return_counts=True)
@@ -258,15 +260,7 @@ def _linear_solvers(solver: Any, alignment: Alignment, traced: bool) -> tuple[Li
         if isinstance(linear, SparseInverse) and graph_width(alignment) > _MAX_WIDTH * alignment.shape[1] ** (1 / 3):
             return ConjugateGradient(), linear
         return (linear,)
-    if isinstance(solver, type):
-        raise TypeError(
-            f"solver is the class {solver.__name__}, but must be an object of it: pass {solver.__name__}()."
-        )
-    if not callable(solver):
-        raise ValueError(
-            f"solver = {solver!r} is not known: use 'auto' or a linear solver of jaxlle.derivatives, such as DenseInverse()."
-        )
-    return (tangent_solver(solver),)
+    return (tangent_solver(check_solver(solver, "a linear solver of jaxlle.derivatives, such as DenseInverse()")),)
 
 
 @jax.jit

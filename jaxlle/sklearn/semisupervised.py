@@ -103,7 +103,7 @@ class LocallyLinearClassifier(ClassifierMixin, _Propagator):
         classes_: the distinct labels.
         label_distributions_: probabilities of the training points, shape (n_samples, n_classes).
         transduction_: label of each training point.
-        confidence_: 1 minus the normalized entropy of the probabilities of each training point.
+        confidence_: as `jaxlle.semisupervised.Classification.confidence`.
         n_features_in_: number of features seen in fit.
         feature_names_in_: names of the features, if X has names.
 
@@ -162,15 +162,15 @@ class LocallyLinearClassifier(ClassifierMixin, _Propagator):
                 f"The labels have one class, {self.classes_[0]!s}, but a classifier needs at least two classes."
             )
         self._fit_X = X
-        p = np.eye(len(self.classes_), dtype=X.dtype)[members]
+        p, confidence = np.eye(len(self.classes_), dtype=X.dtype)[members], np.ones(len(members), X.dtype)
         if self.trust is not None or len(known) < len(y):
             with precision_of(X):
                 options = {"priors": self.priors, "trust": self.trust, "solver": self.solver}
-                p = np.asarray(classify(self._align(X), known, members, **options).probabilities)
+                found = classify(self._align(X), known, members, **options)
+                p, confidence = np.asarray(found.probabilities), np.asarray(found.confidence)
         self.label_distributions_ = p
         self.transduction_ = self.classes_[p.argmax(axis=1)]
-        entropy = -np.sum(p * np.log(np.where(p > 0, p, 1)), axis=1)
-        self.confidence_ = np.clip(1 - entropy / np.log(len(self.classes_)), 0, 1)
+        self.confidence_ = confidence
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

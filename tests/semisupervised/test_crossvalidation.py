@@ -55,17 +55,17 @@ def test_an_affine_map_of_the_targets_is_applied_to_the_predictions(x64, cloud):
 
 
 def test_float32_agrees_with_float64_on_a_smooth_surface(x64):
-    """Here the stiffness C_ii is 1e-7 of |B|^2, so that a computation by B^T B would lose it in float32."""
-    flat = np.random.default_rng(0).uniform(size=(N, 2))
-    surface = np.concatenate([flat, np.sin(3 * flat[:, :1])], axis=1)
+    """Products with B^T B in place of sums of squares would have fifteen times this error with SparseInverse."""
+    flat = np.random.default_rng(0).uniform(size=(300, 2))
+    surface = np.concatenate([flat, 0.3 * np.sin(3 * flat[:, :1])], axis=1)
     truth = np.sin(4 * flat)[KNOWN]
-    for solver in (SparseInverse(), DenseInverse()):
+    for solver, tolerance in ((SparseInverse(), 8e-6), (DenseInverse(), 1e-3)):
         alignment = jaxlle.lle_alignment(surface, k=8)
         exact = leave_one_out(alignment, KNOWN, truth, solver=solver)
         single = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == jnp.float64 else a, alignment)
         rounded = leave_one_out(single, KNOWN, truth.astype(np.float32), solver=solver)
         assert rounded.predictions.dtype == jnp.float32
-        np.testing.assert_allclose(rounded.predictions, exact.predictions, atol=1e-3)
+        np.testing.assert_allclose(rounded.predictions, exact.predictions, atol=tolerance)
 
 
 def test_the_memory_for_columns_does_not_change_the_result(cloud):

@@ -87,7 +87,7 @@ def test_dtypes_pickles_and_several_targets_are_kept(roll):
     np.testing.assert_array_equal(again.predict(x[:3] + 0.1), model.predict(x[:3] + 0.1))
     single = clone(model).fit(x, few)
     assert single.transduction_.shape == (400,)
-    assert single.score(x, t) > 0.8
+    assert single.score(x, t) > clone(model).set_params(method="laplacian").fit(x, few).score(x, t)
     complete = LocallyLinearRegressor(n_neighbors=12).fit(x[::2], t[::2])
     assert complete.score(x[1::2], t[1::2]) > 0.9  # without propagation
 
