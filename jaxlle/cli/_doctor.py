@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     cache = config.jax_compilation_cache_dir or str(compilation.default_folder())
     size = compilation.cache_bytes(cache) / 2**20
     print(
-        f"compilation cache: {cache} ({size:.0f} MB; used by the commands, and by jaxlle.enable_compilation_cache in Python)"
+        f"compilation cache: {cache} ({size:.1f} MB; used by the commands, and by jaxlle.enable_compilation_cache in Python)"
     )
     for name in (*_REQUIRED, *_EXTRAS):
         try:
