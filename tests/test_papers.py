@@ -57,9 +57,9 @@ def test_files_are_short_functions_have_few_parameters_and_no_paper_imports_anot
         assert not {str(name).split(".")[0] for name in names if name} & {*NAMES, "papers"}
 
 
-def test_all_full_runs_took_less_than_two_and_a_half_hours_together():
+def test_all_full_runs_took_less_than_two_hours_together():
     last = [_catalogue.read_record(PAPERS, name) for name in NAMES]
-    assert sum(saved["seconds"] for saved in last if saved is not None) < 2.5 * 3600
+    assert sum(saved["seconds"] for saved in last if saved is not None) < 2 * 3600
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if _catalogue.read_record(PAPERS, name) is not None])
