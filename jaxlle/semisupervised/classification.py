@@ -106,7 +106,7 @@ def classify(
     out = solve_problem(problem)
     if shares is None and isinstance(priors, str):
         shares = one_hot.mean(axis=0)
-    return _classification(out, problem.system.known, one_hot, shares, names, trust is None)
+    return _classification(out, problem.system.known, shares, names)
 
 
 def _read_members(labels: Any, classes: Any) -> tuple[tuple, Any]:
@@ -165,17 +165,15 @@ def _read_priors(priors: Any, count: int) -> Array | None:
     return shares / shares.sum()
 
 
-@partial(jax.jit, static_argnames=("names", "exact"))
-def _classification(
-    out: Propagation, known: Array, one_hot: Array, shares: Array | None, names: tuple, exact: bool
-) -> Classification:
+@partial(jax.jit, static_argnames="names")
+def _classification(out: Propagation, known: Array, shares: Array | None, names: tuple) -> Classification:
+    # With exact labels the rows of the known points stay those of the identity matrix.
     p = jnp.clip(out.targets, 0, 1)
     if shares is not None:
         unknown = jnp.ones((len(p), 1), p.dtype).at[known].set(0)
         mass = jnp.sum(unknown * p, axis=0)
         p = p * jnp.where(mass > 0, shares.astype(p.dtype) / jnp.where(mass > 0, mass, 1), 1)
     p = p / p.sum(axis=1, keepdims=True)
-    p = p.at[known].set(one_hot.astype(p.dtype)) if exact else p
     entropy = -jnp.sum(jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0), axis=1)
     confidence = jnp.clip(1 - entropy / np.log(len(names)), 0, 1)
     return Classification(p, confidence, p.argmax(axis=1), out.converged, names)

@@ -31,7 +31,7 @@ def network(seed=0):
 
 
 def test_a_step_on_all_targets_is_a_gradient_step_with_normalized_confidence():
-    confidence = np.linspace(0, 2, N).astype(np.float32)
+    confidence = np.linspace(0, 4, N).astype(np.float32)
     for weights in (None, confidence):
         model = linear()
         start = kernel(model)
