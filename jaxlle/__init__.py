@@ -27,7 +27,7 @@ _LOCATIONS = {  # module: names that users may look for at the top level
     "losses": "NeighborhoodBatch NeighborhoodBatches",
     "metrics": "CoRanking coranking",
     "neighbors": "ApproximateNeighbors approximate_knn as_neighbors local_neighborhoods radius_neighbors",
-    "semisupervised": "Classification LeaveOneOut Propagation classify leave_one_out propagate",
+    "semisupervised": "Classification LeaveOneOut Propagation align classify leave_one_out propagate",
     "variants": (
         "GenerativeEmbedding GuidedEmbedding IncrementalEmbedding IterativeEmbedding LandmarkEmbedding "
         "LinearMap Shift Warp WeightPosterior add_points average_alignments "

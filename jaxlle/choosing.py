@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from . import solvers
 from ._core.arrays import move_floats, require_real
 from ._core.blocks import BLOCK_BYTES, Progress, cache_budget, map_blocks, map_rows
+from ._core.calls import explain_calls
 from ._core.checks import all_finite, check_dim, is_traced
 from ._core.missing import read_host
 from ._core.points import Points, check_spread, prepare_points
@@ -36,7 +37,7 @@ class Grid(NamedTuple):
         regs: strengths of the regularizer, ascending, shape (b,).
         residual_variance: residual variance of all distances, see `metrics.residual_variance`, shape (a, b).
         procrustes: Procrustes statistic of the neighborhoods of k points, see `metrics.local_procrustes`, shape (a, b).
-        preservation: error of the distances to the k neighbors, see `metrics.preservation_error`, shape (a, b).
+        preservation: error of the distances to the k neighbors, `metrics.preservation_error` with scale="fitted", shape (a, b).
         gap: gap of each embedding, see `Embedding`, shape (a, b).
         num_components: number of components of each embedding, see `Embedding`, shape (a, b). With more than one, the first
             columns of the embedding only separate the components.
@@ -99,6 +100,21 @@ def check_criterion(criterion: str) -> None:
     """Raise if the criterion is unknown."""
     if criterion not in CRITERIA:
         raise ValueError(f"criterion = {criterion!r} is not known: use {', '.join(map(repr, CRITERIA))}.")
+
+
+def edges_of_grid(grid: Grid, criterion: str) -> list[tuple[str, int | float, str]]:
+    """Return which of the best k and reg are at an end of the grid, beyond which there may be better values.
+
+    A k is at the lower end only if it is the least of the grid, not if the graphs of smaller ones are disconnected.
+
+    Returns:
+        The name, the value, and "larger" or "smaller" for each.
+    """
+    found = []
+    for name, value, values in zip(("k", "reg"), grid.best(criterion), (grid.ks, grid.regs), strict=True):
+        if len(values) > 1 and value in (values[0], values[-1]):
+            found.append((name, value, "smaller" if value == values[0] else "larger"))
+    return found
 
 
 _AUTO = (6, 8, 10, 12, 16, 20, 24, 32)  # numbers of neighbors that k="auto" compares
@@ -290,3 +306,6 @@ def _masked_weights(
     budget = cache_budget(block_bytes)
     row = 2 * len(regs) * grams[0].size * grams.dtype.itemsize
     return jnp.moveaxis(map_blocks(block, grams, budget, row), 1, 0)
+
+
+explain_calls(__name__)

@@ -18,11 +18,14 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from . import distances
 from ._core.arrays import check_number
 from ._core.blocks import BLOCK_BYTES, map_rows
+from ._core.calls import explain_calls
 from ._core.checks import check_count
 from ._core.points import Points, check_spread, prepare_points
-from .neighbors import knn
+from .neighbors import Neighbors, knn
 from .neighbors.graph import require_distances
 from .weights.frames import FromPoints, map_members, members
+
+__all__ = ["Dimension", "correlation_dimension", "local_pca", "maximum_likelihood", "two_nn"]
 
 
 class Dimension(NamedTuple):
@@ -95,12 +98,19 @@ def maximum_likelihood(x: Any, *, k: int, block_bytes: int = BLOCK_BYTES) -> Dim
         2.0
     """
     check_count(k, "k (n_neighbors)", 2, None, "ratios of distances are needed")
-    dist = require_distances(knn(_prepare(x), k, block_bytes=block_bytes))
-    present = (dist[:, :-1] > 0) & (dist[:, -1:] > 0)
-    logs = jnp.where(present, jnp.log(dist[:, -1:] / jnp.where(present, dist[:, :-1], 1)), 0)
-    counts, sums = present.sum(axis=1), logs.sum(axis=1)
+    local, value = local_likelihood(knn(_prepare(x), k, block_bytes=block_bytes))
+    return Dimension(value, local)
+
+
+def local_likelihood(neighbors: Neighbors) -> tuple[Float[Array, " n"], Float[Array, ""]]:
+    """Return the estimates of `maximum_likelihood` at every point and for the whole data set, from at least two neighbors."""
+    dist = require_distances(neighbors)
+    present = dist > 0 if neighbors.mask is None else (dist > 0) & neighbors.mask
+    far = jnp.max(jnp.where(present, dist, 0), axis=1, keepdims=True)
+    logs = jnp.where(present, jnp.log(far / jnp.where(present, dist, 1)), 0)  # 0 for the farthest neighbor
+    counts, sums = jnp.maximum(present.sum(axis=1) - 1, 0), logs.sum(axis=1)
     local = jnp.where(sums > 0, counts / jnp.where(sums > 0, sums, 1), 0)
-    return Dimension(counts.sum() / sums.sum(), local.astype(dist.dtype))
+    return local.astype(dist.dtype), counts.sum() / sums.sum()
 
 
 def two_nn(x: Any, *, discard: float = 0.1, block_bytes: int = BLOCK_BYTES) -> Dimension:
@@ -206,3 +216,6 @@ def _pairs_within(points: Float[Array, "n d"], radii: Float[Array, " 2"], block_
         return jnp.stack([jnp.sum(other & (dist < r), dtype=jnp.int32) for r in radii])
 
     return map_rows(one, jnp.arange(n), block_bytes, 3 * n * d * points.dtype.itemsize)
+
+
+explain_calls(__name__)

@@ -22,6 +22,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from ._core.arrays import move_floats
 from ._core.blocks import BLOCK_BYTES, map_rows
+from ._core.calls import explain_calls
 from ._core.checks import check_count
 from ._core.linear import matmul, solve_positive
 from ._core.points import as_points
@@ -259,3 +260,6 @@ def _check_outputs(y: Any, x: Any) -> None:
             f"The function returned outputs of shape {y.shape} for {x.shape[0]} points: the shape must be (q, c), one row of "
             f"outputs per point."
         )
+
+
+explain_calls(__name__)

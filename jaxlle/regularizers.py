@@ -6,23 +6,25 @@ function is a number, which means ``TraceRidge(number)``, or an object of this m
 
 A regularizer is called as ``ridge(gram, count, unit)`` with one local Gram matrix, in units of ``unit^2``, and the number of its
 neighbors. It is a pytree, so that its strength can be traced, batched and differentiated. A user-defined regularizer is a
-frozen dataclass with such a ``__call__`` method, registered with `jax.tree_util.register_dataclass`.
+frozen dataclass with such a ``__call__`` method, registered with `jax.tree_util.register_pytree_node`. (Do not use
+`jax.tree_util.register_dataclass`: in JAX 0.10 to 0.12 two classes with the same fields have equal structures with it, so that
+a compiled function can take one for the other.)
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Int, Real
 
 from ._core.arrays import scalar
+from ._core.calls import explain_calls
 from ._core.checks import check_count, is_traced
 from ._core.linear import matmul
+from ._core.strategies import register_strategy
 
 __all__ = ["AbsoluteRidge", "CrossValidatedRidge", "MeanTraceRidge", "NoRidge", "TraceRidge"]
 
@@ -30,10 +32,8 @@ Scalar = Real[ArrayLike, ""]
 Regularizer = Callable[..., Array]
 RegularizerLike = Scalar | Regularizer  # a number means TraceRidge(number)
 
-_strategy = partial(jax.tree_util.register_dataclass, data_fields=("strength",), meta_fields=())
 
-
-@_strategy
+@register_strategy(["strength"])
 @dataclass(frozen=True)
 class TraceRidge:
     """Add ``strength * tr(G)`` to the diagonal, or `strength` if tr(G) = 0, as scikit-learn and the code of Roweis do.
@@ -57,7 +57,7 @@ class TraceRidge:
         return jnp.multiply(self.strength, jnp.where(trace > 0, trace, 1))
 
 
-@_strategy
+@register_strategy(["strength"])
 @dataclass(frozen=True)
 class MeanTraceRidge:
     """Add ``strength * tr(G) / k``, or `strength` if tr(G) = 0 (Saul and Roweis 2003, JMLR 4:119, section 3.2).
@@ -80,7 +80,7 @@ class MeanTraceRidge:
         return jnp.multiply(self.strength, jnp.where(trace > 0, trace / count, 1))
 
 
-@_strategy
+@register_strategy(["strength"])
 @dataclass(frozen=True)
 class AbsoluteRidge:
     """Add `strength` to the diagonal, so that the weights depend on the scale of the data.
@@ -104,7 +104,7 @@ class AbsoluteRidge:
         return jnp.minimum(jnp.asarray(self.strength, gram.dtype) / unit / unit, cap)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=(), meta_fields=())
+@register_strategy([])
 @dataclass(frozen=True)
 class NoRidge:
     """Add no ridge: plain constrained least squares, which is singular if k > d.
@@ -125,7 +125,7 @@ class NoRidge:
         return jnp.zeros((), gram.dtype)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=("floor",), meta_fields=("features", "candidates"))
+@register_strategy(["floor"], ["features", "candidates"])
 @dataclass(frozen=True)
 class CrossValidatedRidge:
     """Select the ridge per point by generalized cross-validation (Golub, Heath and Wahba 1979, Technometrics 21:215).
@@ -217,3 +217,6 @@ def check_reg(reg: Any, k: int, d: int) -> None:
             f"reg = 0 with k = {k} neighbors in {d} dimensions: the local Gram matrix is singular, so that the "
             f"weights are not unique. Use reg > 0, such as 1e-3, which adds a multiple of its trace to the diagonal, or k <= {d}."
         )
+
+
+explain_calls(__name__)

@@ -4,7 +4,8 @@ Each device computes the neighbors and the weights of its shard of the points, a
 vector of the solver. The stages are those of a single device inside `jax.shard_map`. The results equal those of one device up
 to rounding and are replicated on every device. If the number of points is not divisible by the number of devices, it is padded.
 
-On one host, a GPU node or a TPU slice, a mesh over all devices is sufficient:
+One GPU needs no mesh: `jaxlle.lle` runs on it. On one host, a node of several GPUs or a TPU slice, a mesh over all devices is
+sufficient:
 
     >>> import jax, jaxlle
     >>> mesh = jax.make_mesh((jax.device_count(),), ("points",))
@@ -13,12 +14,31 @@ On one host, a GPU node or a TPU slice, a mesh over all devices is sufficient:
     'ShardedLandmark'
 
 On several hosts, every process calls ``jax.distributed.initialize(...)`` first, creates the same mesh over all devices, and
-runs the same program with the same data (a NumPy array on every host, or a global `jax.Array`). If a host fails, the others end
-with an error after the heartbeat timeout of JAX. Save the graph with `jaxlle.neighbors.save`, so that a new run can start from
-`jaxlle.neighbors.load`.
+runs the same program with the same data (a NumPy array on every host, or a global `jax.Array`). On a TPU slice the call needs
+no arguments. Under SLURM it needs none with one process per GPU, and ``local_device_ids=list(range(8))`` with one process per
+node of eight GPUs, which holds the data once per node. Notebook 07 has a program, a SLURM script and a command for TPU slices.
 
-The tests use eight simulated devices and two real processes (tests/test_sharding.py). The module has not been tested on
-accelerators yet. Notebook 07 has a guide for GPU nodes and TPU slices.
+# Memory
+
+With n points of d features, k neighbors and p devices, in float32, the compiled programs plan for about these bytes on every
+device; the terms without p do not fall with more devices:
+
+| stage | bytes |
+| --- | --- |
+| neighbors | 4 n (2 d + d / p + 2 k), and one block of `block_bytes` |
+| weights | less than the neighbors |
+| solver | 4 n (d + 2 k + 200 + 200 / p) |
+
+# If a host fails
+
+The others end with an error after the heartbeat timeout of JAX, an argument of ``jax.distributed.initialize`` (100 seconds by
+default), and no host returns a partial result. JAX cannot replace a process, so all are started again, by the scheduler or by
+hand. Save the graph with `jaxlle.neighbors.save`, so that the new run can start from `jaxlle.neighbors.load`.
+
+# Tests
+
+The tests use eight simulated devices and two real processes (tests/test_sharding.py, tests/test_guide_of_hosts.py). The module
+has not been tested on accelerators yet.
 """
 
 from collections.abc import Callable
@@ -36,6 +56,7 @@ from jaxtyping import Array, Float
 
 from . import distances
 from ._core.blocks import BLOCK_BYTES, memory_advice
+from ._core.calls import explain_calls
 from ._core.checks import check_bytes, check_dim
 from ._core.points import Points, check_spread, prepare_points
 from .alignment import Alignment, weights_alignment
@@ -309,3 +330,6 @@ def _solve(alignment: Alignment, count: int, key: Array, hints: Hints, options: 
     vectors, diagnostics = _map_shards(local, mesh, (alignment, hints), jax.random.key_data(key))
     values, num_components, converged = jax.tree.map(lambda a: a[0], diagnostics)
     return Spectrum(values, vectors, num_components, converged)
+
+
+explain_calls(__name__)

@@ -20,7 +20,7 @@ each.
 Run: jaxlle papers run belkin_niyogi_sindhwani_2006 --full
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -29,6 +29,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import jaxlle
+
+from ._report import Report
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows a figure
 SMALL = {"seeds": 20, "strengths": (0.1, 1.0)}
@@ -45,7 +47,7 @@ def main(
     noise: float = 0.05,
     seeds: int = 100,
     *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    report: Report = print,
 ) -> dict[str, float]:
     """Classify all draws of the moons at once, with every regularizer and strength."""
     with jax.enable_x64(True):

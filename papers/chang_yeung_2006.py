@@ -19,7 +19,7 @@ Run: jaxlle papers run chang_yeung_2006 --full
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -27,6 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxlle
+
+from ._report import Report
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows figures
 SMALL = {"n": 500, "shares": (0.0, 0.05), "seeds": 2}
@@ -36,12 +38,7 @@ METHODS = {"LLE": jaxlle.lle, "robust LLE": jaxlle.variants.robust_lle}
 
 
 def main(
-    n: int = 1500,
-    shares: Sequence[float] = (0.0, 0.05, 0.1),
-    k: int = 15,
-    seeds: int = 5,
-    *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    n: int = 1500, shares: Sequence[float] = (0.0, 0.05, 0.1), k: int = 15, seeds: int = 5, *, report: Report = print
 ) -> dict[str, float]:
     """Embed both surfaces with every share of outliers."""
     out = {}

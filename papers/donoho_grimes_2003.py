@@ -28,6 +28,8 @@ import numpy as np
 
 import jaxlle
 
+from ._report import Report
+
 PUBLISHED = {
     "lle: smallest": (0.07, "R"),
     "lle: largest": (0.13, "R"),
@@ -48,7 +50,7 @@ def main(
     seeds: int = 10,
     sparse: tuple[tuple[int, int], ...] = ((600, 12), (600, 8)),
     *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    report: Report = print,
 ) -> dict[str, float]:
     """Embed several samples of the roll with a hole by four variants, in float64."""
     results = {}

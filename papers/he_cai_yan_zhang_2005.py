@@ -18,7 +18,7 @@ keeps 98 % of the variance. k = 10.
 Run: jaxlle papers run he_cai_yan_zhang_2005 --full
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -27,6 +27,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import jaxlle
 
+from ._report import Report
+
 PUBLISHED: dict[str, tuple[float, str]] = {}  # measured on other data
 SMALL = {"dims": (2, 6), "splits": 2}
 
@@ -34,11 +36,7 @@ METHODS = ("PCA", "NPE", "supervised NPE", "orthogonal NPE")
 
 
 def main(
-    dims: Sequence[int] = (2, 4, 6, 9, 15, 20, 30),
-    k: int = 10,
-    splits: int = 10,
-    *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    dims: Sequence[int] = (2, 4, 6, 9, 15, 20, 30), k: int = 10, splits: int = 10, *, report: Report = print
 ) -> dict[str, float]:
     """Classify the digits of every split in the reduced spaces and by all 64 pixels."""
     data = jaxlle.datasets.digits()

@@ -18,12 +18,14 @@ Run: jaxlle papers run kouropteva_okun_pietikainen_2002 --full
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 
 import jaxlle
+
+from ._report import Report
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows curves
 SMALL = {"n": 400, "ks": (6, 10, 16), "seeds": 1}
@@ -38,7 +40,7 @@ def main(
     ks: Sequence[int] = (5, 6, 7, 8, 10, 12, 14, 16, 20, 25, 30),
     seeds: int = 3,
     *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    report: Report = print,
 ) -> dict[str, float]:
     """Compute every criterion and the affine residual at every k, and the affine residual at the k that each selects."""
     out = {}

@@ -45,6 +45,8 @@ from sklearn.datasets import make_swiss_roll
 import jaxlle
 from jaxlle import losses, metrics
 
+from ._report import Report
+
 PUBLISHED = {
     "lle.success": (0, "S"),
     "lle.l-kl": (0.1775, "S"),
@@ -101,7 +103,7 @@ def main(
     width: int = 200,
     steps: int = 120,
     *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    report: Report = print,
 ) -> dict[str, float]:
     """Compute every row of the table in float64; the network is trained in float32."""
     results: dict[str, float] = {}

@@ -32,7 +32,7 @@ Run: jaxlle papers run moor_2020 --full
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -51,6 +51,8 @@ from sklearn.model_selection import train_test_split
 import jaxlle
 from jaxlle.losses import isometry_loss, lle_loss, margin_loss
 from jaxlle.metrics import density_divergence
+
+from ._report import Report
 
 PUBLISHED: dict[str, tuple[float, str]] = {
     "PCA: KL.01": (0.332, "M"),
@@ -127,7 +129,7 @@ def main(
     k: int = 60,
     autoencoders: Sequence[str] = tuple(AUTOENCODERS),
     *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    report: Report = print,
 ) -> dict[str, float]:
     """Embed every draw by every method and measure the embeddings of the held-out points."""
     rows = []

@@ -18,7 +18,6 @@ regularization is that of the paper, 1e-3 of the trace. Computed in float32.
 Run: jaxlle papers run roweis_saul_2000 --full
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxlle
+
+from ._report import Report
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows a figure
 COVARIANCE = jaxlle.EmbedOptions(scaling="covariance")  # the constraint of the paper
@@ -40,14 +41,7 @@ class Sample(NamedTuple):
     recovered: np.ndarray
 
 
-def main(
-    n: int = 2000,
-    k: int = 12,
-    reg: float = 1e-3,
-    seeds: int = 10,
-    *,
-    report: Callable[[str, dict[str, float]], None] = print,
-) -> dict[str, float]:
+def main(n: int = 2000, k: int = 12, reg: float = 1e-3, seeds: int = 10, *, report: Report = print) -> dict[str, float]:
     """Embed samples of the Swiss roll and measure the embeddings."""
     rows = []
     for seed in range(seeds):

@@ -29,6 +29,8 @@ import numpy as np
 
 import jaxlle
 
+from ._report import Report
+
 PUBLISHED = {
     "lle: cost": (1.63544e-06, "S"),
     "modified: cost": (0.360686, "S"),
@@ -38,13 +40,7 @@ PUBLISHED = {
 SMALL = {"classes": 3, "orders": 2}
 
 
-def main(
-    classes: int = 6,
-    k: int = 30,
-    orders: int = 20,
-    *,
-    report: Callable[[str, dict[str, float]], None] = print,
-) -> dict[str, float]:
+def main(classes: int = 6, k: int = 30, orders: int = 20, *, report: Report = print) -> dict[str, float]:
     """Embed the first classes of the digits by every variant, in float64."""
     points, labels = _data(classes)
     results = {}

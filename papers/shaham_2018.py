@@ -19,7 +19,6 @@ Run: jaxlle papers run shaham_2018 --full
 """
 
 import warnings
-from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -36,6 +35,8 @@ import jaxlle
 from jaxlle.losses import laplacian_loss, lle_loss
 from jaxlle.nn import OrthonormalHead
 
+from ._report import Report
+
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows a figure
 SMALL = {"n": 300, "steps": 800, "seeds": 1}
 
@@ -50,7 +51,7 @@ def main(
     steps: int = 2000,
     seeds: int = 3,
     *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    report: Report = print,
 ) -> dict[str, float]:
     """Cluster several draws of the moons, and the same number of new points by the trained networks."""
     rows = []

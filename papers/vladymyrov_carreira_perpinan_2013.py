@@ -29,6 +29,8 @@ import numpy as np
 
 import jaxlle
 
+from ._report import Report
+
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows curves
 SMALL = {"n": 500, "landmarks": (100, 400), "draws": 1}
 
@@ -39,7 +41,7 @@ def main(
     landmarks: Sequence[int] = (100, 200, 500, 1000),
     draws: int = 2,
     *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    report: Report = print,
 ) -> dict[str, float]:
     """Embed deformed digits exactly, and with every number of landmarks."""
     data = jaxlle.datasets.deformed_digits(jax.random.key(0), n)

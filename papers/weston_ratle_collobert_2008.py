@@ -26,7 +26,6 @@ other samples, and every setting was tried in all methods that have its terms.
 Run: jaxlle papers run weston_ratle_collobert_2008 --full
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -39,6 +38,8 @@ from sklearn.svm import SVC
 
 import jaxlle
 from jaxlle.losses import laplacian_loss, lle_loss, margin_loss
+
+from ._report import Report
 
 PUBLISHED: dict[str, tuple[float, str]] = {
     "SVM: error, %": (8.32, "M"),
@@ -88,7 +89,7 @@ def main(
     steps: int = 250,
     seeds: int = 50,
     *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    report: Report = print,
 ) -> dict[str, float]:
     """Train every method on all samples at once, and measure its error on the unlabeled points."""
     samples = [_sample(seed, n, features, k, reg) for seed in range(seeds)]

@@ -22,13 +22,13 @@ neighborhoods vary by a tenth, and delta^4 varies more.
 Run: jaxlle papers run wu_wu_2018 --full
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jaxlle
+
+from ._report import Report
 
 PUBLISHED = {
     "none: m = 1": (0.0, "D"),
@@ -50,7 +50,7 @@ def main(
     coarse: int = 10,
     seed: int = 0,
     *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    report: Report = print,
 ) -> dict[str, float]:
     """Compare the spectrum of I - W on a circle with its limits and with its closed form, in float64."""
     results: dict[str, float] = {}

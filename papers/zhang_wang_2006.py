@@ -13,7 +13,7 @@ Run: jaxlle papers run zhang_wang_2006 --full
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,6 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxlle
+
+from ._report import Report
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows figures
 SMALL = {"n": 400, "ks": (8, 14), "seeds": 2}
@@ -30,11 +32,7 @@ SURFACES = {"S-curve": jaxlle.datasets.s_curve, "Swiss roll": jaxlle.datasets.sw
 
 
 def main(
-    n: int = 1500,
-    ks: Sequence[int] = (8, 10, 12, 14, 16, 18, 20),
-    seeds: int = 5,
-    *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    n: int = 1500, ks: Sequence[int] = (8, 10, 12, 14, 16, 18, 20), seeds: int = 5, *, report: Report = print
 ) -> dict[str, float]:
     """Embed both surfaces at every k, and return the median affine residuals and the largest of them."""
     out = {}

@@ -22,13 +22,15 @@ Run: jaxlle papers run zhang_zha_2004 --full
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jaxlle
+
+from ._report import Report
 
 PUBLISHED: dict[str, tuple[float, str]] = {}  # the paper shows figures
 SMALL = {"sizes": (600, 800), "noises": (0.1,), "seeds": 2}
@@ -42,7 +44,7 @@ def main(
     k: int = 10,
     seeds: int = 5,
     *,
-    report: Callable[[str, dict[str, float]], None] = print,
+    report: Report = print,
 ) -> dict[str, float]:
     """Embed Swiss rolls of every size without noise, and of the second size with noise."""
     with jax.enable_x64(True), warnings.catch_warnings():

@@ -122,6 +122,7 @@ ALIGNMENTS = {
     "hessian_alignment, one dimension less": lambda x, s: cost(
         jaxlle.hessian_alignment(x, s.dim - 1, k=s.k, neighbors=s.graph), s
     ),
+    "ldr_alignment": lambda x, s: cost(variants.ldr_alignment(x, s.dim, k=s.k, neighbors=s.graph), s),
     "modified_alignment": lambda x, s: cost(jaxlle.modified_alignment(x, s.dim, k=s.k, neighbors=s.graph), s),
     "kernel_alignment": lambda x, s: cost(variants.kernel_alignment(x, squared_kernel, k=s.k, neighbors=s.graph), s),
     "ltsa_alignment, of distances": lambda x, s: cost(
@@ -152,6 +153,7 @@ EMBEDDINGS = {
     "lle": lambda x, s: gram(jaxlle.lle(x, s.dim, k=s.k, neighbors=s.graph)),
     "ltsa": lambda x, s: gram(jaxlle.ltsa(x, s.dim, k=s.k, neighbors=s.graph)),
     "hessian_lle": lambda x, s: gram(jaxlle.hessian_lle(x, s.dim, k=s.k, neighbors=s.graph)),
+    "ldr_lle": lambda x, s: gram(variants.ldr_lle(x, s.dim, k=s.k, neighbors=s.graph)),
     "modified_lle": lambda x, s: gram(jaxlle.modified_lle(x, s.dim, k=s.k, neighbors=s.graph)),
     "kernel_lle": lambda x, s: gram(variants.kernel_lle(x, s.dim, squared_kernel, k=s.k, neighbors=s.graph)),
     "embed, singular values": lambda x, s: jaxlle.embed(
@@ -161,6 +163,13 @@ EMBEDDINGS = {
         variants.guided_embed(
             jaxlle.lle_alignment(x, k=s.k, neighbors=s.graph), s.labels, s.dim, modes=2 * s.dim
         ).embedding
+    ),
+    "align": lambda x, s: gram(
+        semisupervised.align(
+            [jaxlle.lle_alignment(x, k=s.k, neighbors=s.graph), s.alignment],
+            np.arange(0, N, 6)[:, None].repeat(2, 1),
+            s.dim,
+        )[0]
     ),
     "propagate": lambda x, s: (
         semisupervised.propagate(
@@ -193,6 +202,9 @@ MAPS = {
     "reconstruction_map": lambda x, s: variants.reconstruction_map(s.alignment, x).matrix,
     "reconstruction_map, low rank": lambda x, s: variants.reconstruction_map(s.alignment, x, 1).matrix,
     "discriminant_projection": lambda x, s: span(variants.discriminant_projection(s.alignment, x, s.labels, 2)),
+    "discriminant_projection, pairs": lambda x, s: span(
+        variants.discriminant_projection(s.alignment, x, s.labels, 2, scatter="pairs")
+    ),
 }
 EXTENSIONS = {
     "transform": lambda x, s: extension.transform(s.queries, x, s.other, k=5),

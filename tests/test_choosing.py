@@ -69,12 +69,13 @@ def test_the_grid_is_printed_with_a_line_per_pair_and_can_be_plotted(grid):
 
     matplotlib.use("Agg")
     ax = jaxlle.plot.grid(grid, "procrustes")
-    assert ax.get_xlabel() == "reg"
+    assert ax.get_xlabel() == "k"
     with pytest.raises(ValueError, match="criterion"):
         jaxlle.plot.grid(grid, "points")
     matplotlib.pyplot.close("all")
 
 
+@pytest.mark.slow
 def test_only_requested_criteria_are_computed_and_progress_is_reported(curve):
     seen = []
     common = {"ks": [7, 12], "progress": lambda *call: seen.append(call)}

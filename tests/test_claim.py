@@ -50,6 +50,7 @@ def convolved(x, kernel, stride):
     return lax.conv_general_dilated(x, shaped, (stride,) * 2, "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
+@pytest.mark.slow
 def test_products_of_windows_are_the_convolutions():
     keys = jax.random.split(jax.random.key(0), 3)
     images = jax.random.normal(keys[0], (3, 14, 14, 1))
@@ -59,6 +60,7 @@ def test_products_of_windows_are_the_convolutions():
     np.testing.assert_allclose(ours, expected.reshape(ours.shape), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_folds_partition_the_data_and_classes_alternate():
     folds = [claim.tasks.fold("digits", "", False, 300, 3, 5, f) for f in range(3)]
     tests = np.concatenate([f.test[0] for f in folds])
@@ -70,6 +72,7 @@ def test_folds_partition_the_data_and_classes_alternate():
         assert set(np.asarray(f.targets[:10]).tolist()) == set(range(10))
 
 
+@pytest.mark.slow
 def test_wrong_neighbors_keep_the_degrees_and_weights_of_the_graph():
     right, wrong = (claim.tasks.fold("diabetes", "", shuffled, 0, 4, 5, 0) for shuffled in (False, True))
     assert not np.array_equal(right.neighbors, wrong.neighbors)
@@ -79,6 +82,7 @@ def test_wrong_neighbors_keep_the_degrees_and_weights_of_the_graph():
     assert (wrong.neighbors != np.arange(len(wrong.x))[:, None]).all()
 
 
+@pytest.mark.slow
 def test_syllables_count_vowels_of_the_pronunciation_and_names_belong_to_one_class():
     words = claim.tasks.SOURCES["syllables"](200)
     assert words.targets.std() == pytest.approx(1, abs=1e-5)
@@ -94,9 +98,15 @@ def test_the_founding_claim_at_its_small_size(tmp_path):
     claim.draw(out, str(tmp_path / "claim.png"))
     for name in claim.SMALL["rows"]:
         assert len([key for key in out if key.startswith(f"{name}.tried.plain")]) == 4
-        assert len([key for key in out if key.startswith(f"{name}.tried.lle")]) == 4
+        for energy in ("lle", "laplacian"):
+            assert len([key for key in out if key.startswith(f"{name}.tried.") and f" {energy} " in key[7:]]) == 4
+        below = out[f"{name}.LLE below Laplacian"]
+        assert below == pytest.approx(1 - out[f"{name}.with"] / out[f"{name}.with Laplacian"])
+        assert out[f"{name}.LLE below Laplacian, low"] < below < out[f"{name}.LLE below Laplacian, high"]
         assert out[f"{name}.low"] < out[f"{name}.reduction"] < out[f"{name}.high"]
         assert out[f"{name}.reduction"] == pytest.approx(1 - out[f"{name}.with"] / out[f"{name}.without"])
     assert out["digits, CNN, 100 labels, attacked.without"] >= out["digits, CNN, 100 labels.without"]
+    decided = ("LLE better", "Laplacian better", "LLE and Laplacian undecided")
+    assert sum(out[kind] for kind in decided) == len(claim.SMALL["rows"])
     assert out["rows"] == out["rows improved"] + out["rows worsened"] + out["rows undecided"]
     assert (tmp_path / "claim.png").stat().st_size > 10_000

@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 import jaxlle
+from jaxlle.solvers import Landmark, SparseLU
 
 CODE = """
 import sys, jax, jax.numpy as jnp, jaxlle
@@ -19,6 +22,7 @@ print(sum("cache_hits" in name for name in found), sum("cache_misses" in name fo
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_loads_the_programs_of_the_first(tmp_path):
     folder = tmp_path / "programs"
     counts = []
@@ -47,3 +51,15 @@ def test_invalid_limits_and_folders_raise(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         jaxlle.enable_compilation_cache(tmp_path / "file" / "folder")
+
+
+@pytest.mark.parametrize(("solver", "most"), [(SparseLU(), 9), (Landmark(landmarks=20, max_iterations=50), 10)])
+def test_a_fit_compiles_few_programs_and_another_one_of_the_same_shape_none(compiled, solver, most):
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(331, 3)) @ rng.normal(size=(3, 20)) + 0.01 * rng.normal(size=(331, 20))).astype(np.float32)
+    jax.clear_caches()
+    jaxlle.lle(x, 2, k=8, solver=solver)
+    assert 3 < len(compiled) <= most, compiled
+    compiled.clear()
+    jaxlle.lle(x + 1, 2, k=8, solver=solver)
+    assert compiled == []

@@ -1,7 +1,6 @@
 """Derivatives of an embedding: against finite differences where the spectrum is degenerate, and against each other."""
 
-import itertools
-
+import degenerate_cases
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,28 +14,18 @@ from jaxlle.derivatives import ConjugateGradient, DenseInverse, SparseInverse, s
 from jaxlle.metrics import procrustes
 from jaxlle.solvers import DenseQR, SparseLU
 
-N, K = 48, 10
+N, K = degenerate_cases.N, 10
 
 
 def circle():
-    t = 2 * np.pi * np.arange(N) / N
-    return np.stack([np.cos(t), np.sin(t), 0 * t], axis=1)
+    return np.pad(degenerate_cases.circle(), ((0, 0), (0, 1)))
 
 
-def sphere():
-    """One orbit of the octahedral group: the first three singular values are equal."""
-    signs = itertools.product((1, -1), repeat=3)
-    points = [np.multiply(s, p) for s, p in itertools.product(signs, itertools.permutations((1.0, 1.7, 2.9)))]
-    return np.array(points) / np.linalg.norm(points[0])
-
-
-def repeated():
-    x = np.random.default_rng(0).normal(size=(N, 3))
-    x[N // 2 : N // 2 + 6] = x[:6]
-    return x
-
-
-DATA = {"circle": (circle, 2), "sphere": (sphere, 3), "repeated points": (repeated, 2)}
+DATA = {
+    "circle": (circle, 2),
+    "sphere": (degenerate_cases.sphere, 3),
+    "repeated points": (degenerate_cases.duplicates, 2),
+}
 MIX = np.random.default_rng(1).normal(size=(2, N, N))
 
 
@@ -50,7 +39,11 @@ def slope(f, x, along, h=1e-5):
     return (f(x + h * along) - f(x - h * along)) / (2 * h)
 
 
-@pytest.mark.parametrize(("name", "solver"), [("sphere", DenseQR())] + [(name, SparseLU()) for name in DATA])
+@pytest.mark.slow_cases("circle-solver1", "sphere-solver2")
+@pytest.mark.parametrize(
+    ("name", "solver"),
+    [pytest.param("sphere", DenseQR(), marks=pytest.mark.slow), *((name, SparseLU()) for name in DATA)],
+)
 def test_the_gradient_of_an_embedding_agrees_with_finite_differences(x64, name, solver):
     make, dim = DATA[name]
     x = jnp.asarray(make())
@@ -71,7 +64,7 @@ def test_the_gradient_of_an_embedding_agrees_with_finite_differences(x64, name, 
 
 @pytest.mark.slow
 def test_gradients_need_no_given_neighbors_and_have_no_nan_in_intermediate_results():
-    x = jnp.asarray(repeated(), jnp.float32)
+    x = jnp.asarray(degenerate_cases.duplicates(), jnp.float32)
     with jax.debug_nans(True):
         grad = jax.grad(lambda a: jnp.sum(jaxlle.lle(a, 2, k=K, reg=1e-2).points[:5] ** 4))(x)
     assert np.isfinite(grad).all()
@@ -88,6 +81,7 @@ def tall():
     return indices, pattern + noise - noise.mean(axis=2, keepdims=True)
 
 
+@pytest.mark.slow
 def test_every_linear_solver_gives_the_same_derivative(x64, tall):
     b = Alignment(*map(jnp.asarray, tall))
     out = jaxlle.embed(b, 2, solver=DenseQR())
@@ -138,8 +132,9 @@ def test_a_fixed_gauge_makes_rotation_dependent_functions_differentiable(x64):
     np.testing.assert_allclose(jnp.sum(jax.grad(f)(x) * along), slope(f, x, along), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_derivative_of_the_cost_is_that_of_the_spectral_loss(x64):
-    b = jaxlle.lle_alignment(jnp.asarray(repeated()), k=K, reg=1e-2)
+    b = jaxlle.lle_alignment(jnp.asarray(degenerate_cases.duplicates()), k=K, reg=1e-2)
 
     def cost(blocks):
         return jnp.sum(
@@ -153,6 +148,7 @@ def test_the_derivative_of_the_cost_is_that_of_the_spectral_loss(x64):
     np.testing.assert_allclose(jax.grad(cost)(b.blocks), expected, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_float32_gradients_under_jit_and_vmap_agree_with_float64():
     rolls = np.stack([swiss_roll(N, seed) for seed in (0, 1)])
     ids = jnp.stack([jaxlle.knn(roll.astype(np.float32), K).indices for roll in rolls])
@@ -168,6 +164,7 @@ def test_float32_gradients_under_jit_and_vmap_agree_with_float64():
             assert np.linalg.norm(single - double) < 0.01 * np.linalg.norm(double)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_nan_where_no_derivative_exists(x64):
     x = jnp.asarray(circle())
     neighbors = jaxlle.knn(x, K)
@@ -182,6 +179,7 @@ def test_the_gradient_is_nan_where_no_derivative_exists(x64):
         jax.jit(jax.grad(f), static_argnums=1)(x, 2)
 
 
+@pytest.mark.slow
 def test_a_disconnected_graph_has_a_derivative_where_the_cut_has_a_gap(x64):
     x = np.random.default_rng(0).normal(size=(N, 3))
     x[: N // 2] += 100

@@ -59,6 +59,7 @@ def test_estimates_agree_with_their_formulas(x64):
     np.testing.assert_array_equal(dimension.local_pca(x, k=9).local, counts)
 
 
+@pytest.mark.slow
 def test_the_fraction_of_ratios_and_the_ranks_of_the_radii_are_used(x64):
     x = np.random.default_rng(0).normal(size=(101, 4))  # an odd number, so that the median distance is that of a pair
     sorted_dist = np.sort(cdist(x, x), axis=1)[:, 1:]
@@ -106,6 +107,7 @@ def test_estimates_are_close_to_the_dimension_also_with_duplicates(name):
     assert abs(float(ESTIMATORS[name](x)) - 2) < 0.3
 
 
+@pytest.mark.slow_cases("local_pca", "maximum_likelihood", "two_nn")
 @EACH
 def test_estimates_run_under_jit_and_vmap_and_keep_the_dtype(name):
     x = np.stack([ball(150, 2, 4, seed=s) for s in range(2)])

@@ -58,6 +58,24 @@ def test_every_public_function_has_a_call_or_a_reason():
     assert all(case.reason for case in DOCUMENTED)
 
 
+@pytest.mark.slow_cases(
+    "metrics.diagnostics",
+    "nn.local_linear_attention",
+    "plot.diagnostic",
+    "plot.summary",
+    "semisupervised.propagate",
+    "variants.add_points",
+    "variants.kernel_alignment",
+    "variants.kernel_lle",
+    "variants.multiview_lle",
+    "variants.npe",
+    "variants.robust_lle",
+    "variants.stack_alignments",
+    "variants.supervised_lle",
+    "variants.weight_posterior",
+    "weights.barycentric_weights",
+    "weights.simplex_weights",
+)
 @pytest.mark.parametrize("name", named(CALLS, LONG))
 def test_arguments_without_an_answer_raise(name, record_property):
     attack(name, "invalid", False, record_property)

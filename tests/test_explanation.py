@@ -25,6 +25,7 @@ def curved(x):
     return jnp.stack([jnp.sin(x[:, 0]) * x[:, 1], jnp.sum(x**2, axis=1), jnp.tanh(x[:, 3])], axis=1)
 
 
+@pytest.mark.slow
 def test_the_jacobian_agrees_with_forward_mode_at_each_point(x64, data):
     z, _, _ = data
     expected = jax.vmap(jax.jacfwd(lambda a: curved(a[None])[0]))(z)
@@ -78,6 +79,7 @@ def test_the_influence_on_an_embedding_agrees_with_finite_differences_up_to_rota
     )  # the embedding is invariant under translations
 
 
+@pytest.mark.slow
 def test_a_linear_map_is_explained_on_the_span_of_the_neighbors(x64, data):
     z, bank, a = data
     out = explain(lambda x: x @ a + 1, z, bank, 6, reg=1e-9)
@@ -140,6 +142,7 @@ def test_explanations_do_not_depend_on_the_units_and_float32_agrees_with_float64
     np.testing.assert_allclose(1e30 * far.slopes, exact.slopes, atol=1e-3 * abs(exact.slopes).max())
 
 
+@pytest.mark.slow
 def test_repeated_points_and_a_constant_map_give_finite_values_and_gradients():
     bank = jnp.repeat(jnp.asarray(np.random.default_rng(0).normal(size=(10, 3)), jnp.float32), 4, axis=0)
 
@@ -164,6 +167,7 @@ def test_given_neighbors_replace_the_search_and_masked_ones_are_left_out(data):
     assert not found.contributions[:, 6:].any()
 
 
+@pytest.mark.slow
 def test_outputs_that_are_integers_or_booleans_are_explained_in_floating_point(data):
     z, bank, _ = (a.astype(np.float32) for a in data)
     for dtype in (np.uint8, bool):
@@ -173,6 +177,7 @@ def test_outputs_that_are_integers_or_booleans_are_explained_in_floating_point(d
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_invalid_input_raises(data):
     z, bank, _ = (a.astype(np.float32) for a in data)
     with pytest.raises(ValueError, match=r"returned outputs of shape \(5,\) for 5 points"):

@@ -67,6 +67,7 @@ def test_queries_that_overflow_raise():
         jaxlle.knn(X, 3, query=far)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
 def test_configurations_of_very_different_size_are_aligned_or_raise():
     small, large = Y * 1e-300, Y[::-1] * 1e300
@@ -93,6 +94,7 @@ def test_the_gradient_of_the_residual_variance_matches_finite_differences(x64):
     np.testing.assert_allclose(slope, numeric, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_metric_that_is_not_finite_between_distant_pairs_is_reported_in_every_search():
     lengths = LENGTHS
     limit = 0.9 * lengths.max()
@@ -111,6 +113,7 @@ def test_a_metric_that_is_not_finite_between_distant_pairs_is_reported_in_every_
     np.testing.assert_array_equal(np.isnan(traced).any(axis=1), far)
 
 
+@pytest.mark.slow
 def test_the_width_of_a_given_graph_replaces_k():
     narrow = GRAPH._replace(indices=GRAPH.indices[:, :1], distances=GRAPH.distances[:, :1])
     with warnings.catch_warnings(record=True) as caught:
@@ -156,9 +159,28 @@ def test_losses_of_no_pairs_raise():
         losses.margin_loss(jnp.ones((4, 2)), jnp.ones((4, 0, 2)))
 
 
+@pytest.mark.slow
 def test_the_log_determinant_does_not_overflow():
     y = jnp.array([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]])
     eps = 2.0**64  # C' = (1/2 + eps) I
     np.testing.assert_allclose(losses.log_det_penalty(y, eps=eps), 2 * eps - 2 * np.log(eps) - 2, rtol=1e-6)
     with pytest.raises(ValueError, match="The covariance of y contains NaN or infinity"):
         losses.log_det_penalty(y * 1e30)
+
+
+def test_an_overflow_at_an_edge_without_weight_does_not_make_the_laplacian_loss_nan():
+    y, others = jnp.zeros((1, 2)), jnp.array([[[3.0, 4.0], [1e30, 0.0]]])
+    assert jaxlle.losses.laplacian_loss(y, others, jnp.array([[1.0, 0.0]])) == 25
+    assert jaxlle.losses.laplacian_loss(y, others) == np.inf
+    nan = jax.jit(jaxlle.losses.laplacian_loss)(y, others.at[0, 1].set(np.nan), jnp.array([[1.0, 0.0]]))
+    assert np.isnan(nan)
+
+
+@pytest.mark.filterwarnings("ignore::jaxlle.warnings.PrecisionWarning")
+def test_numbers_that_overflow_float32_raise_where_the_result_would(cloud):
+    huge, alignment = 1e300 * cloud.astype(float), jaxlle.lle_alignment(cloud, k=8)
+    with pytest.raises(ValueError, match="overflow float32"):
+        jaxlle.solvers.kmeans_landmarks(huge, 5, jax.random.key(0))
+    for fit in (jaxlle.variants.reconstruction_map, jaxlle.variants.orthogonal_projection):
+        with pytest.raises(ValueError, match="overflow float32"):
+            fit(alignment, huge, 2)

@@ -93,6 +93,7 @@ def test_a_quarter_turn_of_the_image_moves_its_gradients_by_two_of_eight_directi
     assert np.sum(plain**2) == pytest.approx(1, rel=1e-5)
 
 
+@pytest.mark.slow_cases("LLE")
 @pytest.mark.parametrize("energy", ["LLE", "Laplacian"])
 def test_propagated_targets_minimize_the_energy_and_have_the_class_proportions_of_the_labels(energy):
     x, split = clusters()
@@ -130,6 +131,7 @@ def test_spread_labels_solve_the_equation_of_zhou():
     np.testing.assert_allclose(found.confidence, 1 - entropy / np.log(10), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_without_the_graph_laprls_is_kernel_ridge_regression_on_the_labels():
     x, split = clusters()
     new = x[30:] + 0.1
@@ -139,6 +141,7 @@ def test_without_the_graph_laprls_is_kernel_ridge_regression_on_the_labels():
     np.testing.assert_array_equal(found, ridge.predict(new).argmax(axis=1))
 
 
+@pytest.mark.slow
 def test_products_of_windows_are_the_convolutions():
     params = networks.initial(jax.random.key(0))
     x = jax.random.uniform(jax.random.key(1), (3, 784))
@@ -169,6 +172,7 @@ def small_data():
     return networks.Data(copies, 255 - copies, jnp.arange(30), jnp.arange(20) % 10, targets, jnp.zeros(30))
 
 
+@pytest.mark.slow
 def test_methods_without_weight_train_on_the_labels_alone():
     data, key = small_data(), jax.random.key(0)
     plain = networks.train(data, key, networks.Term(), 1e-2, method="supervised", taught=False, steps=4)
@@ -178,6 +182,7 @@ def test_methods_without_weight_train_on_the_labels_alone():
             np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_adversarial_change_raises_the_divergence_more_than_a_random_one():
     params = networks.initial(jax.random.key(0))
     x = jax.random.uniform(jax.random.key(1), (4, 784))

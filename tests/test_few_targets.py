@@ -54,6 +54,7 @@ def test_a_digit_is_turned_counterclockwise():
     np.testing.assert_allclose(turned, expected, atol=1e-4)
 
 
+@pytest.mark.slow_cases("threes")
 @pytest.mark.parametrize("name", list(images.SOURCES))
 def test_images_are_standardized_and_reproducible_and_targets_are_in_their_range(name):
     data, again, other = (images.draw_images(name, seed, 40, 8) for seed in (3, 3, 5))
@@ -70,6 +71,7 @@ def test_every_method_has_six_settings():
         assert {len(set(grid.settings(method))) for method in graphs.METHODS} == {6}
 
 
+@pytest.mark.slow_cases("iterated")
 @pytest.mark.parametrize(
     "method",
     [m if m in ("iterated", "lle") else pytest.param(m, marks=pytest.mark.slow) for m in graphs.METHODS],
@@ -82,6 +84,7 @@ def test_the_energy_of_white_noise_is_one_and_that_of_a_constant_zero(method):
     np.testing.assert_allclose(dense.sum(axis=1), 0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_graph_is_widened_until_the_targets_are_determined():
     x = jnp.asarray(np.concatenate([np.arange(10.0), np.arange(13.0, 23.0)])[:, None])  # two groups, 4 apart
     near = jaxlle.knn(x, 8)
@@ -109,6 +112,7 @@ def test_joint_targets_solve_the_normal_equations():
     np.testing.assert_allclose(networks.joint_targets(alignment, *arrays, pull), expected, atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [pytest.param(14, marks=pytest.mark.slow), 20])
 def test_the_products_with_windows_are_convolutions(side):
     x = jax.random.normal(jax.random.key(0), (3, side**2))

@@ -65,14 +65,6 @@ def test_the_array_of_points_is_given_by_name(tmp_path):
             load(tmp_path / name, array="x")
 
 
-def test_a_sparse_matrix_raises_with_a_remedy(tmp_path):
-    import scipy.sparse
-
-    scipy.sparse.save_npz(tmp_path / "a.npz", scipy.sparse.eye_array(5, format="csr"))
-    with pytest.raises(ValueError, match=r"a\.npz holds a sparse matrix of SciPy.*TruncatedSVD"):
-        load(tmp_path / "a.npz")
-
-
 def save(path, pixels, **options):
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(pixels).save(path, **options)

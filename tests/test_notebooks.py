@@ -49,18 +49,30 @@ def write(notebook, path):
     for cell in notebook.cells:
         cell.metadata = {}
         if cell.cell_type == "code":
-            cell.outputs = joined(cell.outputs)
+            cell.outputs = joined(cell.outputs, alternative_text(cell.source))
     path.write_text(json.dumps(in_lines(notebook), indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 
-def joined(outputs):
-    """Return the outputs with consecutive pieces of a stream joined, because their division is arbitrary."""
+def alternative_text(source):
+    """Return the alternative text of the figure of a cell, a comment above `plt.show()`."""
+    found = re.search(r"^# Alternative text: (.*\n(?:# .*\n)*)", source, re.MULTILINE)
+    return "" if found is None else " ".join(found.group(1).replace("\n# ", " ").split())
+
+
+def joined(outputs, alternative):
+    """Return the outputs with consecutive pieces of a stream joined, because their division is arbitrary.
+
+    Pictures keep the size at which they are shown, half of their pixels in each direction, and get their alternative text.
+    """
     kept = []
     for output in outputs:
         if "metadata" in output:
+            shown = output.metadata.get("image/png", {})
             output.metadata = {}
         if "image/png" in output.get("data", {}):
             output.data["image/png"] = compact(output.data["image/png"])
+            size = {name: shown[name] for name in ("width", "height") if name in shown}
+            output.metadata = {"image/png": {**size, "alt": alternative}}
         if kept and output.output_type == kept[-1].output_type == "stream" and output.name == kept[-1].name:
             kept[-1].text += output.text
         else:
@@ -105,7 +117,7 @@ def words(cells, outputs):
 
 
 def test_notebooks_are_numbered_without_gaps_and_listed_in_the_readme():
-    assert [path.stem[:3] for path in PATHS] == [f"{i:02d}_" for i in range(1, len(PATHS) + 1)]
+    assert [path.stem[:3] for path in PATHS] == [f"{i:02d}_" for i in range(len(PATHS))]
     listed = re.findall(r"\((\d\d_\w+\.ipynb)\)", (NOTEBOOKS / "README.md").read_text())
     assert listed == [path.name for path in PATHS]
 
@@ -114,7 +126,7 @@ def test_notebooks_are_numbered_without_gaps_and_listed_in_the_readme():
 def test_a_notebook_is_short_and_begins_with_what_you_will_learn(path):
     cells, _ = read(path)
     assert len(cells) <= 15
-    assert path.stat().st_size <= 300_000
+    assert path.stat().st_size <= 700_000
     assert cells[0]["cell_type"] == "markdown"
     assert "".join(cells[0]["source"]).startswith(f"# {path.stem[:2]} ")
     assert "**What you will learn**" in "".join(cells[0]["source"])
@@ -128,8 +140,32 @@ def test_a_notebook_contains_the_outputs_of_one_complete_run(path):
     assert outputs
     assert {output["output_type"] for output in outputs} <= {"stream", "display_data", "execute_result"}
     assert all(output.get("name", "stdout") == "stdout" for output in outputs)
-    pictures = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
-    assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
+
+
+@each_notebook
+def test_every_figure_has_twice_the_pixels_of_its_size_and_an_alternative_text(path):
+    from PIL import Image
+
+    for cell in read(path)[0]:
+        pictures = [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+        assert len(pictures) == "".join(cell["source"]).count("plt.show()")
+        for output in pictures:
+            shown = output["metadata"]["image/png"]
+            with Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))) as image:
+                assert image.format == "PNG"
+                assert [side // 2 for side in image.size] == [shown["width"], shown["height"]]
+            assert len(shown["alt"]) > 60
+            assert shown["alt"] == alternative_text("".join(cell["source"]))
+            assert shown["alt"].endswith(".")
+
+
+@each_notebook
+def test_a_notebook_links_to_the_api_reference(path):
+    cells, _ = read(path)
+    links = re.findall(r"\[(jaxlle[.\w]*)\]\(\.\./([\w/]+\.py)\)", "".join(cells[0]["source"]))
+    assert links
+    for module, file in links:
+        assert file in (f"{module.replace('.', '/')}.py", f"{module.replace('.', '/')}/__init__.py")
 
 
 @each_notebook
@@ -138,7 +174,7 @@ def test_a_notebook_contains_no_machine_paths_and_no_broken_links(path):
     assert MACHINE.search(words(cells, outputs)) is None
     assert not any(cell["metadata"] for cell in cells)
     prose = words([cell for cell in cells if cell["cell_type"] == "markdown"], [])
-    for link in re.findall(r"\]\(([^)#:]+)\)", prose):
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", prose):
         assert (NOTEBOOKS / link).exists(), link
 
 

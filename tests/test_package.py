@@ -27,6 +27,7 @@ def test_importing_the_package_imports_neither_jax_nor_an_optional_package():
     assert run(f"import sys, jaxlle; print([m for m in ('jax', *{OPTIONAL}) if m in sys.modules])") == "[]"
 
 
+@pytest.mark.slow
 def test_the_core_imports_no_optional_package():
     code = (
         "import sys, jaxlle; [getattr(jaxlle, n) for n in jaxlle.__all__ if n not in ('nn', 'sklearn', 'plot')];"

@@ -104,6 +104,7 @@ def sine(a, b):
     return np.linalg.norm(b - a @ (a.T @ b), 2)
 
 
+@pytest.mark.slow_cases("1", "2", "4", "5")
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
 @pytest.mark.parametrize(
     "seed", [pytest.param(s, marks=() if s < QUICK else pytest.mark.exhaustive) for s in range(ALL)]

@@ -1,6 +1,7 @@
 """Ridges by their formulas, and the one chosen by generalized cross-validation: definition, weights, masks, gradients."""
 
 import dataclasses
+from itertools import combinations
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +50,7 @@ def test_the_weights_use_the_ridge_with_the_lowest_score(x64):
         np.testing.assert_allclose(weights[i], own[int(np.argmin(scores))], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_masked_neighbors_and_scale_do_not_change_the_ridge():
     x = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
     own, near = CrossValidatedRidge(5), jaxlle.knn(x, 9)
@@ -62,6 +64,7 @@ def test_masked_neighbors_and_scale_do_not_change_the_ridge():
     np.testing.assert_allclose(far, narrow, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_gradients_hold_the_ridge_fixed_and_invalid_options_raise(x64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(12, 3)))
     near = jaxlle.knn(x, 5)
@@ -102,3 +105,20 @@ def test_strengths_that_are_not_one_finite_number_raise(reg):
         regularizers.check_reg(regularizers.NoRidge(), 4, 3)
     with pytest.raises(ValueError, match="candidates = 1"):
         CrossValidatedRidge(3, candidates=1)
+
+
+def test_every_strategy_has_a_structure_of_its_own():
+    strategies = (
+        regularizers.TraceRidge(0.5),
+        regularizers.MeanTraceRidge(0.5),
+        regularizers.AbsoluteRidge(0.5),
+        jaxlle.nn.SoftmaxKernel(0.5),
+        jaxlle.nn.GaussianKernel(0.5),
+        regularizers.NoRidge(),
+        regularizers.CrossValidatedRidge(5),
+    )
+    structures = [jax.tree.structure(strategy) for strategy in strategies]
+    assert all(a != b for a, b in combinations(structures, 2))  # jit caches programs by structure
+    for strategy, structure in zip(strategies, structures, strict=True):
+        assert jax.tree.unflatten(structure, jax.tree.leaves(strategy)) == strategy
+        assert jax.tree.map(lambda a: 2 * a, strategy).__class__ is strategy.__class__

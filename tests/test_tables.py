@@ -279,6 +279,7 @@ def test_a_frame_without_polars_and_pandas_raises_with_the_command_that_installs
         load(tmp_path / "a.parquet")
 
 
+@pytest.mark.slow_cases("csv")
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
 def test_damaged_tables_raise_only_value_errors_with_their_name(tmp_path, suffix):

@@ -48,11 +48,10 @@ def installed(wheel, tmp_path_factory):
     return call, empty
 
 
-def test_the_wheel_contains_only_the_package_its_stubs_and_its_license(wheel):
+def test_the_wheel_contains_only_the_package_and_its_license(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    sources = [
-        path for path in (ROOT / "jaxlle").rglob("*") if path.suffix in (".py", ".pyi") or path.name == "py.typed"
-    ]
+    kinds = (".py", ".pyi", ".html", ".js")  # the last two are the parts of interactive figures
+    sources = [path for path in (ROOT / "jaxlle").rglob("*") if path.suffix in kinds or path.name == "py.typed"]
     expected = {path.relative_to(ROOT).as_posix() for path in sources}
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert any(name.endswith("licenses/LICENSE") for name in names)

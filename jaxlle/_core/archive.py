@@ -4,11 +4,14 @@ The header, JSON in an array of bytes, contains the kind of the file, the versio
 `readable_from`, the oldest version that can read it. A reader accepts every file with `readable_from` up to its own version, and
 ignores entries that it does not know. A version of the format that only adds entries therefore keeps old readers working;
 one that changes the meaning of an entry increases `readable_from`, and old readers raise an error that names both versions.
+`checksums` has the SHA-256 of each array and of the rest of the header, which show that a file was changed after it was written;
+files without them, from older versions, are read. A checksum is no signature: whoever changes a file can also write another one.
 
 All .npy and .npz files are read by `read_npy` and `Npz`, which compare the sizes that a file declares with each other and with a
 limit before they allocate memory.
 """
 
+import hashlib
 import io
 import json
 import math
@@ -23,7 +26,7 @@ import numpy as np
 
 from .atomic import replacing
 
-_HEADER = "header"
+_HEADER, _CHECKSUMS = "header", "checksums"
 _HEADER_BYTES = 2**22  # of the JSON header; a model of 10,000 arrays needs less than 1 MiB
 _ARRAY_HEADER_BYTES = 2**14  # of the header of one array
 _CHUNK = 2**24
@@ -260,12 +263,13 @@ def write(
         ValueError: if path has another suffix.
     """
     path = Path(path)
-    if path.suffix != ".npz":
+    if path.suffix.lower() != ".npz":
         raise ValueError(f"{path} has the suffix {path.suffix!r}: a {kind} is saved as .npz.")
     host = {name: np.asarray(a) for name, a in arrays.items()}
     dtypes = {name: str(a.dtype) for name, a in host.items()}
     header = {"kind": kind, "version": version, "readable_from": readable_from, "dtypes": dtypes, **metadata}
     entries = {name: a if a.dtype.isbuiltin == 1 else a.view(f"u{a.dtype.itemsize}") for name, a in host.items()}
+    header[_CHECKSUMS] = {**{name: _checksum(a) for name, a in entries.items()}, _HEADER: _checksum_of_header(header)}
     entries[_HEADER] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     with replacing(path) as part, part.open("wb") as file:
         np.savez(file, **entries)  # pyright: ignore[reportArgumentType]
@@ -288,7 +292,8 @@ def read(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is truncated, of another kind, larger than allowed, or needs a later version.
+        ValueError: if the file is truncated, of another kind, larger than allowed, needs a later version, or was changed after it
+            was written.
     """
     path = Path(path)
     if not path.is_file():
@@ -304,6 +309,7 @@ def read(
                 f"this jaxlle reads up to {version}: upgrade jaxlle, or save the file again with this version."
             )
         arrays = file.read(lambda name: name != _HEADER and wanted(name))
+    _verify(header, arrays, path)
     return header, {name: _with_dtype(a, header["dtypes"].get(name), path) for name, a in arrays.items()}
 
 
@@ -319,6 +325,30 @@ def _header(file: Npz) -> dict[str, Any]:
         return header if all(isinstance(header[name], type_) for name, type_ in types.items()) else {}
     except (TypeError, ValueError, KeyError, IndexError, RecursionError):
         return {}
+
+
+def _checksum(a: np.ndarray) -> str:
+    """Return the SHA-256 of the dtype, the shape and the entries of an array."""
+    digest = hashlib.sha256(f"{a.dtype.str} {a.shape}".encode())
+    digest.update(np.ascontiguousarray(a).reshape(-1).view(np.uint8).data if a.size else b"")
+    return digest.hexdigest()
+
+
+def _checksum_of_header(header: dict[str, Any]) -> str:
+    rest = {name: value for name, value in header.items() if name != _CHECKSUMS}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _verify(header: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) -> None:
+    """Raise if the header or an array is not the one that was written; accept files without checksums."""
+    written = header.get(_CHECKSUMS, {})
+    found = {_HEADER: _checksum_of_header(header), **{name: _checksum(a) for name, a in arrays.items()}}
+    for name, checksum in found.items() if written else ():
+        if not isinstance(written, dict) or written.get(name) != checksum:
+            raise FileContentError(
+                f"{path} was changed after it was written: its {name} does not match its checksum. Use the original file, or "
+                f"save it again."
+            )
 
 
 def _with_dtype(a: np.ndarray, dtype: Any, path: Path) -> np.ndarray:

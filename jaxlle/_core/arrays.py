@@ -82,6 +82,55 @@ def read_mask(a: Any, name: str, shape: tuple[int, ...]) -> jax.Array:
     return jnp.asarray(values)
 
 
+def read_rows(rows: Any, name: str, n: int) -> jax.Array:
+    """Return the numbers of some of n points, each once, on the device; raise if they are anything else."""
+    ids = read_array(rows, name, "leave those points out")
+    if ids.ndim != 1 or np.dtype(ids.dtype).kind not in "iu":
+        raise ValueError(
+            f"{name} must be integer row numbers of shape (m,), got shape {ids.shape} and dtype {ids.dtype}: convert a mask by "
+            f"numpy.flatnonzero."
+        )
+    if not ids.shape[0]:
+        raise ValueError(f"{name} lists no point: give at least one.")
+    if isinstance(ids, jax.Array) and is_traced(ids):
+        return ids
+    host = np.asarray(ids)
+    if host.min() < 0 or host.max() >= n:
+        raise ValueError(f"{name} ranges from {host.min()} to {host.max()}, but there are {n} points (0 to {n - 1}).")
+    numbers, times = np.unique(host, return_counts=True)
+    if (times > 1).any():
+        raise ValueError(f"{name} lists point {numbers[times > 1][0]} {times.max()} times: list every point once.")
+    return jnp.asarray(host, jnp.int32)
+
+
+def read_pairs(pairs: Any, name: str, sizes: tuple[int, int]) -> np.ndarray:
+    """Return pairs of points of two sets of given sizes, integers of shape (m, 2), on the host; raise for anything else."""
+    values = read_host(pairs, name, "leave those pairs out")
+    if values.ndim != 2 or values.shape[1] != 2 or values.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} must be integer row numbers of shape (m, 2), one column per set, got shape {values.shape} and dtype "
+            f"{values.dtype}."
+        )
+    if not len(values):
+        raise ValueError(f"{name} lists no pair: give at least one.")
+    for column, size in enumerate(sizes):
+        low, high = values[:, column].min(), values[:, column].max()
+        if low < 0 or high >= size:
+            raise ValueError(
+                f"{name} ranges from {low} to {high} in column {column}, but that set has {size} points (0 to {size - 1})."
+            )
+    return values.astype(np.int64)
+
+
+def pairs_or_rows(pairs: Any, sizes: tuple[int, int]) -> np.ndarray:
+    """Return validated pairs of points of two sets; those of equal row numbers for None, which needs sets of one size."""
+    if pairs is not None:
+        return read_pairs(pairs, "pairs", sizes)
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"a has {sizes[0]} rows and b has {sizes[1]}: pass the pairs of rows that belong together.")
+    return np.repeat(np.arange(sizes[0])[:, None], 2, axis=1)
+
+
 def check_number(value: Any, name: str, allowed: str, valid: Callable[[float], bool] = lambda number: True) -> None:
     """Raise, outside jit, unless a value is one finite real number for which `valid` holds.
 
@@ -112,7 +161,10 @@ def scalar(value: Any) -> float | None:
     """Return a real number as a float; None for texts, complex numbers, masked numbers, and arrays with axes."""
     if isinstance(value, np.ma.MaskedArray | str | bytes):
         return None
-    array = value if isinstance(value, jax.Array | np.ndarray) else np.asarray(value)
+    try:
+        array = value if isinstance(value, jax.Array | np.ndarray) else np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):  # of tensors of PyTorch that require gradients, and of lists of lists
+        return None
     real = jnp.issubdtype(array.dtype, jnp.floating) or np.dtype(array.dtype).kind in "biu"
     return float(array) if real and array.ndim == 0 else None
 

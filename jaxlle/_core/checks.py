@@ -1,7 +1,10 @@
 """Argument checks shared by all stages: counts, dimensions, finiteness, and whether a value is traced."""
 
+import os
+import sys
 import warnings
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,9 +15,20 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 from ..warnings import JaxlleWarning
+from .blocks import on_cpu
+from .mapped import memory_map, row_blocks
 
 _MOST = 2**63 - 1  # the largest integer of 64 bits
 _SMALL = 2**20  # entries of an array that is moved to the host to be checked
+_LIBRARIES = tuple(f"{path}{os.sep}" for path in (Path(__file__).parents[1], Path(jax.__file__).parent))
+
+
+def warn_user(text: str, category: type[Warning] = JaxlleWarning) -> None:
+    """Warn, with the location of the line that called jaxlle."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)
 
 
 def is_traced(*arrays: Any) -> bool:
@@ -26,7 +40,7 @@ def is_traced(*arrays: Any) -> bool:
 def _concrete_zero() -> Array:
     """Return a concrete array, whose negative is traced if jit is staging; to create one takes ten times as long."""
     with jax.ensure_compile_time_eval():
-        return jnp.zeros(())
+        return jax.device_put(np.zeros((), np.float32))  # jnp.zeros compiles a program
 
 
 def without_derivative(x: Any) -> Any:
@@ -44,12 +58,18 @@ def x64_is_on() -> bool:
     return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
 
 
+def to_host_if_cheap(x: Any) -> Any:
+    """Return a concrete array as a NumPy array if it is small or on a CPU, where no program is compiled for its shape."""
+    if isinstance(x, Tracer) or not isinstance(x, jax.Array) or not is_on_one_device(x):
+        return x
+    return jax.device_get(x) if on_cpu(x) or x.size <= _SMALL else x
+
+
 def all_finite(x: Any) -> bool:
     """Return whether all entries of a concrete array are finite."""
-    if isinstance(x, jax.Array) and is_on_one_device(x):
-        on_cpu = all(device.platform == "cpu" for device in x.devices())
-        # On the host no program is compiled for each new shape. Large arrays stay on their device.
-        x = jax.device_get(x) if on_cpu or x.size <= _SMALL else x
+    x = to_host_if_cheap(x)
+    if memory_map(x) is not None:
+        return all(bool(np.isfinite(rows).all()) for _, rows in row_blocks(x))
     return bool(np.isfinite(x).all()) if isinstance(x, np.ndarray) else bool(_all_finite(x))
 
 
@@ -61,9 +81,10 @@ def _all_finite(x: Array) -> Array:
 def check_count(value: Any, name: str, low: int, high: int | None, why: str) -> int:
     """Return value as an int; raise if it is not an integer in [low, high], with the reason `why` for the bounds."""
     if isinstance(value, Tracer):
+        compare = ", or compare several by jaxlle.choose" if name.startswith("k ") else ""
         raise TypeError(
             f"{name} is traced, by jit, vmap or grad, but it determines the shapes of arrays, and must be a Python integer: "
-            f"make it a static argument, or call the function once for each value."
+            f"make it a static argument (static_argnames of jax.jit), or call the function once for each value{compare}."
         )
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
@@ -102,11 +123,15 @@ def check_bytes(block_bytes: Any) -> int:
 def check_key(key: Any) -> Array:
     """Return a random key, `jax.random.key(0)` if it is None; raise a TypeError for anything else."""
     if key is None:
-        return jax.random.key(0)
+        threefry = jax.config.jax_default_prng_impl == "threefry2x32"  # pyright: ignore[reportAttributeAccessIssue]
+        # The same key without a program, which jax.random.key compiles.
+        return jax.random.wrap_key_data(jax.device_put(np.zeros(2, np.uint32))) if threefry else jax.random.key(0)
     typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0
     untyped = isinstance(key, jax.Array | np.ndarray) and key.dtype == np.uint32 and key.ndim == 1
     if not (typed or untyped):
-        raise TypeError(f"key is of type {type(key).__name__}, but must be one random key, such as jax.random.key(0).")
+        seed = isinstance(key, int | np.integer) and not isinstance(key, bool)
+        given, example = (f"the integer {key}", int(key)) if seed else (f"of type {type(key).__name__}", 0)
+        raise TypeError(f"key is {given}, but must be one random key: pass jax.random.key({example}).")
     return jnp.asarray(key)
 
 
@@ -127,7 +152,5 @@ def check_dim(dim: int, k: int, shape: tuple[int, ...], metric: Any) -> int:
         )
     dim = check_count(dim, "dim (n_components)", 1, n - 1 if n > 1 else None, f"less than the number of points, {n}")
     if k < dim:
-        warnings.warn(
-            f"k = {k} neighbors cannot span dim = {dim} dimensions locally: use k > dim.", JaxlleWarning, stacklevel=3
-        )
+        warn_user(f"k = {k} neighbors cannot span dim = {dim} dimensions locally: use k > dim.")
     return dim

@@ -61,6 +61,13 @@ def first_rows(rows: jax.Array, count: int) -> jax.Array:
     return rows[:count] if is_traced(rows) else put_like(jax.device_get(rows)[:count], rows)
 
 
+def replace_rows(rows: jax.Array, ids: np.ndarray, new: jax.Array) -> jax.Array:
+    """Return a concrete array with new rows in some places, on its device, without compiling a program."""
+    host = np.array(jax.device_get(rows))
+    host[ids] = jax.device_get(new)
+    return put_like(host, rows)
+
+
 def put_like(host: np.ndarray, like: Any) -> jax.Array:
     """Move an array to the device of another, and commit it to that device if the other one is; to any if that is on several."""
     committed = isinstance(like, jax.Array) and like.committed and is_on_one_device(like)

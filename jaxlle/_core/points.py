@@ -4,9 +4,7 @@ The values of traced arrays cannot be checked inside jit: there the same functio
 invalid values are reported by fields of the result, such as `Embedding.converged`.
 """
 
-import math
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,9 +18,9 @@ from jaxtyping import Array, Float
 from .. import distances
 from ..distances import PRECOMPUTED, Metric, power_of_two
 from ..warnings import PrecisionWarning
-from . import integers
+from . import centering, integers, mapped
 from .arrays import move_floats
-from .checks import all_finite, is_traced, x64_is_on
+from .checks import all_finite, is_traced, to_host_if_cheap, warn_user, x64_is_on
 from .ladder import call_padded
 from .missing import read_host
 
@@ -43,8 +41,8 @@ class Points:
             Integers that are too large for the dtype of the computation, and under jit all integers of 32 and 64 bits that could
             be, are kept as integers. They are centered in integer arithmetic, so that the coordinates are exact; metrics and
             kernels that are functions receive the values and therefore round them.
-        scaled: the coordinates on the device, in the dtype of the computation, shape (n, d); None with the precomputed metric.
-            Read them as `coordinates`, which raises instead.
+        scaled: the coordinates on the device, in the dtype of the computation, shape (n, d); None with the precomputed metric,
+            and for a memory map. Read them as `coordinates`, which raises, or computes them from the map at each access.
         center: the center that was subtracted, shape (d,), in the units of the values, in floating point.
         unit: the power of two by which the differences were divided, a scalar.
         metric: the metric of the neighborhoods.
@@ -75,15 +73,45 @@ class Points:
     @property
     def coordinates(self) -> Float[Array, "n d"]:
         """Return the centered and scaled points, on the device; raise with the precomputed metric, which has none."""
-        if self.scaled is None:
+        if self.metric == PRECOMPUTED:
             raise ValueError(
                 "Coordinates are needed here, but these points are precomputed distances: pass the points themselves."
             )
+        if self.scaled is None:
+            return rescale(self.values, self.center, self.unit, self.dtype)
         return self.scaled
+
+    def is_streamed(self, block_bytes: int, query: Any = None) -> bool:
+        """Return whether the points, or queries, are a memory map that is read in parts, because it is not small."""
+        if self.metric == PRECOMPUTED or is_traced(self, query):
+            return False
+        files = (self.values if self.scaled is None else None, query)
+        return any(mapped.is_in_parts(x, self.dtype.itemsize, block_bytes) for x in files)
+
+    def part_rows(self, num: int, around: int, least: int, block_bytes: int, what: str) -> int:
+        """Return how many of `num` mapped rows a part has in which each needs `around` rows: see `mapped.rows_per_part`."""
+        row_bytes = self.values.shape[1] * self.dtype.itemsize
+        return mapped.rows_per_part(num * row_bytes, around * row_bytes, least, block_bytes, what)
+
+    def reader(self, query: Any = None) -> Callable[[slice], Float[Array, "m d"]]:
+        """Return a function that returns the coordinates of consecutive rows of the points, or of validated queries."""
+        x = self.values if query is None else query
+        if mapped.memory_map(x) is not None:
+            return lambda rows: self.apply(x[rows])
+        coordinates = jax.device_get(self.coordinates if query is None else self.apply(query))
+        return lambda rows: jax.device_put(coordinates[rows])
+
+    def read_scattered(self, ids: np.ndarray, size: int) -> Float[Array, "size d"]:
+        """Return the coordinates of rows of streamed points with ascending numbers, followed by zeros up to `size` rows."""
+        out = mapped.aligned_empty((size, self.values.shape[1]), self.dtype)
+        out[len(ids) :] = 0
+        for block, rows in mapped.scattered_rows(self.values, ids):
+            out[block] = centering.shift(rows, self.center, self.unit, self.dtype)
+        return jax.device_put(out)
 
     def apply(self, x: Any) -> Float[Array, "q d"]:
         """Center and scale other validated points, such as queries; rows equal to rows of the values stay equal, bit for bit."""
-        if self.coordinates.shape[1] != self.values.shape[1]:
+        if (self.values if self.is_streamed(0) else self.coordinates).shape[1] != self.values.shape[1]:
             raise ValueError(
                 "These points were prepared with drop_constant=True and accept no queries: prepare them without it."
             )
@@ -110,7 +138,8 @@ def prepare_points(x: Any, *, metric: Metric = "euclidean", name: str = "x", dro
         metric: "euclidean", "cosine", "manhattan", "chebyshev", "precomputed", or a JAX function of two vectors.
         name: name of x in messages.
         drop_constant: whether to omit columns of a NumPy array that are equal in all rows, which are common in images, from
-            the coordinates. They do not contribute to differences of the points. Such points accept no queries.
+            the coordinates. They do not contribute to differences of the points. Such points accept no queries. Columns of a
+            memory map are kept.
 
     Returns:
         Points.
@@ -142,8 +171,11 @@ def prepare_points(x: Any, *, metric: Metric = "euclidean", name: str = "x", dro
         if values.shape[0] != values.shape[1]:
             raise ValueError(f"Precomputed distances should be a square matrix, got shape {values.shape}.")
         return Points(values, None, 0.0, 1.0, resolved)
+    if mapped.memory_map(values) is not None and not is_traced():
+        center, unit = centering.center_and_unit(values)
+        return Points(values, None, center, unit if np.isfinite(unit) else 1.0, resolved)
     drop_constant = drop_constant and resolved in _TRANSLATION_INVARIANT
-    coordinates, center, unit = standardize(_without_constant_columns(values) if drop_constant else values)
+    coordinates, center, unit = standardize(centering.without_constant_columns(values) if drop_constant else values)
     return Points(values, coordinates, center, unit, resolved)
 
 
@@ -157,9 +189,13 @@ def standardize(values: Any) -> tuple[Array, Any, Any]:
 def check_spread(points: Points) -> None:
     """Raise if all points are equal, outside jit."""
     rows = points.values if points.scaled is None else points.scaled
-    if is_traced(rows) or rows.shape[0] < 2 or bool(_ends_differ(rows)):
+    if is_traced(rows) or rows.shape[0] < 2:
         return
-    if bool((rows == rows[:1]).all()):
+    rows = to_host_if_cheap(rows)
+    if bool((rows[0] != rows[-1]).any() if isinstance(rows, np.ndarray) else _ends_differ(rows)):
+        return
+    blocks = (block for _, block in mapped.row_blocks(rows)) if isinstance(rows, np.ndarray) else [rows]
+    if all(bool((block == rows[:1]).all()) for block in blocks):
         raise ValueError(
             f"All {rows.shape[0]} points of x are equal (degenerate data), so that no embedding exists: check how x was loaded."
         )
@@ -216,8 +252,8 @@ def _validate(x: Any, name: str, warn: bool = True, keep: bool = False) -> Any:
         return x if keep and integers.exceeds(x, working_dtype(x)) else _cast_device(x)
     if hasattr(x, "tocsr"):
         raise TypeError(
-            f"Sparse data was passed as {name}, but the points must be dense: use {name}.toarray(), or pass a "
-            f"sparse neighbor graph to jaxlle.neighbors.as_neighbors."
+            f"Sparse data was passed as {name}, but the points must be dense here (lle, knn and barycentric_weights accept "
+            f"sparse points): use {name}.toarray(), or reduce the columns by TruncatedSVD of scikit-learn first."
         )
     on_device = isinstance(x, jax.Array)
     x = x if on_device else read_host(x, name)
@@ -253,11 +289,10 @@ def _cast_device(x: Any) -> Any:
 def _cast_host(x: np.ndarray, name: str, warn: bool) -> np.ndarray:
     if x.dtype == np.float64 or x.dtype == np.float32:
         if warn and x.dtype == np.float64 and not x64_is_on():
-            warnings.warn(
+            warn_user(
                 f"{name} is float64, but JAX is configured to compute in float32: call "
                 f'jax.config.update("jax_enable_x64", True) to compute in float64, or pass float32 to avoid this warning.',
                 PrecisionWarning,
-                stacklevel=5,
             )
         return x
     if x.dtype.kind in "biu" and not x64_is_on() and -(2**24) <= x.min() <= x.max() <= 2**24:
@@ -278,7 +313,7 @@ def rescale(x: Any, center: Any, unit: Any, dtype: Any) -> Float[Array, "q d"]:
     if integers.is_integer(x):
         return _rescale_integers(x, center, unit, dtype)
     if isinstance(x, np.ndarray) and not is_traced(center, unit):
-        return jax.device_put(_shift_host(x, np.asarray(center, np.float64), float(unit), np.dtype(dtype)))
+        return jax.device_put(centering.shift(x, np.asarray(center, np.float64), float(unit), np.dtype(dtype)))
     return call_padded(partial(_shift_device, dtype=np.dtype(dtype)), jnp.asarray(x), center, unit)
 
 
@@ -300,7 +335,7 @@ def _standardize_integers(x: Any) -> tuple[Array, Any, Any]:
     dtype = working_dtype(x)
     if isinstance(x, np.ndarray):
         center = integers.center_of(x, np.dtype(np.float64)).astype(np.float64)
-        unit = _power_of_two(float(np.abs(integers.subtract(x, center, np.dtype(np.float64))).max()))
+        unit = centering.power_of_two(float(np.abs(integers.subtract(x, center, np.dtype(np.float64))).max()))
         return _rescale_integers(x, center, unit, dtype), center, unit
     center = integers.center_of(x, dtype).astype(dtype)
     shifted = integers.subtract(x, center, dtype)
@@ -308,71 +343,11 @@ def _standardize_integers(x: Any) -> tuple[Array, Any, Any]:
     return shifted / unit, center, unit
 
 
-def _without_constant_columns(x: Any) -> Any:
-    """Return a NumPy array without its constant columns, keeping at least one column; return other arrays unchanged."""
-    if not isinstance(x, np.ndarray):
-        return x
-    keep = x.min(axis=0) < x.max(axis=0)
-    return x if keep.all() else x[:, keep if keep.any() else slice(1)]
-
-
 def _standardize_host(x: np.ndarray) -> tuple[Array, np.ndarray, float]:
     """Center and scale in float64, whatever the dtype of x, and cast the result to the dtype of the computation."""
-    dtype = working_dtype(x)
-    low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
-    coarse = _power_of_two(max(np.abs(low).max(), np.abs(high).max()))
-    if coarse < 1e290:
-        center = np.mean(x, axis=0, dtype=np.float64)
-    else:  # the sum could overflow
-        center = sum((rows / coarse).sum(axis=0) for _, rows in _row_blocks(x)) / x.shape[0] * coarse
-    center = _round_center(center, float(np.maximum(high - center, center - low).max()))
-    extent = float(np.maximum(high - center, center - low).max())
-    # If all rows are equal, x - center is only the rounding error of the center; dividing by inf sets it to 0.
-    unit = _power_of_two(extent) if bool((high > low).any()) else np.inf
-    points = _shift_host(x, center, unit, dtype)
+    center, unit = centering.center_and_unit(x)
+    points = centering.shift(x, center, unit, working_dtype(x))
     return jax.device_put(points), center, unit if np.isfinite(unit) else 1.0
-
-
-def _round_center(center: Any, extent: float) -> Any:
-    """Round the center to a few bits below the extent, so that x - center is exact for integer data.
-
-    Equal distances in such data then stay equal and are ordered by index, not by rounding errors.
-    """
-    grid = _power_of_two(extent) / 8
-    return np.round(center / grid) * grid if extent > 0 else center
-
-
-def _shift_host(x: np.ndarray, center: np.ndarray, unit: float, dtype: np.dtype) -> np.ndarray:
-    out = _aligned_empty(x.shape, dtype)
-    with np.errstate(over="ignore"):  # of queries, for which `Points.apply` raises
-        rounded = center.astype(dtype)
-        if x.dtype == dtype and np.isfinite(1 / unit) and (rounded == center).all():
-            # The center has few significant bits, so that subtracting in the dtype of x is usually exact.
-            np.subtract(x, rounded, out=out)
-            return np.multiply(out, dtype.type(1 / unit), out=out)
-        for block, rows in _row_blocks(x):
-            out[block] = (rows - center) / unit
-    return out
-
-
-def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return an uninitialized array, aligned to 64 bytes: on a CPU `jax.device_put` copies arrays that are not aligned."""
-    size = math.prod(shape) * dtype.itemsize
-    buffer = np.empty(size + 64, np.uint8)
-    start = -buffer.ctypes.data % 64
-    return buffer[start : start + size].view(dtype).reshape(shape)
-
-
-def _row_blocks(x: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield float64 copies of a few rows at a time, so that the whole array is never copied to float64."""
-    rows = max(1, 2**24 // (8 * x.shape[1]))
-    for start in range(0, x.shape[0], rows):
-        block = slice(start, start + rows)
-        yield block, x[block].astype(np.float64)
-
-
-def _power_of_two(m: float) -> float:
-    return float(np.ldexp(1.0, int(np.frexp(m)[1]) - 1)) if m > 0 else 1.0
 
 
 @jax.jit
@@ -388,7 +363,7 @@ def _standardize_device(x: Float[Array, "n d"]) -> tuple[Array, Array, Array]:
         return jnp.max(jnp.maximum(high / coarse - center, center - low / coarse))
 
     grid = _unit_of(largest_deviation(center)) / 8
-    center = jnp.round(center / grid) * grid  # see _round_center
+    center = jnp.round(center / grid) * grid  # see centering.round_center
     fine = _unit_of(largest_deviation(center))
     equal = jnp.all(low == high)  # as on the host: the differences are only rounding errors then
     points = (x / coarse - center) / jnp.where(equal, jnp.inf, fine)

@@ -19,6 +19,7 @@ formed, because it has the squared condition number of $B$, which in float32 lea
 The alignments of the variants, such as `jaxlle.lle_alignment`, are in `jaxlle.variants`.
 """
 
+from .._core.calls import explain_calls
 from .connectivity import Components, connected_components, graph_width
 from .laplacian import laplacian_alignment
 from .operator import Alignment, PreparedAlignment, weights_alignment
@@ -32,3 +33,5 @@ __all__ = [
     "laplacian_alignment",
     "weights_alignment",
 ]
+
+explain_calls(__name__)

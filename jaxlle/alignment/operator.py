@@ -13,10 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int, Real
 
 from .._core.arrays import read_array, read_floats
-from .._core.checks import all_finite, is_traced
+from .._core.blocks import take_rows
+from .._core.checks import all_finite, is_traced, to_host_if_cheap
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
 from ._columns import UNROLL, Columns, by_columns
@@ -56,10 +58,10 @@ class Alignment(NamedTuple):
 
     def rmatvec(self, z: Real[Array, "nr *c"]) -> Float[Array, "n *c"]:
         """Return B^T z, shape (n,) or (n, c). For many products with the same alignment, call `prepare` once."""
-        return _rmatvec(self, z, self.indices.shape[0])
+        return _rmatvec_once(self, _as_floats(z))
 
     def prepare(self) -> "PreparedAlignment":
-        """Return the alignment with its entries sorted by column, for fast repeated products with B^T on a CPU."""
+        """Return the alignment with its entries sorted by column, for fast repeated products with B^T."""
         return prepare_rows(self, self.indices.shape[0])
 
     def row_sums(self) -> Float[Array, "n r"]:
@@ -109,8 +111,8 @@ class PreparedAlignment(NamedTuple):
         return self.alignment.matvec(y)
 
     def rmatvec(self, z: Real[Array, "nr *c"]) -> Float[Array, "n *c"]:
-        """Return B^T z."""
-        return lax.platform_dependent(self, z, cpu=_rmatvec_by_columns, default=_rmatvec_by_scatter)
+        """Return B^T z, the same bits in every run on a device."""
+        return _rmatvec_prepared(self, _as_floats(z))
 
     def gram(self, y: Float[Array, "n *c"]) -> Float[Array, "n *c"]:
         """Return B^T (B y), the product with M, without forming M."""
@@ -119,7 +121,7 @@ class PreparedAlignment(NamedTuple):
 
 def prepare_rows(rows: Alignment, num_points: int) -> PreparedAlignment:
     """Prepare some rows of an alignment of `num_points` points."""
-    return PreparedAlignment(rows, by_columns(rows.indices, rows.blocks, num_points))
+    return PreparedAlignment(rows, by_columns(rows.indices, lax.stop_gradient(rows.blocks), num_points))
 
 
 def prepare_alignment(alignment: Any, num_points: int | None = None) -> Alignment:
@@ -159,13 +161,14 @@ def check_alignment(alignment: Any) -> None:
         raise ValueError(
             f"An alignment needs indices of shape (n, m) and blocks of shape (n, r, m), got {indices.shape} and {blocks.shape}."
         )
-    n = indices.shape[0]
+    n, indices, blocks = indices.shape[0], to_host_if_cheap(indices), to_host_if_cheap(blocks)
     low, high = map(int, _range(indices) if isinstance(indices, jax.Array) else (indices.min(), indices.max()))
     if low < 0 or high >= n:
         raise ValueError(f"The alignment's indices run from {low} to {high}, but it has {n} points (0 to {n - 1}).")
     if not all_finite(blocks):
         raise ValueError("The alignment's blocks contain NaN or infinity: check the weights that they were made from.")
-    row_sum, size = map(float, _row_sum_and_size(alignment))
+    measure = _row_sum_and_size if isinstance(blocks, jax.Array) else partial(_measure_rows, np)
+    row_sum, size = map(float, measure(blocks))
     if size == 0:
         raise ValueError("All entries of the alignment's blocks are zero, so that they determine no embedding.")
     if row_sum > 1e-3 * size:
@@ -180,10 +183,12 @@ def _range(indices: Array) -> tuple[Array, Array]:
     return indices.min(), indices.max()
 
 
-@jax.jit
-def _row_sum_and_size(alignment: Alignment) -> tuple[Array, Array]:
+def _measure_rows(xp: Any, blocks: Any) -> tuple[Any, Any]:
     """Return the largest row sum and the largest absolute row sum."""
-    return jnp.abs(alignment.row_sums()).max(), jnp.abs(alignment.blocks).sum(axis=2).max()
+    return xp.abs(blocks.sum(axis=2)).max(), xp.abs(blocks).sum(axis=2).max()
+
+
+_row_sum_and_size = jax.jit(partial(_measure_rows, jnp))
 
 
 @jax.jit
@@ -192,33 +197,75 @@ def _matvec(alignment: Alignment, y: Array) -> Array:
     n, r, m = blocks.shape
     flat = y.reshape(y.shape[0], -1)
     if m <= UNROLL:
+        # The barriers keep the sum in one kernel. Otherwise XLA merges the terms with what y is computed from or what the result
+        # is used for, or moves parts of them out of loops, and compiles one or two kernels for each term.
+        # One barrier each: with a common one, a derivative in the blocks would regard y as a tangent too.
+        indices, blocks, flat = (lax.optimization_barrier(a) for a in (indices, blocks, flat))
         # Halving and doubling is exact, and makes this pass three times faster than XLA on a CPU compiles the plain sum.
         halves = blocks / 2
-        out = 2 * sum(halves[:, :, j, None] * flat[indices[:, j], None, :] for j in range(m))
+        out = 2 * sum(halves[:, :, j, None] * take_rows(flat, indices[:, j])[:, None, :] for j in range(m))
+        out = lax.optimization_barrier(out)
     else:
-        out = jnp.einsum("nrm,nmc->nrc", blocks, flat[indices], precision=lax.Precision.HIGHEST)
+        out = jnp.einsum("nrm,nmc->nrc", blocks, take_rows(flat, indices), precision=lax.Precision.HIGHEST)
     return jnp.reshape(out, (n * r, *y.shape[1:]))
 
 
-@partial(jax.jit, static_argnames="size")
-def _rmatvec(alignment: Alignment, z: Array, size: int) -> Array:
+def _as_floats(z: Real[Array, "nr *c"]) -> Float[Array, "nr *c"]:
+    z = jnp.asarray(z)
+    return z if jnp.issubdtype(z.dtype, jnp.inexact) else z.astype(jnp.result_type(float))
+
+
+@jax.jit
+def _rmatvec_once(alignment: Alignment, z: Array) -> Array:
+    """Return B^T z, by a function that can be transposed, as the rules for derivatives need it.
+
+    On a CPU a scatter is deterministic, and faster than sorting the entries by column for one product.
+    """
+    size = alignment.indices.shape[0]
+
+    def sort_and_gather(alignment: Alignment, z: Array) -> Array:
+        return _by_columns(by_columns(*alignment, size), alignment, z, fixed=True)
+
+    return lax.platform_dependent(alignment, z, cpu=partial(_rmatvec_by_scatter, size=size), default=sort_and_gather)
+
+
+def _rmatvec_by_scatter(alignment: Alignment, z: Array, size: int) -> Array:
+    """Return B^T z as a sum of one scatter for each position in the neighborhoods."""
     indices, blocks = alignment
     n, r, _ = blocks.shape
     flat = z.reshape(n, r, -1)
-    parts = jnp.einsum("nrm,nrc->nmc", blocks, flat, precision=lax.Precision.HIGHEST)
-    dtype = z.dtype if jnp.issubdtype(z.dtype, jnp.inexact) else parts.dtype  # an integer z must not round the sums
-    out = jnp.zeros((size, flat.shape[-1]), dtype).at[indices].add(parts)
-    return out.reshape(size, *z.shape[1:])
+
+    def add(total: Array, entries: tuple[Array, Array]) -> tuple[Array, None]:
+        ids, values = entries
+        return total.at[ids].add(jnp.einsum("nr,nrc->nc", values, flat, precision=lax.Precision.HIGHEST)), None
+
+    start = jnp.zeros((size, flat.shape[2]), jnp.promote_types(blocks.dtype, z.dtype))
+    total, _ = lax.scan(add, start, (indices.T, jnp.moveaxis(blocks, 2, 0)))
+    return total.reshape(size, *z.shape[1:])
 
 
-def _rmatvec_by_scatter(prepared: PreparedAlignment, z: Array) -> Array:
-    return _rmatvec(prepared.alignment, z, len(prepared.columns.points))
-
-
-def _rmatvec_by_columns(prepared: PreparedAlignment, z: Array) -> Array:
-    n, r, _ = prepared.alignment.blocks.shape
-    out = prepared.columns.product(z.reshape(n, r, -1))
+def _by_columns(columns: Columns, alignment: Alignment, z: Array, fixed: bool = False) -> Array:
+    n, r, _ = alignment.blocks.shape
+    out = columns.product(z.reshape(n, r, -1), fixed)
     return jnp.reshape(out, (len(out), *z.shape[1:]))
+
+
+@jax.custom_jvp
+def _rmatvec_prepared(prepared: PreparedAlignment, z: Array) -> Array:
+    return _by_columns(prepared.columns, prepared.alignment, z)
+
+
+@partial(_rmatvec_prepared.defjvp, symbolic_zeros=True)
+def _rmatvec_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    """Differentiate B^T z by a loop that JAX can transpose, unlike the loops over the slabs that have entries."""
+    (prepared, z), (moved, z_moved) = primals, tangents
+    out, alignment = _rmatvec_prepared(prepared, z), prepared.alignment
+    tangent = jnp.zeros_like(out)
+    if not isinstance(z_moved, SymbolicZero):
+        tangent += _rmatvec_by_scatter(alignment, z_moved, len(out))
+    if not isinstance(moved.alignment.blocks, SymbolicZero):
+        tangent += _rmatvec_by_scatter(alignment._replace(blocks=moved.alignment.blocks), z, len(out))
+    return out, tangent
 
 
 def weights_alignment(neighbors: Neighbors, weights: Float[Any, "n k"]) -> Alignment:

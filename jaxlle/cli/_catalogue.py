@@ -49,8 +49,8 @@ def find_papers() -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    """Return the names of the papers. A paper is a file NAME.py, or a folder NAME if it needs several files."""
-    files = [path.stem for path in folder.glob("*.py")]
+    """Return the names of the papers: files NAME.py, or folders if they need several files. Those with _ are shared code."""
+    files = [path.stem for path in folder.glob("[!_]*.py")]
     return sorted(files + [path.parent.name for path in folder.glob("*/__init__.py")])
 
 
@@ -93,9 +93,16 @@ def _read_headlines(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def import_paper(paper: Paper) -> ModuleType:
-    """Import the file of a paper, or the package if it is a folder."""
+    """Import the file of a paper, or the package if it is a folder, as a member of the package `papers`."""
     inside = [str(paper.path.parent)] if paper.path.name == "__init__.py" else None
-    spec = importlib.util.spec_from_file_location(f"paper_{paper.name}", paper.path, submodule_search_locations=inside)
+    package = ModuleType("papers")
+    package.__path__ = [str(paper.path.parent if inside is None else paper.path.parents[1])]
+    for name in [
+        name for name in sys.modules if name.startswith("papers._")
+    ]:  # shared code may be that of another folder
+        del sys.modules[name]
+    sys.modules["papers"] = package
+    spec = importlib.util.spec_from_file_location(f"papers.{paper.name}", paper.path, submodule_search_locations=inside)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,11 +1,12 @@
 """`jaxlle choose`: compare embeddings over a grid of k and reg."""
 
 import argparse
+import sys
 from typing import Any
 
 from . import _outputs
 from ._arguments import add_data_arguments, add_plot_argument
-from ._data import load_data
+from ._data import is_sparse, load_data
 from ._timing import StageTimer
 
 
@@ -28,21 +29,29 @@ def run(args: argparse.Namespace) -> int:
     _outputs.check_plot(args)
     with _outputs.print_warnings(args.precision), StageTimer(quiet=False) as timer:
         data, x64 = load_data(args, timer)
+        if is_sparse(data):
+            raise ValueError(
+                f"choose needs dense points, and {data.name} is sparse: reduce the columns by TruncatedSVD of scikit-learn and "
+                f"save the result by numpy.save."
+            )
         import jax
 
-        from ..choosing import choose
+        from ..choosing import choose, edges_of_grid
 
         with jax.enable_x64(x64), timer.stage("grid") as progress:
             key = jax.random.key(args.seed)
             grid = choose(data.points, args.dim, ks=args.ks, regs=args.regs, key=key, progress=progress)
     k, reg = grid.best(args.criterion)
     print(f"{grid}\nbest by {args.criterion}: --k {k} --reg {reg:.6g}")
+    for name, value, direction in edges_of_grid(grid, args.criterion):
+        text = f"the best {name} = {value:g} is at the end of the grid: add {direction} values to --{name}s."
+        print(f"jaxlle: warning: {text}", file=sys.stderr)
     if args.plot is not None:
         from matplotlib.figure import Figure
 
         from .. import plot
 
-        figure = Figure(figsize=(7, 6), layout="constrained")
+        figure = Figure(figsize=(7, 5), layout="constrained")
         plot.grid(grid, args.criterion, ax=figure.subplots())
         with _outputs.atomic_write(args.plot) as temporary:
             figure.savefig(temporary, dpi=200)

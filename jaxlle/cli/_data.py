@@ -1,19 +1,21 @@
 """Loading of the data that a command names: a built-in data set, a generated manifold, or a file."""
 
 import argparse
-import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 from ._cache import keep_programs
 from ._timing import StageTimer
+from ._wording import with_options
 
 
 def load_data(args: argparse.Namespace, timer: StageTimer) -> tuple[Any, bool]:
     """Return the data set and whether to compute in float64."""
     import numpy as np
 
+    if args.metric is None:
+        args.metric = "euclidean" if args.text is None else "cosine"
     with timer.stage("load"):
         keep_programs(args)
         from .. import datasets
@@ -23,6 +25,16 @@ def load_data(args: argparse.Namespace, timer: StageTimer) -> tuple[Any, bool]:
             data = data._replace(points=data.points.astype(np.float64))
         # For float32 the points are not cast here: they are centered in their own precision first.
         return data, args.precision != "float32" and data.points.dtype != np.float32
+
+
+def has_coordinates(args: argparse.Namespace, data: Any) -> bool:
+    """Return whether the points have dense coordinates: they are neither precomputed distances nor a sparse matrix."""
+    return args.metric != "precomputed" and not is_sparse(data)
+
+
+def is_sparse(data: Any) -> bool:
+    """Return whether the points are a sparse matrix."""
+    return hasattr(data.points, "tocsr")
 
 
 def _generate(args: argparse.Namespace) -> Any:
@@ -67,16 +79,10 @@ def _load(args: argparse.Namespace) -> Any:
         try:
             data = datasets.load(args.data, labels=args.labels, options=options)
         except ValueError as error:
-            raise ValueError(_with_options(str(error))) from error
+            raise ValueError(with_options(str(error))) from error
     for warning in caught:
-        warnings.warn(_with_options(str(warning.message)), warning.category, stacklevel=2)
+        warnings.warn(with_options(str(warning.message)), warning.category, stacklevel=2)
     return data
-
-
-def _with_options(message: str) -> str:
-    """Return a message with the options of the command in place of those of Python."""
-    message = re.sub(r'ReadOptions\((\w+)="([^"]*)"\)', r"--\1 \2", message)
-    return re.sub(r"ReadOptions\.(\w+)", r"--\1", message)
 
 
 def _check_no_reading(args: argparse.Namespace) -> None:
@@ -94,5 +100,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
     from .. import datasets
 
-    found = {field.name: (getattr(args, field.name), field.default) for field in fields(datasets.ReadOptions)}
+    found = {
+        field.name: (getattr(args, field.name, field.default), field.default) for field in fields(datasets.ReadOptions)
+    }
     return {name: value for name, (value, default) in found.items() if value not in (default, [], None)}

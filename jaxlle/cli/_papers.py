@@ -4,6 +4,8 @@ import argparse
 import json
 import os
 import platform
+import shutil
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,8 @@ def add(commands: Any) -> None:
     command = commands.add_parser("papers", help=about, description=show.__doc__)
     command.set_defaults(run=show)
     actions = command.add_subparsers(title="actions", metavar="ACTION")
+    listing = actions.add_parser("list", help="list the papers, as without an action", description=show.__doc__)
+    listing.set_defaults(run=show)
     one = actions.add_parser("run", help="run one paper", description=run.__doc__)
     one.set_defaults(run=run)
     one.add_argument("name", help="name of the paper, as listed by `jaxlle papers`")
@@ -45,14 +49,16 @@ def show(options: argparse.Namespace) -> int:
     folder, took = _catalogue.find_papers(), []
     for name in _catalogue.names(folder):
         paper, last = _catalogue.read_paper(folder, name), _catalogue.read_record(folder, name)
-        print(f"{name}: {paper.citation}")
+        _print_wrapped(f"{name}: {paper.citation}", "")
         if last is None:
-            print("    no full run yet")
+            print("    no full run yet\n")
             continue
         took.append(last["seconds"])
-        print(f"    {last['date']}, {_catalogue.format_number(last['seconds'])} s, {last['machine']}")
+        duration = _catalogue.format_duration(last["seconds"])
+        _print_wrapped(f"full run of {last['date']}, {duration}, {last['machine']}", "    ")
         _print_results(paper, last["results"], paper.headline)
-    print(f"\n{len(took)} full runs, {sum(took) / 60:.0f} minutes in total.")
+        print()
+    print(f"{len(took)} full runs, {sum(took) / 60:.0f} minutes in total.")
     print("Run one with: jaxlle papers run NAME [--full] [--out FOLDER]")
     return 0
 
@@ -75,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         raise KeyboardInterrupt(f"interrupted; {record.kept()}.") from None
     kept = record.fields["results"]
     _print_results(paper, kept, {key: key for key in kept})
-    print(f"results in {record.path}\nfigure in {record.figure}")
+    print(f"results in {_outputs.short_path(record.path)}\nfigure in {_outputs.short_path(record.figure)}")
     return 0
 
 
@@ -96,7 +102,7 @@ def draw(options: argparse.Namespace) -> int:
     with _named_if_missing(paper):
         module = _catalogue.import_paper(paper)
         draw_figure(module, results, record["configuration"], folder / STYLE, figure)
-    print(f"figure in {figure}")
+    print(f"figure in {_outputs.short_path(figure)}")
     return 0
 
 
@@ -111,7 +117,7 @@ def table(options: argparse.Namespace) -> int:
     if new != old:
         with _outputs.atomic_write(path) as temporary:
             temporary.write_text(new, encoding="utf-8")
-    print(f"{path}: {len(_catalogue.names(folder))} papers")
+    print(f"{_outputs.short_path(path)}: {len(_catalogue.names(folder))} papers")
     return 0
 
 
@@ -194,7 +200,7 @@ def draw_figure(
     with _outputs.atomic_write(figure) as picture, plt.style.context([style] if style.is_file() else []):
         module.draw(results, str(picture), **wanted)
         if not picture.stat().st_size:
-            raise ValueError(f"Paper {module.__name__.removeprefix('paper_')} wrote no figure.")
+            raise ValueError(f"Paper {module.__name__.removeprefix('papers.')} wrote no figure.")
 
 
 def machine() -> str:
@@ -229,7 +235,23 @@ def flattened(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_results(paper: _catalogue.Paper, results: dict[str, Any], labels: dict[str, str]) -> None:
+    """Print one result per line, with the values in a column and long labels on several lines."""
+    width = _width() - 45  # of a label, beside its value and the published one
     for label, key in labels.items():
         known = _catalogue.format_published(paper, key)
         value = _catalogue.format_number(results.get(key))
-        print(f"    {label:<40} {value:>10}" + (f"   published {known}" if known else ""))
+        *above, last = textwrap.wrap(label, width, subsequent_indent="  ")
+        for line in above:
+            print(f"    {line}")
+        print(f"    {last:<{width}} {value:>10}" + (f"   published {known}" if known else ""))
+
+
+def _print_wrapped(text: str, indent: str) -> None:
+    """Print a text on lines that are not broken inside words, the first of which has an indentation."""
+    lines = textwrap.wrap(text, _width(), initial_indent=indent, subsequent_indent="    ", break_on_hyphens=False)
+    print("\n".join(lines))
+
+
+def _width() -> int:
+    """Return the columns of the terminal, between 80 and 100."""
+    return min(max(shutil.get_terminal_size((100, 24)).columns, 80), 100)

@@ -1,14 +1,17 @@
 """The stages that `embed` and `report` run, for any method: neighbors, weights, embedding."""
 
 import argparse
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from . import _outputs
-from ._data import load_data
+from ._data import has_coordinates, is_sparse, load_data
 from ._methods import METHODS, Method, Request, embed_options, solver_of
 from ._timing import StageTimer
+
+SEPARATE = 4  # components that --components auto embeds separately; of more it embeds the largest
 
 
 class Result(NamedTuple):
@@ -30,13 +33,13 @@ class Result(NamedTuple):
 
 
 @contextmanager
-def run_stages(args: argparse.Namespace, suffix: str) -> Iterator[tuple[Any, Result, StageTimer]]:
+def run_stages(args: argparse.Namespace, suffixes: tuple[str, ...]) -> Iterator[tuple[Any, Result, StageTimer]]:
     """Load the data and run the stages of the method that the arguments name, in the precision of the data.
 
-    Yields the data, the result and the timer. First checks that the file of --out, of type `suffix`, and the figure can be
-    written; prints the warnings at the end.
+    Yields the data, the result and the timer. First checks that the file of --out, of one of the types `suffixes`, and the
+    figure can be written; prints the warnings at the end.
     """
-    _outputs.check_output(args.out, (suffix,), "--out", args.data)
+    _outputs.check_output(args.out, suffixes, "--out", args.data)
     _outputs.check_plot(args)
     with _outputs.print_warnings(args.precision), StageTimer(args.quiet) as timer:
         data, x64 = load_data(args, timer)
@@ -64,13 +67,19 @@ def compute(args: argparse.Namespace, data: Any, timer: StageTimer) -> Result:
             request = request._replace(alignment=jax.block_until_ready(method.align(request)))
     with timer.stage("embedding"):
         projection = None if method.project is None else method.project(request)
-        embeddings = jax.block_until_ready(_embed(request, method, projection))
+        embeddings = jax.block_until_ready(_embed(request, method, projection, has_coordinates(args, data)))
     return Result(embeddings, request.neighbors, request.alignment, projection, k_rows)
 
 
 def _check_method(args: argparse.Namespace, data: Any) -> None:
     """Raise if the method does not support the metric or separate components, or if it lacks labels."""
     method = METHODS[args.method]
+    if is_sparse(data) and (args.method != "standard" or args.k == "auto"):
+        option = f"--method {args.method}" if args.method != "standard" else "--k auto"
+        raise ValueError(
+            f"{option} needs dense points, and {data.name} is sparse: use --method standard with a number of neighbors, or "
+            f"reduce the columns by TruncatedSVD of scikit-learn and save the result by numpy.save."
+        )
     if not method.takes_metric and args.metric != "euclidean":
         raise ValueError(
             f"--method {args.method} supports only --metric euclidean, but --metric {args.metric} was given."
@@ -117,20 +126,47 @@ def _find_neighbors(request: Request, progress: Any) -> Any:
     return neighbors
 
 
-def _embed(request: Request, method: Method, projection: Any) -> tuple:
+def _embed(request: Request, method: Method, projection: Any, coordinates: bool) -> tuple:
     """Embed by the method's own function, by its linear map, or by the bottom singular vectors of the alignment."""
     from ..embedding import embed, embed_components
 
     if projection is not None:
         return (_map_embedding(request.alignment, projection, request.x),)
+    args = request.args
     if method.embed is not None:
         return (method.embed(request),)
-    args = request.args
-    points = None if args.metric == "precomputed" else request.x
+    points = request.x if coordinates else None
+    _choose_components(args, request.alignment)
     solver, options = solver_of(args), embed_options(args)
     if args.components == "separate":
         return embed_components(request.alignment, args.dim, solver=solver, options=options, points=points)
     return (embed(request.alignment, args.dim, solver=solver, options=options, points=points),)
+
+
+def _choose_components(args: argparse.Namespace, alignment: Any) -> None:
+    """Replace --components auto: few components are embedded separately, and of many the largest; with a warning."""
+    from ..alignment import connected_components
+    from ..warnings import DisconnectedGraphWarning
+
+    if args.components != "auto":
+        return
+    sizes = connected_components(alignment).sizes
+    count, one = len(sizes), not args.separable or args.save is not None
+    several = not one and count <= SEPARATE and sizes.min() > args.dim
+    args.components = "warn" if count == 1 else "separate" if several else "largest"
+    if count > 1:
+        listed = ", ".join(map(str, sizes[:8])) + (", ..." if count > 8 else "")
+        done = (
+            "Each is embedded separately"
+            if several
+            else f"Only the largest is embedded, {sizes[0]} of {sizes.sum()} points"
+        )
+        warnings.warn(
+            f"The neighborhood graph is disconnected: it has {count} components of {listed} points. {done}. Raise k to connect "
+            f"them, or choose by --components.",
+            DisconnectedGraphWarning,
+            stacklevel=2,
+        )
 
 
 def _map_embedding(alignment: Any, projection: Any, x: Any) -> Any:

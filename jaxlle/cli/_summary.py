@@ -4,11 +4,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ._data import has_coordinates
 from ._methods import METHODS
+from ._outputs import console, short_path
 from ._pipeline import Result
 from ._timing import StageTimer
 
 Rows = list[tuple[str, str]]  # name and text of each row
+_MEASURED = 10_000  # rows whose ranks are compared; the time per row grows with the number of all rows
 _SCALINGS = {
     "standard": "standard: each column has mean 0 and variance 1",
     "robust": "robust: each column has median 0 and interquartile range 1",
@@ -29,15 +32,20 @@ def describe(args: argparse.Namespace, data: Any, result: Result) -> Rows:
         ("method", args.method),
         *result.k_rows,
         ("data", f"{data.name}: {n} x {d}, {data.points.dtype}; computed in {embedding.points.dtype}"),
-        *_reading(data),
+        *describe_reading(data),
         ("solver", embedding.solver + ("" if bool(embedding.converged) else ", NOT converged")),
         ("components", components),
     ]
 
 
-def _reading(data: Any) -> Rows:
+def describe_reading(data: Any) -> Rows:
     """Return the rows on the columns of a file, their scaling, and what was left out."""
     rows = []
+    if data.texts is not None:
+        return [
+            ("documents", f"column {data.columns[0]!r}, TF-IDF of {data.points.shape[1]} words"),
+            *([("left out", "; ".join(data.left_out))] if data.left_out else []),
+        ]
     if data.columns is not None:
         names = data.columns if len(data.columns) <= 12 else (*data.columns[:10], f"... ({len(data.columns)} columns)")
         rows.append(("columns", ", ".join(names)))
@@ -56,9 +64,13 @@ def quality(args: argparse.Namespace, data: Any, result: Result, timer: StageTim
     rows, kept, y = [], np.asarray(embedding.rows), np.asarray(embedding.points)
     with timer.stage("quality") as progress:
         near = min(result.neighbors.indices.shape[1], (len(kept) - 1) // 2)
-        if args.metric != "precomputed" and near > 0:
-            value = float(metrics.trustworthiness(data.points[kept], y, k=near, progress=progress))
-            rows.append(("trustworthiness", f"{value:.4f} (k = {near})"))
+        if has_coordinates(args, data) and near > 0:
+            some, used = None, ""
+            if len(kept) > _MEASURED:
+                some = np.random.default_rng(0).choice(len(kept), _MEASURED, replace=False)
+                used = f", at {_MEASURED:,} random rows"
+            value = float(metrics.trustworthiness(data.points[kept], y, k=near, rows=some, progress=progress))
+            rows.append(("trustworthiness", f"{value:.4f} (k = {near}{used})"))
         if data.labels is not None and data.labels.dtype.kind != "f" and len(kept) > 10:
             value = metrics.label_accuracy(y, data.labels[kept], k=10)
             used = "; the method uses the labels" if METHODS[args.method].uses_labels else ""
@@ -73,14 +85,13 @@ def format_row(name: str, text: str) -> str:
 
 def print_summary(rows: Rows, timer: StageTimer, files: dict[str, Path | None]) -> None:
     """Print rows, the time of each stage, and the files that were written."""
-    from rich.console import Console
     from rich.text import Text
 
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in timer.times.items())
     rows = [*rows, ("time", f"{times}; total {sum(timer.times.values()):.2f} s")]
-    rows += [(name, str(path)) for name, path in files.items() if path is not None]
-    console = Console()
+    rows += [(name, short_path(path)) for name, path in files.items() if path is not None]
+    shown = console()
     for name, text in rows:
         line = Text(format_row(name, text))
         line.stylize("bold", 0, len(name))
-        console.print(line, soft_wrap=True)
+        shown.print(line, soft_wrap=True)

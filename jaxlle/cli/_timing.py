@@ -23,11 +23,10 @@ class StageTimer:
 
     def __enter__(self) -> "StageTimer":
         _outputs.require("rich", "cli")
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        console = Console(stderr=True)
+        console = _outputs.console(stderr=True)
         self.visible = console.is_terminal and not self.quiet
         self.bar = Progress(*columns, console=console, transient=True, disable=not self.visible)
         self.bar.start()

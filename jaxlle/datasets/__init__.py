@@ -3,7 +3,8 @@
 The generators are pure functions of a JAX key. The loaders return NumPy arrays; nothing is downloaded and no pickle is loaded.
 """
 
-from .data import Data, Scaling
+from .._core.calls import explain_calls
+from .data import Data, Scaling, Vocabulary
 from .manifolds import MANIFOLDS as MANIFOLDS
 from .manifolds import (
     Manifold,
@@ -25,6 +26,7 @@ __all__ = [
     "Manifold",
     "ReadOptions",
     "Scaling",
+    "Vocabulary",
     "broken_swiss_roll",
     "deformed_digits",
     "digits",
@@ -37,3 +39,5 @@ __all__ = [
     "torus",
     "twin_peaks",
 ]
+
+explain_calls(__name__)

@@ -1,11 +1,13 @@
 """Points and labels in .npy and .npz files. Pickles are not loaded, and every error names the file."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .._core.archive import Npz
 from .._core.archive import read_npy as read_array
+from .sparse import is_sparse_file, read_sparse
 
 
 def read_npy(path: Path, labels: str | None, max_bytes: int | None, array: str | None) -> tuple[np.ndarray, None]:
@@ -17,21 +19,17 @@ def read_npy(path: Path, labels: str | None, max_bytes: int | None, array: str |
     return read_array(path), None
 
 
-def read_npz(
-    path: Path, labels: str | None, max_bytes: int | None, array: str | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the points and the labels of a .npz file, by their usual names or by the given names."""
+def read_npz(path: Path, labels: str | None, max_bytes: int | None, array: str | None) -> tuple[Any, np.ndarray | None]:
+    """Return the points, which can be sparse, and the labels of a .npz file, by their usual names or by the given names."""
     with Npz(path, max_bytes) as file:
         held = file.layouts
-        if {"format", "shape", "data"} <= held.keys() and array is None:
-            raise ValueError(
-                f"{path} holds a sparse matrix of SciPy, which is not embedded: reduce it, for example by TruncatedSVD of "
-                f"scikit-learn, and save the result by numpy.save."
-            )
+        sparse = array is None and is_sparse_file(file)
         points = [name for name in ("x", "X", "data", "points", "images") if name in held][:1]
         points = points or [name for name, layout in held.items() if len(layout.shape) in (2, 3, 4) and name != labels]
         if array is not None:
             points = [name for name in held if name == array]
+        if sparse:
+            points = ["data"]
         if len(points) != 1:
             missing = "" if array is None else f"has no array {array!r}: it "
             raise ValueError(
@@ -42,11 +40,12 @@ def read_npz(
             raise ValueError(f"{path} has no array {labels!r}: it holds {file.describe()}.")
         usual = [name for name in ("y", "labels", "target") if name in held and name != points[0]]
         found = usual if labels is None else [labels]
-        arrays = file.read(lambda name: name in (*points, *found[:1]))
-    return arrays[points[0]], arrays[found[0]].ravel() if found else None
+        matrix = read_sparse(file, path, max_bytes) if sparse else None
+        arrays = file.read(lambda name: name in (*points, *found[:1]) and not (sparse and name in points))
+    return matrix if sparse else arrays[points[0]], arrays[found[0]].ravel() if found else None
 
 
-def flatten_images(images: np.ndarray, source: str) -> tuple[np.ndarray, tuple[int, ...] | None]:
+def flatten_images(images: Any, source: str) -> tuple[Any, tuple[int, ...] | None]:
     """Return a stack of images as points in [0, 1] with the shape of an image, and any other array unchanged with None.
 
     Raises:

@@ -5,16 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
+from .._core.sparse import is_sparse
 from .arrays import flatten_images, read_npy, read_npz
 from .data import Data, Table
 from .frames import read_frame
 from .images import read_images
 from .options import ReadOptions
-from .selection import parse_labels, scale_columns, select_features, treat_missing
+from .selection import parse_labels, position, scale_columns, select_features, treat_missing
+from .sparse import keep_valid
 from .tables import read_table
 
 _ARRAYS = {".npy": read_npy, ".npz": read_npz}
 _TEXT, _FRAMES = (".csv", ".tsv"), (".parquet", ".feather")
+TABLES = (*_TEXT, *_FRAMES)
 
 
 def load(
@@ -37,12 +40,13 @@ def load(
             and subfolders of images are their classes. In a .npz file the points are the array of `options.array`, or
             the one named x, X, data, points or images, or the only array with two to four axes, and the labels are the array
             named y, labels or target. Images of dtype uint8, of shape (n, h, w) or (n, h, w, channels), become points in [0, 1].
+            A matrix that scipy.sparse.save_npz wrote stays sparse; an empty row raises, or is left out by `options.missing`.
         labels: name of the array of labels (.npz), or column of the labels (table) by its header or its number from 0. None:
             the array described above (.npz), or no labels (table).
         max_bytes: largest number of bytes that the data of a .npz, .parquet or .feather file may take in memory. None: 256 MiB,
             or 100 times the size of the file if that is more, which only compressed files exceed.
-        options: which array and columns are used, the treatment of missing values, the scaling, the encoding, and the size of
-            images.
+        options: which array and columns are used, documents, the treatment of missing values, the scaling, the encoding, and
+            the size of images.
 
     Returns:
         Data, with the stem of the file as its name. Labels that are whole numbers are integers, in any notation.
@@ -50,7 +54,8 @@ def load(
     Raises:
         FileNotFoundError: if there is no such file.
         ModuleNotFoundError: if a .parquet or .feather file is given without polars or pandas (``pip install 'jaxlle[tables]'``),
-            or a folder of images without Pillow (``pip install 'jaxlle[images]'``).
+            a folder of images without Pillow (``pip install 'jaxlle[images]'``), or documents without scikit-learn
+            (``pip install 'jaxlle[sklearn]'``).
         ValueError: if the file is of another type, contains pickles, is truncated, malformed, or larger than `max_bytes`, is a
             table with rows of different lengths, without numbers, with missing cells (see `ReadOptions`), or in another
             encoding, is a folder without images, or with images that are damaged or of several sizes, its points are not of
@@ -71,13 +76,14 @@ def load(
             return _read_folder(path, labels, max_bytes, options)
         if not path.is_file():
             raise FileNotFoundError(f"There is no file {path}.")
-        if suffix not in (*_ARRAYS, *_TEXT, *_FRAMES):
+        if suffix not in (*_ARRAYS, *TABLES):
             raise ValueError(
                 f"{path} is not a .npy, .npz, .csv, .tsv, .parquet or .feather file, or a folder of images: convert it, or load "
                 f"it in Python and pass the array to jaxlle.lle."
             )
     if suffix in _ARRAYS:
         _check_no_columns(options, source)
+        _check_no_text(options, source)
         array, found = _ARRAYS[suffix](path, labels, max_bytes, options.array)
         points, image_shape = flatten_images(array, source)
         return _finish(Data(points, found, image_shape, path.stem), None, options, source)
@@ -86,11 +92,13 @@ def load(
     table = read_frame(path, max_bytes) if suffix in _FRAMES else _read_text(path, source, labels, options)
     features = select_features(table, labels, options, source)
     data = Data(features.points, features.labels, None, path.stem, features.columns, left_out=features.left_out)
+    data = data._replace(texts=features.texts, vocabulary=features.vocabulary)
     return _finish(data, table, options, source)
 
 
 def _read_folder(path: Path, labels: str | None, max_bytes: int | None, options: ReadOptions) -> Data:
     _check_no_columns(options, str(path))
+    _check_no_text(options, str(path))
     if labels is not None or options.array is not None:
         raise ValueError(
             f"{path} is a folder, whose subfolders are the labels: remove {'array' if labels is None else 'labels'}."
@@ -109,6 +117,11 @@ def _check_no_columns(options: ReadOptions, source: str) -> None:
         raise ValueError(f"{source} holds arrays without names of columns: remove ReadOptions.{name}.")
 
 
+def _check_no_text(options: ReadOptions, source: str) -> None:
+    if options.text is not None:
+        raise ValueError(f"{source} is not a table with a column of documents: remove ReadOptions.text.")
+
+
 def _finish(data: Data, table: Table | None, options: ReadOptions, source: str) -> Data:
     """Return the data without missing values, scaled, and with one label per point."""
     if data.points.ndim != 2:
@@ -119,11 +132,23 @@ def _finish(data: Data, table: Table | None, options: ReadOptions, source: str) 
     if data.labels is not None:
         if data.labels.shape != data.points.shape[:1]:
             raise ValueError(
-                f"{source} holds {data.labels.size} labels, but there must be one for each of {len(data.points)} points."
+                f"{source} holds {data.labels.size} labels, but there must be one for each of {data.points.shape[0]} points."
             )
         data = data._replace(labels=parse_labels(data.labels))
+    if is_sparse(data.points):
+        return _finish_sparse(data, table, options, source)
     points, rows, notes = treat_missing(data.points, options, source, table, data.columns)
     labels = data.labels if data.labels is None or rows is None else data.labels[rows]
     points, scaling = scale_columns(np.asarray(points), options.scale)
     rows = data.rows if rows is None else rows
     return data._replace(points=points, labels=labels, rows=rows, scaling=scaling, left_out=(*data.left_out, *notes))
+
+
+def _finish_sparse(data: Data, table: Table | None, options: ReadOptions, source: str) -> Data:
+    """Return the data without rows that have no entries."""
+    kept = keep_valid(data.points, options, source, lambda row: position(table, row), data.texts is not None)
+    data = data._replace(points=kept.points, rows=kept.rows, left_out=(*data.left_out, *kept.notes))
+    if kept.rows is None:
+        return data
+    labels, texts = (None if values is None else values[kept.rows] for values in (data.labels, data.texts))
+    return data._replace(labels=labels, texts=texts)

@@ -1,15 +1,16 @@
 """The features of a table: which columns are used, which rows, and in which units."""
 
 import re
-import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core.checks import warn_user
 from ..warnings import DataWarning
-from .data import Scaling, Table
+from .data import Scaling, Table, Vocabulary
 from .options import ReadOptions
+from .sparse import select_documents
 from .tables import is_missing, is_number
 
 _IDENTIFIER = re.compile(
@@ -25,16 +26,20 @@ class Features(NamedTuple):
     """The features of a table.
 
     Attributes:
-        points: shape (n, d).
+        points: shape (n, d), sparse if they are documents.
         labels: shape (n,), or None.
-        columns: names of the d columns.
+        columns: names of the d columns, or of the column of documents.
         left_out: notes on what was left out.
+        texts: the documents, or None.
+        vocabulary: their words, or None.
     """
 
-    points: np.ndarray
+    points: Any
     labels: np.ndarray | None
     columns: tuple[str, ...]
     left_out: tuple[str, ...]
+    texts: np.ndarray | None = None
+    vocabulary: Vocabulary | None = None
 
 
 def select_features(table: Table, labels: str | None, options: ReadOptions, source: str) -> Features:
@@ -44,6 +49,8 @@ def select_features(table: Table, labels: str | None, options: ReadOptions, sour
         ValueError: if a column does not exist or is named twice, a feature is text, or no feature remains.
     """
     label = None if labels is None else _find(table, labels, source)
+    if options.text is not None:
+        return _select_text(table, label, options, source)
     dropped = [_find(table, name, source) for name in _as_tuple(options.drop)]
     notes: list[str] = []
     if options.columns is None:
@@ -66,9 +73,30 @@ def select_features(table: Table, labels: str | None, options: ReadOptions, sour
             f"({'; '.join(notes) or 'only the labels'}). Name the features in ReadOptions.columns."
         )
     points = np.stack([table.columns[j] for j in used], axis=1)
+    return Features(points, _labels(table, label), tuple(table.names[j] for j in used), tuple(notes))
+
+
+def _labels(table: Table, label: int | None) -> np.ndarray | None:
     found = None if label is None else table.columns[label]
-    found = found if found is None or found.dtype.kind != "O" else found.astype(str)
-    return Features(points, found, tuple(table.names[j] for j in used), tuple(notes))
+    return found if found is None or found.dtype.kind != "O" else found.astype(str)
+
+
+def _select_text(table: Table, label: int | None, options: ReadOptions, source: str) -> Features:
+    """Return documents as features; the other columns are left out."""
+    if options.columns is not None or options.drop:
+        name = "drop" if options.columns is None else "columns"
+        raise ValueError(
+            f"{source}: the features are documents, and no other columns are used: remove ReadOptions.{name}."
+        )
+    text = _find(table, str(options.text), source)
+    if text == label:
+        raise ValueError(
+            f"{source}: the column {table.names[text]!r} is requested as text and as the labels: choose one."
+        )
+    points, documents, vocabulary = select_documents(table, text, options.vocabulary, source)
+    others = [j for j in range(len(table.names)) if j not in (text, label)]
+    notes = (f"{_listed(table, others)} (not the documents)",) if others else ()
+    return Features(points, _labels(table, label), (table.names[text],), notes, documents, vocabulary)
 
 
 def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -106,11 +134,10 @@ def _usable(table: Table, candidates: list[int], source: str, notes: list[str]) 
         notes.append(f"{_listed(table, empty)} (empty)")
     if identifiers:
         notes.append(f"{_listed(table, identifiers)} (like an identifier or a row number)")
-        warnings.warn(
+        warn_user(
             f"{source}: {_listed(table, identifiers)} looks like an identifier or a row number, and is left out. To use it, list "
             f"all features in ReadOptions.columns; to leave it out without this warning, name it in ReadOptions.drop.",
             DataWarning,
-            stacklevel=4,
         )
     return [j for j in others if j not in counted]
 
@@ -220,9 +247,14 @@ def scale_columns(points: np.ndarray, kind: str) -> tuple[np.ndarray, Scaling | 
         shift = x.min(axis=0)
         spread = x.max(axis=0) - shift
     tiny = 8 * np.finfo(np.float64).eps * np.abs(x).max(axis=0, initial=0)  # the rounding of a constant column
-    factor = np.where(spread > tiny, spread, 1.0)
+    scaling = Scaling(kind, shift, np.where(spread > tiny, spread, 1.0))
+    return apply_scaling(points, scaling), scaling
+
+
+def apply_scaling(points: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """Return points, such as new ones, in the units of a scaling."""
     dtype = points.dtype if points.dtype.kind == "f" else np.float64
-    return ((x - shift) / factor).astype(dtype), Scaling(kind, shift, factor)
+    return ((points.astype(np.float64) - scaling.shift) / scaling.factor).astype(dtype)
 
 
 def parse_labels(labels: np.ndarray) -> np.ndarray:

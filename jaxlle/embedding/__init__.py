@@ -19,6 +19,7 @@ cause of an unreliable result.
 differentiable as subspaces; see `jaxlle.derivatives`. The solvers are in `jaxlle.solvers`.
 """
 
+from .._core.calls import explain_calls
 from .diagnosis import Diagnosis, diagnose
 from .embed import DisconnectedGraphError, Embedding, EmbedOptions, embed, embed_components
 from .isometry import isometric_map
@@ -33,3 +34,5 @@ __all__ = [
     "embed_components",
     "isometric_map",
 ]
+
+explain_calls(__name__)

@@ -1,6 +1,5 @@
 """Stage 3: the embedding, from the bottom singular vectors of an alignment."""
 
-import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -13,13 +12,23 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._core.arrays import read_floats
 from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_bytes, check_count, check_key, check_solver, is_traced, without_derivative
+from .._core.checks import (
+    check_bytes,
+    check_count,
+    check_key,
+    check_solver,
+    is_traced,
+    to_host_if_cheap,
+    warn_user,
+    without_derivative,
+)
 from .._core.points import prepare_points
 from ..alignment import Alignment, Components, connected_components
 from ..alignment.operator import check_alignment, prepare_alignment
 from ..derivatives import subspace, tangent_solver
+from ..distances import PRECOMPUTED
 from ..solvers import Hints, SolverLike, choose
-from ..solvers.spectrum import TYPICAL_ROUNDING
+from ..solvers.spectrum import TYPICAL_ROUNDING, cut_spectrum
 from ..warnings import ConvergenceWarning, DisconnectedGraphWarning, GapWarning
 
 Scaling = Literal["unit", "covariance"]
@@ -126,7 +135,11 @@ class Embedding:
     @property
     def rounding_angle(self) -> Float[Array, "..."]:
         """Return the expected rotation of the subspace by rounding errors, in radians: eps / (32 gap)."""
-        return _rounding_angle(self.gap, TYPICAL_ROUNDING * float(jnp.finfo(self.points.dtype).eps))
+        rounding, gap = TYPICAL_ROUNDING * float(jnp.finfo(self.points.dtype).eps), to_host_if_cheap(self.gap)
+        if not isinstance(gap, np.ndarray):
+            return _rounding_angle(gap, rounding)
+        with np.errstate(divide="ignore"):  # infinite where there is no gap
+            return jax.device_put(np.minimum(rounding / gap, np.pi / 2).astype(gap.dtype))
 
 
 @jax.jit
@@ -183,7 +196,7 @@ def embed(
     alignment = prepare_alignment(alignment)
     dim = check_count(dim, "dim (n_components)", 1, alignment.indices.shape[0] - 1, "less than the number of points")
     fixed = lax.stop_gradient(alignment)  # concrete under grad outside jit
-    hints = _hints(alignment, points, start)
+    hints = _hints(alignment, points, start, options)
     if is_traced(fixed, options.random_key):
         return solve(alignment, dim, solver, options, hints)
     if is_traced(alignment):
@@ -234,7 +247,7 @@ def embed_components(
     check_count(
         dim, "dim (n_components)", 1, int(components.sizes.min()) - 1, "less than the size of the smallest component"
     )
-    hints = _hints(alignment, points, None)
+    hints = _hints(alignment, points, None, options)
     members = [np.flatnonzero(components.labels == label) for label in range(len(components.sizes))]
     return tuple(_embed_component(alignment, rows, dim, solver, options, hints) for rows in members)
 
@@ -247,12 +260,14 @@ def _reject_dedupe(options: EmbedOptions) -> None:
         )
 
 
-def _hints(alignment: Alignment, points: Any, start: Any) -> Hints:
-    """Return the optional inputs of solvers, without derivatives."""
-    coordinates = None if points is None else prepare_points(points).scaled  # None for precomputed distances, too
-    n = alignment.indices.shape[0]
-    if coordinates is not None and coordinates.shape[0] != n:
-        raise ValueError(f"points has {coordinates.shape[0]} rows, but the alignment has {n} points.")
+def _hints(alignment: Alignment, points: Any, start: Any, options: EmbedOptions) -> Hints:
+    """Return the optional inputs of solvers, without derivatives; no coordinates of large memory maps."""
+    coordinates, n = None, alignment.indices.shape[0]
+    prepared = None if points is None else prepare_points(points)
+    if prepared is not None and prepared.metric != PRECOMPUTED:
+        if prepared.shape[0] != n:
+            raise ValueError(f"points has {prepared.shape[0]} rows, but the alignment has {n} points.")
+        coordinates = None if prepared.is_streamed(options.block_bytes) else prepared.coordinates
     if start is not None:
         start = read_floats(start, "start", "n c")
         if start.shape[0] != n or start.shape[1] == 0:
@@ -281,7 +296,12 @@ def _embed_component(
 
 def _count_components(embedding: Embedding, components: Components) -> Embedding:
     """Set num_components to the number of null vectors that follow from the graph, which solvers know only up to rounding."""
-    return replace(embedding, num_components=jnp.asarray(np.int32(len(components.closed))))
+    return replace(embedding, num_components=_number(len(components.closed)))
+
+
+def _number(value: Array | int) -> Array:
+    """Return an integer on the device, without compiling a program if it is one of Python."""
+    return value.astype(jnp.int32) if isinstance(value, jax.Array) else jax.device_put(np.int32(value))
 
 
 def solve(alignment: Alignment, dim: int, solver: Any, options: EmbedOptions, hints: Hints) -> Embedding:
@@ -300,27 +320,21 @@ def solve(alignment: Alignment, dim: int, solver: Any, options: EmbedOptions, hi
             raise
         solver = choose(fixed, traced=True)  # a solver without factorization
         found = solver(fixed, count, key, hints)
-    spectrum: Any = jax.tree.map(jnp.asarray, found)
-    values, leading, vectors = _cut(spectrum.singular_values, spectrum.vectors, dim, alignment.blocks.dtype)
+    values, leading, vectors = cut_spectrum(found, dim, fixed.blocks)
     singular_values, basis = subspace(alignment, leading, vectors, tangent_solver(solver))
-    points, residuals, gap, converged, rows = _finish(fixed, values, basis, spectrum.converged, dim, options.scaling)
+    # An array may be distributed over several hosts, where it cannot be moved.
+    reached = found.converged if isinstance(found.converged, jax.Array) else jax.device_put(found.converged)
+    points, residuals, gap, converged, rows = _finish(fixed, values, basis, reached, dim, options.scaling)
     return Embedding(
         points=points,
         singular_values=singular_values,
         residuals=residuals,
         gap=gap,
-        num_components=spectrum.num_components.astype(jnp.int32),
+        num_components=_number(found.num_components),
         converged=converged,
         rows=rows,
         solver=type(solver).__name__,
     )
-
-
-@partial(jax.jit, static_argnames=("dim", "dtype"))
-def _cut(values: Array, vectors: Array, dim: int, dtype: np.dtype) -> tuple[Array, Array, Array]:
-    """Return all singular values, the first `dim` of them, and their vectors, in a dtype."""
-    values = values.astype(dtype)
-    return values, values[:dim], vectors[:, :dim].astype(dtype)
 
 
 @partial(jax.jit, static_argnames=("dim", "scaling"))
@@ -362,24 +376,22 @@ def _report_disconnected(components: Components, disconnected: Disconnected) -> 
         )
     if disconnected == "error":
         raise DisconnectedGraphError(text)
-    warnings.warn(text, DisconnectedGraphWarning, stacklevel=4)
+    warn_user(text, DisconnectedGraphWarning)
 
 
 def warn_if_unreliable(embedding: Embedding) -> None:
     """Warn, outside jit, if the solver did not converge or rounding errors rotate the embedding noticeably."""
     if not bool(embedding.converged):
-        warnings.warn(
+        warn_user(
             f"{embedding.solver} did not converge (residuals up to {float(embedding.residuals.max()):.2g}): the best result so "
             f"far is returned. Raise its iteration limit, or use another solver.",
             ConvergenceWarning,
-            stacklevel=4,
         )
     elif float(embedding.rounding_angle) > _ANGLE_LIMIT:
         dtype = embedding.points.dtype
         advice = "Raise reg or k" + (", or compute in float64 (jax_enable_x64)." if dtype == np.float32 else ".")
-        warnings.warn(
+        warn_user(
             f"The relative gap after the last column, {float(embedding.gap):.2g}, is too small for {dtype}: rounding errors "
             f"rotate the embedding by about {np.rad2deg(float(embedding.rounding_angle)):.2g} degrees. {advice}",
             GapWarning,
-            stacklevel=4,
         )

@@ -30,6 +30,7 @@ numbers. The padding does not change a bit of the results. Inside `jit` the shap
 `jax.clear_caches()` releases the memory of all compiled programs for reuse.
 """
 
+from .._core.calls import explain_calls
 from .bank import Projection, project
 from .barycentric import inverse_transform, transform
 from .drift import Drift, drift, training_residuals
@@ -50,3 +51,5 @@ __all__ = [
     "training_residuals",
     "transform",
 ]
+
+explain_calls(__name__)

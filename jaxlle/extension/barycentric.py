@@ -1,5 +1,6 @@
 """Maps between data space and embedding space for new points, by barycentric weights."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,12 +9,14 @@ from jaxtyping import Array, Float
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES
-from .._core.checks import check_features
+from .._core.checks import check_bytes, check_features
 from .._core.ladder import call_padded
 from .._core.linear import matmul
 from .._core.points import as_points, as_rows, as_values, prepare_points
+from .._core.sparse import is_sparse, prepare_sparse
 from ..neighbors import Neighbors, knn
 from ..neighbors.graph import require_distances
+from ..neighbors.streams import query_parts
 from ..regularizers import RegularizerLike
 from ..weights import barycentric_weights
 from ._rows import exact_at_rows
@@ -36,9 +39,12 @@ def transform(
     the first, if several are equal). The map is discontinuous there, because nearby it tends to the combination of the neighbors:
     `jaxlle.extension` gives the size of the jump. Supports jit and vmap.
 
+    Both x_new and x may be memory maps that are larger than the memory: they are read in parts, as by `knn`.
+
     Args:
-        x_new: new points, shape (q, d); with metric="precomputed", their distances to the data, shape (q, n).
-        x: the embedded data, shape (n, d), or a `Points` value; with metric="precomputed", the distances between them.
+        x_new: new points, shape (q, d), sparse if x is; with metric="precomputed", their distances to the data, shape (q, n).
+        x: the embedded data, shape (n, d), a sparse matrix of SciPy, or a `Points` value; with metric="precomputed", the
+            distances between them.
         y: the embedding of the data, shape (n, c), such as `Embedding.points`; integers and booleans are cast to floating point.
         k: neighbors per new point, usually the number used for the embedding.
         reg: strength of a `TraceRidge`, or an object of `jaxlle.regularizers`.
@@ -59,9 +65,15 @@ def transform(
         >>> bool(jnp.array_equal(jaxlle.transform(x[:5], x, y, k=8), y[:5]))
         True
     """
-    points = prepare_points(x, metric=metric)
-    x_new = as_points(x_new, "x_new") if points.metric == distances.PRECOMPUTED else as_rows(x_new, "x_new")
-    check_features(x_new, points.shape[1], "x_new", "x")
+    if is_sparse(x):
+        points = prepare_sparse(x, metric)
+    else:
+        points = prepare_points(x, metric=metric)
+        x_new = as_points(x_new, "x_new") if points.metric == distances.PRECOMPUTED else as_rows(x_new, "x_new")
+        check_features(x_new, points.shape[1], "x_new", "x")
+        if len(parts := query_parts(points, x_new, check_bytes(block_bytes))) > 1:
+            embed = partial(transform, x=points, y=y, k=k, reg=reg, block_bytes=block_bytes)
+            return jnp.concatenate([embed(x_new[part]) for part in parts])
     y = as_values(y)
     if y.shape[0] != points.shape[0]:
         raise ValueError(

@@ -8,10 +8,13 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._core.arrays import check_number, read_array
+from .._core.blocks import BLOCK_BYTES
 from .._core.checks import is_traced
 from .._core.ladder import call_padded
 from .._core.points import as_values, prepare_points
+from .._core.sparse import is_sparse, prepare_sparse
 from ..neighbors import knn
+from ..weights.sparse import sparse_projection
 from .bank import project
 
 
@@ -42,8 +45,8 @@ def drift(
     manifold of the training data. The criterion is a definition of this library, based on the weights of Roweis and Saul (2000).
 
     Args:
-        z: new points, shape (q, d).
-        bank: training data, shape (n, d), or a `Points` value.
+        z: new points, shape (q, d), sparse if the bank is.
+        bank: training data, shape (n, d), a sparse matrix of SciPy, or a `Points` value.
         k: neighbors per point.
         level: quantile of the training residuals above which a point is outside, between 0 and 1.
         reg: strength of a `TraceRidge`.
@@ -64,7 +67,7 @@ def drift(
     """
     check_number(level, "level", "between 0 and 1, such as 0.99", lambda value: 0 < value < 1)
     reference = training_residuals(bank, k, reg=reg) if reference is None else _read_reference(reference)
-    residuals = project(z, bank, k, reg=reg).residuals
+    residuals = _sparse_residuals(bank, k, reg, z) if is_sparse(bank) else project(z, bank, k, reg=reg).residuals
     quantiles, outside = call_padded(_compare, residuals, reference, level)
     if is_traced(outside):
         return Drift(residuals, quantiles, outside, outside.mean())
@@ -79,6 +82,11 @@ def _compare(
     below = jnp.searchsorted(jnp.sort(reference), residuals, side="left")
     quantiles = below.astype(residuals.dtype) / reference.shape[0]
     return quantiles, quantiles >= level
+
+
+def _sparse_residuals(bank: Any, k: int, reg: Any, query: Any) -> Float[Array, " q"]:
+    points = prepare_sparse(bank)
+    return jnp.asarray(sparse_projection(points, knn(points, k, query=query), reg, query, BLOCK_BYTES)[1])
 
 
 def _read_reference(reference: Any) -> Float[Array, " n"]:
@@ -96,7 +104,7 @@ def training_residuals(x: Any, k: int, *, reg: Real[ArrayLike, ""] = 1e-3) -> Fl
     The residual of point i is ``|x_i - sum_j w_ij x_j|`` with the barycentric weights w (Roweis and Saul 2000, equation 1).
 
     Args:
-        x: points, shape (n, d), or a `Points` value.
+        x: points, shape (n, d), a sparse matrix of SciPy, or a `Points` value.
         k: neighbors per point.
         reg: strength of a `TraceRidge`.
 
@@ -111,5 +119,7 @@ def training_residuals(x: Any, k: int, *, reg: Real[ArrayLike, ""] = 1e-3) -> Fl
         >>> jaxlle.extension.training_residuals(jnp.array([[0.0], [1.0], [2.0]]), 2, reg=1e-6).round(3).tolist()
         [0.0, 0.0, 0.0]
     """
+    if is_sparse(x):
+        return _sparse_residuals(x, k, reg, None)
     points = prepare_points(x)
     return project(points.values, points, k, reg=reg, neighbors=knn(points, k)).residuals

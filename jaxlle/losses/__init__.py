@@ -21,7 +21,7 @@ with neighbors and weights that are computed once from the inputs (Roweis and Sa
 
 `neighborhood_batches` creates `NeighborhoodBatches`: mini-batches of static shape in which every anchor comes with its
 neighbors. With `y = model(batch.points)` the loss of a `NeighborhoodBatch` is a function of `y[batch.anchors]`,
-`y[batch.gather]` and `batch.weights`.
+`y[batch.gather]` and `batch.weights`. The data may be a memory map, or records that are read one by one (`RecordRows`).
 
 # Conventions
 
@@ -62,11 +62,13 @@ Equinox:
     (2, 3)
 """  # noqa: E501
 
+from .._core.calls import explain_calls
 from .batches import NeighborhoodBatch, NeighborhoodBatches, neighborhood_batches
 from .guards import covariance_penalty, log_det_penalty, participation_ratio, relative_cost, variance_hinge
 from .lle import alignment_loss, batch_lle_loss, lle_loss, probability_lle_loss
 from .pairs import Impostors, embednn_loss, isometry_loss, laplacian_loss, lle_margin_loss, margin_loss
 from .reconstruction import fit_reconstruction_map, reconstruction_loss
+from .records import RecordRows
 from .reduce import Reduction
 from .spectral import spectral_loss
 
@@ -74,6 +76,7 @@ __all__ = [
     "Impostors",
     "NeighborhoodBatch",
     "NeighborhoodBatches",
+    "RecordRows",
     "Reduction",
     "alignment_loss",
     "batch_lle_loss",
@@ -94,3 +97,5 @@ __all__ = [
     "spectral_loss",
     "variance_hinge",
 ]
+
+explain_calls(__name__)

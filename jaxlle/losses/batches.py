@@ -7,7 +7,6 @@ number of the step and on the key, so a run resumes from its step counter, and s
 """
 
 import operator
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -19,11 +18,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._core.arrays import read_array, require_real
-from .._core.checks import all_finite, check_count, check_key
+from .._core.checks import all_finite, check_count, check_key, warn_user
 from .._core.points import as_points, working_dtype
 from ..neighbors import Neighbors
 from ..neighbors.graph import check_indices
-from ..warnings import JaxlleWarning
+from .records import RecordRows
 
 
 class NeighborhoodBatch(NamedTuple):
@@ -107,6 +106,25 @@ class NeighborhoodBatches:
             raise ValueError(f"Rows {sorted(set(bad.tolist()))[:8]} of the data contain NaN or infinity: remove them.")
         return batch._replace(points=points)
 
+    def with_shard(self, shard: int, num_shards: int) -> "NeighborhoodBatches":
+        """Return one part of the anchors of each step.
+
+        Args:
+            shard: index of the part, such as `jax.process_index()`.
+            num_shards: number of parts.
+
+        Returns:
+            NeighborhoodBatches.
+
+        Raises:
+            ValueError: as for `neighborhood_batches`.
+        """
+        shard, num_shards = _check_shard(shard, num_shards, self.batch_size)
+        n, k = self.x.shape[0], self.neighbors.indices.shape[1]
+        before, most = (min(n, self.batch_size // parts * (k + 1)) for parts in (self.num_shards, num_shards))
+        limit = most if self.max_points == before else min(most, self.max_points)
+        return replace(self, shard=shard, num_shards=num_shards, max_points=limit)
+
     def start_at(self, step: int = 0) -> Iterator[tuple[int, NeighborhoodBatch]]:
         """Yield (step, batch) indefinitely, starting at a step, for example that of a checkpoint."""
         while True:
@@ -154,7 +172,8 @@ def neighborhood_batches(
 
     Args:
         x: the data, shape (n, d). A JAX array stays on its device. A NumPy array or memmap may be larger than the memory of the
-            device: each batch reads only its own rows (neighbors and weights may then be memmaps as well).
+            device: each batch reads only its own rows (neighbors and weights may then be memmaps as well). So do `RecordRows`,
+            the records of a data source.
         neighbors: neighbors of all points, masked or not.
         weights: of the neighbors, shape (n, k).
         batch_size: anchors per step; all points if there are fewer.
@@ -185,7 +204,8 @@ def neighborhood_batches(
         True
     """
     # The rows of a memmap are read, and checked, batch by batch.
-    x = read_array(x, "x") if isinstance(x, np.ndarray) and x.dtype != object else as_points(x)
+    if not isinstance(x, RecordRows):
+        x = read_array(x, "x") if isinstance(x, np.ndarray) and x.dtype != object else as_points(x)
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(
             f"Expected 2D array, got {x.ndim}D array instead: reshape x of shape {x.shape} to (points, features), at least (1, 1)"
@@ -194,21 +214,25 @@ def neighborhood_batches(
     n = x.shape[0]
     batch_size = check_count(batch_size, "batch_size", 1, None, f"x has {n} points")
     if batch_size > n:
-        warnings.warn(
+        warn_user(
             f"batch_size = {batch_size} is larger than the number of points: every batch consists of all {n}.",
-            JaxlleWarning,
-            stacklevel=2,
         )
         batch_size = n
+    shard, num_shards = _check_shard(shard, num_shards, batch_size)
+    neighbors, weights, points = _read_graph(x, neighbors, weights, batch_size // num_shards, max_points)
+    seed = tuple(np.asarray(jax.random.key_data(check_key(key))).ravel().tolist())
+    return NeighborhoodBatches(x, neighbors, weights, batch_size, points, seed, shard, num_shards)
+
+
+def _check_shard(shard: Any, num_shards: Any, batch_size: int) -> tuple[int, int]:
+    """Validate the part of a step's anchors."""
     num_shards = check_count(num_shards, "num_shards", 1, batch_size, "each shard needs at least one anchor")
     shard = check_count(shard, "shard", 0, num_shards - 1, f"there are {num_shards} shards")
     if batch_size % num_shards:
         raise ValueError(
             f"batch_size = {batch_size} is not a multiple of num_shards = {num_shards}: all parts must have the same size."
         )
-    neighbors, weights, points = _read_graph(x, neighbors, weights, batch_size // num_shards, max_points)
-    seed = tuple(np.asarray(jax.random.key_data(check_key(key))).ravel().tolist())
-    return NeighborhoodBatches(x, neighbors, weights, batch_size, points, seed, shard, num_shards)
+    return shard, num_shards
 
 
 def _read_graph(
@@ -218,7 +242,8 @@ def _read_graph(
     n = x.shape[0]
     if not hasattr(neighbors, "indices"):
         raise TypeError(
-            f"neighbors is of type {type(neighbors).__name__}, but must be a Neighbors value: use as_neighbors."
+            f"neighbors is of type {type(neighbors).__name__}, but must be a Neighbors value: pass jaxlle.knn(x, k), or "
+            f"convert indices by jaxlle.neighbors.as_neighbors."
         )
     fields = zip(Neighbors._fields, neighbors, strict=True)
     arrays: list[Any] = [None if a is None else read_array(a, f"neighbors.{name}") for name, a in fields]

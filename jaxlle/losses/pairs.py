@@ -60,7 +60,9 @@ def laplacian_loss(
     y, y_neighbors = counted(y, "y", where), counted(y_neighbors, "y_neighbors", where, mask)
     squares = _squared_distances(y, y_neighbors, mask)
     if affinities is not None:
-        costs = jnp.sum(counted(affinities, "affinities", where, mask) * squares, axis=1)
+        affinities = counted(affinities, "affinities", where, mask)
+        squares = jnp.where((affinities == 0) & jnp.isinf(squares), 0, squares)  # no NaN from edges without weight
+        costs = jnp.sum(affinities * squares, axis=1)
     else:
         costs = squares.sum(axis=1) / _neighbor_counts(mask, squares)
     return reduce_anchors(costs, where, reduction, axis_name)

@@ -53,7 +53,7 @@ def sum_over_devices(value: Array, axis_name: AxisName) -> Array:
     return value if axis_name is None else lax.psum(value, axis_name)
 
 
-def mask_out(rows: Array, where: Bool[ArrayLike, "..."] | None) -> Array:
+def mask_out(rows: Any, where: Bool[ArrayLike, "..."] | None) -> Any:
     """Put zeros where `where` is False, so that masked entries, NaN included, affect neither value nor gradient."""
     if where is None:
         return rows

@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .._core.blocks import Progress
+from .._core.blocks import Progress, on_cpu
 from .._core.linear import matmul
 
 _DIRECT_MAX_FEATURES = 16  # up to here direct differences, accurate in any dtype, take no longer than a product
@@ -34,12 +34,12 @@ def row_bytes(arrays: int, *points: Array) -> int:
     return points[0].shape[0] * (arrays + direct) * max(p.dtype.itemsize for p in points)
 
 
-def sorting_budget(block_bytes: int, bytes_per_row: int) -> int:
-    """Return the memory that a block may take whose rows are sorted.
+def sorting_budget(block_bytes: int, bytes_per_row: int, points: Array) -> int:
+    """Return the memory that a block may take whose rows are sorted, on the device of the points.
 
     On a CPU sorting does not gain from larger blocks, and the system has to clear the memory of large arrays for each block.
     """
-    return min(block_bytes, _SORTED_ROWS * bytes_per_row) if jax.default_backend() == "cpu" else block_bytes
+    return min(block_bytes, _SORTED_ROWS * bytes_per_row) if on_cpu(points) else block_bytes
 
 
 def row_blocks(

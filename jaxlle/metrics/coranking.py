@@ -66,7 +66,7 @@ def coranking(x: Any, y: Any, *, block_bytes: int = BLOCK_BYTES, progress: Progr
     counts = np.zeros(n - 1, np.int64)
     with exact_distances(data.coordinates, embedding.coordinates) as (base, other):
         row = row_bytes(6, base, other)
-        for ids, valid in row_blocks(n, sorting_budget(block_bytes, row), row, progress):
+        for ids, valid in row_blocks(n, sorting_budget(block_bytes, row, base), row, progress):
             counts += np.asarray(_count_larger_ranks(base, other, ids, valid), np.int64)
     return _curves(counts)
 

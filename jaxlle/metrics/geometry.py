@@ -1,5 +1,6 @@
 """Preservation of distances by an embedding: between all pairs, within neighborhoods, and to new neighbors."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .. import distances
-from .._core.blocks import BLOCK_BYTES, cache_budget, map_blocks, map_rows
+from .._core.blocks import BLOCK_BYTES, Budget, cache_budget, map_blocks, map_rows
 from .._core.checks import check_bytes, check_count
 from .._core.linear import matmul
 from .._core.points import Points, check_spread
@@ -17,6 +18,7 @@ from ..neighbors import knn
 from ._inputs import prepare_pair
 
 Criterion = Literal["residual_variance", "procrustes", "preservation"]
+Scale = Literal["largest", "fitted"]
 CRITERIA: tuple[Criterion, ...] = ("residual_variance", "procrustes", "preservation")
 
 
@@ -92,28 +94,34 @@ def local_procrustes(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES) 
     return _measure_one("procrustes", data, embedding, k, block_bytes)
 
 
-def preservation_error(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES) -> Float[Array, ""]:
+def preservation_error(
+    x: Any, y: Any, *, k: int, scale: Scale = "largest", block_bytes: int = BLOCK_BYTES
+) -> Float[Array, ""]:
     """Measure the changes of the distances to the neighbors in the data, and to the false neighbors in the embedding.
 
-    ``1 / (2n) sum_i (mean of e_ij over N_i + mean of e_ij over F_i)`` with ``e_ij = (|x_i - x_j| - s |y_i - y_j|)^2``, where N_i
-    are the k neighbors of i in the data and F_i those of its k neighbors in the embedding that are not in N_i. The scale s
-    minimizes the first term, because the scale of an LLE embedding is a convention. The result is relative to the mean of
-    ``|x_i - x_j|^2`` over the neighbors in the data. Stretching increases the first term, folding the second. This is a form of
-    this library after the preservation neighborhood error of Alvarez-Meza et al. (2011, Pattern Recognition Letters 32:2171),
-    whose text was not available.
+    ``1 / (2n) sum_i (mean of e_ij over N_i + mean of e_ij over F_i)`` for ``e_ij = (|x_i - x_j| / a - |y_i - y_j| / b)^2``, where
+    N_i are the k neighbors of i in the data and F_i those of its k neighbors in the embedding that are not in N_i. Stretching
+    increases the first term, folding the second. This is the preservation neighborhood error of Alvarez-Meza et al. (2011,
+    Pattern Recognition Letters 32:2171), from memory, where a and b are the largest distances between any two points of the data
+    and of the embedding, so that every distance is at most 1.
+
+    The largest distance of an embedding can be that of one outlying point. With scale="fitted", a form of this library which
+    `choose` uses, b / a instead minimizes the first term, and the result is relative to the mean of ``|x_i - x_j|^2`` over the
+    neighbors in the data.
 
     Args:
         x: the data, shape (n, d).
         y: the embedding, an Embedding or shape (n, c).
         k: number of neighbors.
+        scale: "largest" or "fitted".
         block_bytes: memory that one block of points may take.
 
     Returns:
         Scalar; 0 is best.
 
     Raises:
-        ValueError: if x or y is not an array of finite numbers, they differ in their numbers of rows, n < 2, or k is out of
-            range.
+        ValueError: if x or y is not an array of finite numbers, they differ in their numbers of rows, n < 2, k is out of range,
+            or scale is unknown.
 
     Example:
         >>> import jax, jaxlle
@@ -125,15 +133,23 @@ def preservation_error(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYTES
     """
     data, embedding = prepare_pair(x, y, 2)
     check_spread(data)
-    return _measure_one("preservation", data, embedding, k, block_bytes)
+    if scale not in ("largest", "fitted"):
+        raise ValueError(f"scale = {scale!r} is not known: use 'largest' or 'fitted'.")
+    if scale == "fitted":
+        return _measure_one("preservation", data, embedding, k, block_bytes)
+    near = _neighborhoods(data, embedding, k, check_bytes(block_bytes))
+    return _scaled_preservation(data.coordinates, embedding.coordinates, near, block_bytes)
 
 
 def _measure_one(criterion: Criterion, x: Points, y: Points, k: int | None, block_bytes: int) -> Float[Array, ""]:
-    neighborhoods, block_bytes = None, check_bytes(block_bytes)
-    if k is not None:
-        data, embedding = (knn(points, k, block_bytes=block_bytes).indices for points in (x, y))
-        neighborhoods = Neighborhoods(data, embedding[None], jnp.ones(k, bool))
+    block_bytes = check_bytes(block_bytes)
+    neighborhoods = None if k is None else _neighborhoods(x, y, k, block_bytes)
     return measure(x.coordinates, y.coordinates[None], neighborhoods, (criterion,), block_bytes)[0, 0]
+
+
+def _neighborhoods(x: Points, y: Points, k: int, block_bytes: int) -> Neighborhoods:
+    data, embedding = (knn(points, k, block_bytes=block_bytes).indices for points in (x, y))
+    return Neighborhoods(data, embedding[None], jnp.ones(k, bool))
 
 
 @partial(jax.jit, static_argnames=("criteria", "block_bytes"))
@@ -169,7 +185,7 @@ def measure(
     return jnp.stack(rows)
 
 
-def _residual_variances(x: Array, ys: Array, budget: int) -> Float[Array, " b"]:
+def _residual_variances(x: Array, ys: Array, budget: Budget) -> Float[Array, " b"]:
     n = x.shape[0]
     x, ys = x - x.mean(axis=0), ys - ys.mean(axis=1, keepdims=True)
     average = jnp.full(n, 1 / (n - 1), x.dtype)  # over the others: the distance of a point from itself adds 0
@@ -199,7 +215,7 @@ def _distances(a: Float[Array, "b d"], points: Float[Array, "n d"], own: Bool[Ar
     return jnp.where(present, jnp.sqrt(jnp.where(present, square, 1)), 0)
 
 
-def _local_procrustes(x: Array, y: Array, neighborhoods: Neighborhoods, budget: int) -> Float[Array, ""]:
+def _local_procrustes(x: Array, y: Array, neighborhoods: Neighborhoods, budget: Budget) -> Float[Array, ""]:
     row = 4 * neighborhoods.data.shape[1] * (x.shape[1] + y.shape[1]) * x.dtype.itemsize
     return map_rows(partial(_disparity, x, y, neighborhoods.mask), neighborhoods.data, budget, row).mean()
 
@@ -230,9 +246,45 @@ def _nuclear_norm(matrix: Float[Array, "c d"]) -> Float[Array, ""]:
     return jnp.sqrt(size + 2 * area)
 
 
-def _preservation(
-    x: Array, y: Array, near_y: Int[Array, "n k"], neighborhoods: Neighborhoods, budget: int
+@partial(jax.jit, static_argnames=("block_bytes",))
+def _scaled_preservation(
+    x: Float[Array, "n d"], y: Float[Array, "n c"], neighborhoods: Neighborhoods, block_bytes: int
 ) -> Float[Array, ""]:
+    """Return the preservation error with both sets of points in units of their largest distance."""
+    budget = cache_budget(block_bytes)
+    x, y = x / _largest_distance(x, budget), y / _largest_distance(y, budget)
+    kept, gained, _, _ = _changes(x, y, neighborhoods.embeddings[0], neighborhoods, budget)
+    return jnp.mean(kept(1.0) + gained(1.0)) / 2
+
+
+def _largest_distance(points: Float[Array, "n d"], budget: Budget) -> Float[Array, ""]:
+    """Return the largest distance between any two points, and 1 if all are equal."""
+    n = points.shape[0]
+    points = points - points.mean(axis=0)
+
+    def furthest(rows: Int[Array, " r"]) -> Float[Array, " r"]:
+        return jnp.max(_distances(points[rows], points, rows[:, None] == jnp.arange(n)), axis=1)
+
+    largest = jnp.max(map_blocks(furthest, jnp.arange(n), budget, 4 * n * points.dtype.itemsize))
+    return jnp.where(largest > 0, largest, 1)
+
+
+def _preservation(
+    x: Array, y: Array, near_y: Int[Array, "n k"], neighborhoods: Neighborhoods, budget: Budget
+) -> Float[Array, ""]:
+    kept, gained, x_true, y_true = _changes(x, y, near_y, neighborhoods, budget)
+    weight = neighborhoods.mask / neighborhoods.mask.sum()
+    scale = jnp.sum(x_true * y_true * weight) / jnp.maximum(jnp.sum(y_true**2 * weight), jnp.finfo(y.dtype).tiny)
+    return jnp.mean(kept(scale) + gained(scale)) / 2 / jnp.mean(jnp.sum(x_true**2 * weight, axis=1))
+
+
+def _changes(
+    x: Array, y: Array, near_y: Int[Array, "n k"], neighborhoods: Neighborhoods, budget: Budget
+) -> tuple[Callable[[Any], Array], Callable[[Any], Array], Array, Array]:
+    """Return the mean squared changes of the distances to true and to false neighbors as functions of the scale of y.
+
+    Also return the distances to the neighbors in the data, of x and of y.
+    """
     near_x, _, mask = neighborhoods
     n, k = near_x.shape
     row = k * (k + 8 * (x.shape[1] + y.shape[1]) * x.dtype.itemsize)
@@ -246,7 +298,12 @@ def _preservation(
     rows = (jnp.arange(n), near_x, near_y)
     x_true, y_true, x_found, y_found, false = map_rows(distances_of, rows, budget, row)
     weight = mask / mask.sum()
-    scale = jnp.sum(x_true * y_true * weight) / jnp.maximum(jnp.sum(y_true**2 * weight), jnp.finfo(y.dtype).tiny)
-    kept = jnp.sum((x_true - scale * y_true) ** 2 * weight, axis=1)
-    gained = jnp.sum(jnp.where(false, (x_found - scale * y_found) ** 2, 0), axis=1) / jnp.maximum(false.sum(axis=1), 1)
-    return jnp.mean(kept + gained) / 2 / jnp.mean(jnp.sum(x_true**2 * weight, axis=1))
+
+    def kept(scale: Any) -> Float[Array, " n"]:
+        return jnp.sum((x_true - scale * y_true) ** 2 * weight, axis=1)
+
+    def gained(scale: Any) -> Float[Array, " n"]:
+        change = jnp.where(false, (x_found - scale * y_found) ** 2, 0)
+        return jnp.sum(change, axis=1) / jnp.maximum(false.sum(axis=1), 1)
+
+    return kept, gained, x_true, y_true

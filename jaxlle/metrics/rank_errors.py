@@ -61,7 +61,7 @@ def relative_rank_errors(x: Any, y: Any, *, k: int, block_bytes: int = BLOCK_BYT
     totals = np.zeros(2)
     with exact_distances(data.coordinates, embedding.coordinates) as (base, other):
         row = row_bytes(6, base, other)
-        for ids, valid in row_blocks(n, sorting_budget(block_bytes, row), row):
+        for ids, valid in row_blocks(n, sorting_budget(block_bytes, row, base), row):
             totals += np.asarray(_sum_rank_changes(base, other, ids, valid, k), np.float64)
     ranks = np.arange(1, k + 1)
     normalizer = n * (np.abs(2 * ranks - n - 1) / ranks).sum()

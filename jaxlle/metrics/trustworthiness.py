@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._core.arrays import read_rows
 from .._core.blocks import BLOCK_BYTES, Progress, map_blocks
 from .._core.checks import check_bytes, check_count, is_traced
 from .._core.points import Points
@@ -16,7 +17,13 @@ from ._ranks import exact_distances, ranks_of_listed, row_blocks, row_bytes
 
 
 def trustworthiness(
-    x: Any, y: Any, *, k: int = 5, block_bytes: int = BLOCK_BYTES, progress: Progress | None = None
+    x: Any,
+    y: Any,
+    *,
+    k: int = 5,
+    rows: Any = None,
+    block_bytes: int = BLOCK_BYTES,
+    progress: Progress | None = None,
 ) -> Float[Array, ""]:
     """Measure to what extent the neighbors in the embedding are neighbors in the data, in [0, 1].
 
@@ -28,6 +35,8 @@ def trustworthiness(
         x: the data, shape (n, d).
         y: the embedding, an Embedding or shape (n, c).
         k: number of neighbors, less than n / 2.
+        rows: indices of the points over which the mean is taken, such as a random sample of a large data set, whose neighbors are
+            still searched among all points; None for all points.
         block_bytes: memory that one block of points may take.
         progress: called with (rows done, rows in all) after each block, outside jit.
 
@@ -36,7 +45,8 @@ def trustworthiness(
         16 features are computed by products in the dtype of the data, whose rounding may exchange nearly equal distances.
 
     Raises:
-        ValueError: if x or y is not an array of finite numbers, they differ in their numbers of rows, or k >= n / 2.
+        ValueError: if x or y is not an array of finite numbers, they differ in their numbers of rows, k >= n / 2, or rows are
+            out of range.
 
     Example:
         >>> import jax, jaxlle
@@ -45,22 +55,29 @@ def trustworthiness(
         1.0
     """
     data, embedding = prepare_pair(x, y)
-    return _rank_score(data.coordinates, embedding, k, block_bytes, progress)
+    return _rank_score(data.coordinates, embedding, k, rows, block_bytes, progress)
 
 
 def continuity(
-    x: Any, y: Any, *, k: int = 5, block_bytes: int = BLOCK_BYTES, progress: Progress | None = None
+    x: Any,
+    y: Any,
+    *,
+    k: int = 5,
+    rows: Any = None,
+    block_bytes: int = BLOCK_BYTES,
+    progress: Progress | None = None,
 ) -> Float[Array, ""]:
     """Measure to what extent the neighbors in the data are neighbors in the embedding, in [0, 1].
 
     This is `trustworthiness` with data and embedding exchanged (Venna and Kaski 2001).
 
     Args:
-        x: the data, shape (n, d).
-        y: the embedding, an Embedding or shape (n, c).
-        k: number of neighbors, less than n / 2.
-        block_bytes: memory that one block of points may take.
-        progress: called with (rows done, rows in all) after each block, outside jit.
+        x: as for `trustworthiness`.
+        y: as for `trustworthiness`.
+        k: as for `trustworthiness`.
+        rows: as for `trustworthiness`.
+        block_bytes: as for `trustworthiness`.
+        progress: as for `trustworthiness`.
 
     Returns:
         Scalar; 1 is best. Ties and rounding as in `trustworthiness`.
@@ -76,29 +93,31 @@ def continuity(
         Array(True, dtype=bool)
     """
     data, embedding = prepare_pair(x, y)
-    return _rank_score(embedding.coordinates, data, k, block_bytes, progress)
+    return _rank_score(embedding.coordinates, data, k, rows, block_bytes, progress)
 
 
 def _rank_score(
-    base: Float[Array, "n d"], other: Points, k: int, block_bytes: int, progress: Progress | None
+    base: Float[Array, "n d"], other: Points, k: int, rows: Any, block_bytes: int, progress: Progress | None
 ) -> Float[Array, ""]:
-    """Return 1 minus the normalized sum of the ranks in `base`, beyond k, of the k nearest in `other`."""
+    """Return 1 minus the normalized sum of the ranks in `base`, beyond k, of the k nearest in `other`, over some rows."""
     n = base.shape[0]
+    rows = np.arange(n, dtype=np.int32) if rows is None else read_rows(rows, "rows", n)
     reason = f"less than n_samples / 2 = {n / 2}, where the measure is defined"
     k, block_bytes = check_count(k, "k (n_neighbors)", 1, (n - 1) // 2, reason), check_bytes(block_bytes)
     nearest = knn(other, k, block_bytes=block_bytes).indices
-    if is_traced(base, nearest):
+    if is_traced(base, nearest, rows):
 
         def mean_excess(ids: Int[Array, " b"]) -> Float[Array, " b"]:
             return _rank_excess(base, nearest, ids).astype(base.dtype).mean(axis=0)
 
-        mean = map_blocks(mean_excess, jnp.arange(n, dtype=jnp.int32), block_bytes, row_bytes(3, base)).mean()
+        mean = map_blocks(mean_excess, jnp.asarray(rows), block_bytes, row_bytes(3, base)).mean()
         return 1 - 2 * mean / (2 * n - 3 * k - 1)
     total = 0  # a Python integer: the sum exceeds 2^31 at 50,000 points
     with exact_distances(base) as (points,):
-        for ids, valid in row_blocks(n, block_bytes, row_bytes(3, points), progress):
-            total += int(np.asarray(_rank_excess(points, nearest, ids))[:, valid].sum(dtype=np.int64))
-    return jnp.asarray(1 - 2 * total / (n * k * (2 * n - 3 * k - 1)), base.dtype)
+        rows = np.asarray(rows)
+        for places, valid in row_blocks(len(rows), block_bytes, row_bytes(3, points), progress):
+            total += int(np.asarray(_rank_excess(points, nearest, rows[places]))[:, valid].sum(dtype=np.int64))
+    return jnp.asarray(1 - 2 * total / (len(rows) * k * (2 * n - 3 * k - 1)), base.dtype)
 
 
 @jax.jit

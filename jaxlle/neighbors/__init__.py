@@ -6,7 +6,8 @@ $$N_i = \operatorname{arg\,min}_{J \not\ni i,\ |J| = k} \sum_{j \in J} d(x_i, x_
 
 as `Neighbors(indices[n, k], distances[n, k], mask[n, k])`. A point is never its own neighbor, by index, and ties are ordered by
 index. Euclidean and cosine neighbors are selected by matrix products with a bound on the rounding error and measured again by
-differences, so they are exact at any offset and scale of the data.
+differences, so they are exact at any offset and scale of the data. `knn` and `jaxlle.barycentric_weights` also accept sparse
+matrices of SciPy, which are never made dense.
 
 | function | neighborhoods |
 | --- | --- |
@@ -23,6 +24,7 @@ available; see its documentation. Neighborhoods that depend on labels, on geodes
 `jaxlle.variants`, and the connectivity of a graph in `jaxlle.alignment`.
 """
 
+from .._core.calls import explain_calls
 from .._core.points import Points, prepare_points
 from .approximate import ApproximateNeighbors, approximate_knn
 from .exact import knn
@@ -43,3 +45,5 @@ __all__ = [
     "radius_neighbors",
     "save",
 ]
+
+explain_calls(__name__)

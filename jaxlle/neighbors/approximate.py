@@ -66,7 +66,7 @@ def approximate_knn(
     sample = check_count(sample, "sample", 1, None, "number of points on which the recall is measured")
     check_number(effort, "effort", "positive", lambda value: value > 0)
     key = check_key(key)
-    on_tpu = jax.default_backend() == "tpu"
+    on_tpu = all(device.platform == "tpu" for device in points.coordinates.devices())
     found = _on_tpu(points, k, effort) if on_tpu else _descent(points, k, effort, key)
     return ApproximateNeighbors(found, _recall(points, k, found.indices, min(sample, n), key))
 

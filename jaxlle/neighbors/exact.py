@@ -13,12 +13,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .. import distances
-from .._core.blocks import BLOCK_BYTES, Progress
+from .._core.blocks import BLOCK_BYTES, Progress, map_rows, on_cpu
 from .._core.checks import all_finite, check_bytes, check_count, is_traced
 from .._core.ladder import call_padded, to_device
 from .._core.points import Points, as_points, as_rows, prepare_points, rescale, standardize, working_dtype
+from .._core.sparse import is_sparse, prepare_sparse
 from ..distances import PRECOMPUTED, Metric
-from . import _kdtree, blockwise
+from . import _kdtree, _sparse, blockwise, streams
+from ._selection import smallest
 from .graph import Neighbors, require_distances, rescale_distances
 
 Algorithm = Literal["auto", "brute", "kd_tree"]
@@ -44,15 +46,23 @@ def knn(
     differences, so that the result is exact in the dtype. Outside jit, on a CPU and with few features, a k-d tree (SciPy) is
     faster and is used instead.
 
+    Memory maps, such as ``numpy.load("x.npy", mmap_mode="r")``, of more than 16 MiB in float32 or float64 are not copied, with
+    the Euclidean, Manhattan and Chebyshev metrics: parts of the queries are searched in parts of the points. A part takes an
+    eighth of the map, at least 16 MiB and at most `block_bytes`, so that the peak of the memory is less than 1.5 times a map
+    of several hundred megabytes. The neighbors are the same, but the search lacks the shortcuts for a whole array: pass
+    ``numpy.array(x)`` where memory suffices. Maps of other dtypes, and maps with other metrics, are copied.
+
     Args:
-        x: points, shape (n, d), or a `Points` value; with metric="precomputed", distances of shape (n, n).
+        x: points, shape (n, d), or a `Points` value; with metric="precomputed", distances of shape (n, n). A sparse matrix of
+            SciPy is searched by blocks without making it dense, on the host in float64, by the metric "euclidean" or "cosine".
         k: number of neighbors, 1 <= k <= n - 1 (k <= n for queries).
-        query: points whose neighbors are sought, shape (q, d); None for the points themselves, each without itself. With
-            metric="precomputed", distances from the queries to the points, shape (q, n).
+        query: points whose neighbors are sought, shape (q, d), sparse if x is; None for the points themselves, each without
+            itself. With metric="precomputed", distances from the queries to the points, shape (q, n).
         metric: "euclidean", "cosine" (1 - cos), "manhattan", "chebyshev", "precomputed", or a JAX function of two vectors. For
             a `Points` value its own metric is used.
         algorithm: "auto", "brute" (blocks on the device) or "kd_tree" (on the host; not for metrics that are functions).
-        block_bytes: memory limit of one block of queries, in bytes.
+        block_bytes: memory limit of one block of queries, in bytes. Outside jit, the default value means a fortieth of the
+            memory of a GPU or TPU if that is more, such as 2 GiB of 80.
         progress: function that is called with (finished rows, all rows) after each block; not called under jit.
 
     Returns:
@@ -63,7 +73,8 @@ def knn(
     Raises:
         ValueError: if points are not finite numbers, k is out of range, the metric or the algorithm is unknown, a vector is zero
             under the cosine metric, precomputed distances are negative, or, outside jit, a metric that is a function returns NaN
-            or infinity for any pair of points, neighbors or not.
+            or infinity for any pair of points, neighbors or not; if the file of a memory map was truncated, or `block_bytes` is
+            less than k + 1 of its rows.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -72,6 +83,9 @@ def knn(
                [0],
                [1]], dtype=int32)
     """
+    if is_sparse(x):
+        _check_algorithm(algorithm, ("auto", "brute"))
+        return _sparse.nearest(prepare_sparse(x, metric), query, k, check_bytes(block_bytes), progress)
     points = prepare_points(x, metric=metric)
     if query is not None:
         query = as_points(query, "query") if points.metric == PRECOMPUTED else as_rows(query, "query")
@@ -80,13 +94,18 @@ def knn(
         return _from_distances(points.values if query is None else query, k, query is None, block_bytes)
     if points.metric is distances.cosine:  # 1 - cos is half the squared distance between unit vectors
         sphere, center, unit = standardize(_unit_rows(points.values, "x"))
-        other = None if query is None else rescale(_unit_rows(query, "query"), center, unit, sphere.dtype)
+        other = None if query is None else _unit_rows(_placed_as(points.values, query), "query")
+        other = None if other is None else rescale(other, center, unit, sphere.dtype)
         found = _search(sphere, other, k, distances.euclidean, algorithm, block_bytes, progress)
         halves = call_padded(_half_squares, require_distances(found), jnp.asarray(unit, sphere.dtype))
         return found._replace(distances=halves)
     if points.metric in (distances.euclidean, distances.manhattan, distances.chebyshev):
-        other = None if query is None else points.apply(query)
-        found = _search(points.coordinates, other, k, points.metric, algorithm, block_bytes, progress)
+        if points.is_streamed(block_bytes, query):
+            search = partial(_search, metric=points.metric, algorithm=algorithm)
+            found = streams.nearest(points, query, k, search, block_bytes, progress)
+        else:
+            other = None if query is None else points.apply(query)
+            found = _search(points.coordinates, other, k, points.metric, algorithm, block_bytes, progress)
         return found if isinstance(x, Points) else in_data_units(found, points)
     # Other metrics need not be invariant to translation and scaling, so the points are passed to them unchanged.
     values = to_device(points.values, points.dtype)
@@ -115,6 +134,13 @@ def check_shapes(points: Points, query: Any, k: int, name: str = "k (n_neighbors
     return check_count(
         k, name, 1, high, f"x has n_samples = {n} points" + " excluding the point itself" * (query is None)
     )
+
+
+def _placed_as(points: Any, query: Any) -> Any:
+    """Return the queries on the host or on the device as the points are, so that the lengths of equal rows are rounded alike."""
+    if isinstance(points, np.ndarray):
+        return query if is_traced(query) else np.asarray(query)
+    return jnp.asarray(query)
 
 
 def _unit_rows(x: Any, name: str) -> Any:
@@ -156,20 +182,24 @@ def _search(
     progress: Progress | None = None,
 ) -> Neighbors:
     """Find neighbors among arrays on the device, by the requested or the fastest algorithm."""
-    if algorithm not in ("auto", "brute", "kd_tree"):
-        raise ValueError(f"algorithm = {algorithm!r} is not known: use 'auto', 'brute' or 'kd_tree'.")
+    _check_algorithm(algorithm, ("auto", "brute", "kd_tree"))
     traced = is_traced(points, query)
     supported = metric in _kdtree.ORDERS and not traced
     if algorithm == "kd_tree" and not supported:
         raise ValueError(
             "algorithm = 'kd_tree' requires the euclidean, cosine, manhattan or chebyshev metric, outside jit: use 'auto'."
         )
-    faster = supported and points.shape[1] <= _TREE_MAX_FEATURES and _on_cpu(points)
+    faster = supported and points.shape[1] <= _TREE_MAX_FEATURES and on_cpu(points)
     if algorithm == "kd_tree" or (algorithm == "auto" and faster):
         return Neighbors(*_kdtree.nearest(points, query, k, metric, progress))
     if traced:
         return Neighbors(*blockwise.nearest_traced(points, query, k, metric, block_bytes))
     return require_finite_metric(Neighbors(*blockwise.nearest(points, query, k, metric, block_bytes, progress)), metric)
+
+
+def _check_algorithm(algorithm: str, allowed: tuple[str, ...]) -> None:
+    if algorithm not in allowed:
+        raise ValueError(f"algorithm = {algorithm!r} is not known here: use {' or '.join(map(repr, allowed))}.")
 
 
 def require_finite_metric(found: Neighbors, metric: Any) -> Neighbors:
@@ -182,14 +212,23 @@ def require_finite_metric(found: Neighbors, metric: Any) -> Neighbors:
     return found
 
 
-def _on_cpu(x: Array) -> bool:
-    return all(device.platform == "cpu" for device in x.devices())
-
-
 def _from_distances(matrix: Any, k: int, exclude_self: bool, block_bytes: int) -> Neighbors:
     if not is_traced(matrix) and bool((matrix < 0).any()):
         raise ValueError("Precomputed distances must not be negative: pass distances, not similarities or a kernel.")
     matrix = to_device(matrix, working_dtype(matrix))
     if exclude_self:
-        return Neighbors(*blockwise.nearest_in_rows(matrix, k, True, block_bytes))
-    return Neighbors(*call_padded(lambda rows: blockwise.nearest_in_rows(rows, k, False, block_bytes), matrix))
+        return Neighbors(*_nearest_in_rows(matrix, k, True, block_bytes))
+    return Neighbors(*call_padded(lambda rows: _nearest_in_rows(rows, k, False, block_bytes), matrix))
+
+
+@partial(jax.jit, static_argnames=("k", "exclude_self", "block_bytes"))
+def _nearest_in_rows(matrix: Float[Array, "q n"], k: int, exclude_self: bool, block_bytes: int) -> tuple[Array, Array]:
+    """Return the k smallest entries of each row of a distance matrix, in blocks of rows."""
+    q, n = matrix.shape
+
+    def one(pair: tuple[Array, Array]) -> tuple[Array, Array]:
+        row, own = pair
+        return smallest(jnp.where((jnp.arange(n) == own) & exclude_self, jnp.inf, row)[None], k)
+
+    indices, dist = map_rows(one, (matrix, jnp.arange(q)), block_bytes, 3 * n * matrix.dtype.itemsize)
+    return indices[:, 0], dist[:, 0]

@@ -1,6 +1,5 @@
 """Neighbor graphs: the type `Neighbors`, its checks, conversion of graphs from other libraries, and files."""
 
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._core.archive import Npz
 from .._core.arrays import read_array, read_floats
 from .._core.atomic import replacing
-from .._core.checks import all_finite, is_traced
+from .._core.checks import all_finite, is_traced, to_host_if_cheap, warn_user
 from .._core.ladder import call_padded
 from .._core.missing import read_host
 from ..warnings import DuplicateWarning
@@ -51,7 +50,8 @@ def rescale_distances(neighbors: Neighbors, unit: Any) -> Neighbors:
         raise ValueError(
             f"The distances, around {unit:.3g}, are out of the range of {distances.dtype}: rescale x, or enable x64."
         )
-    return neighbors._replace(distances=call_padded(_multiply, distances, jnp.asarray(unit, distances.dtype)))
+    unit = jnp.asarray(unit, distances.dtype) if is_traced(unit) else np.asarray(unit, distances.dtype)
+    return neighbors._replace(distances=call_padded(_multiply, distances, unit))
 
 
 @jax.jit
@@ -77,7 +77,8 @@ def prepare_graph(neighbors: Any, n: int | None = None, rows: int | None = None)
     """
     if not hasattr(neighbors, "indices"):
         raise TypeError(
-            f"neighbors is of type {type(neighbors).__name__}, but must be a Neighbors value: convert indices by as_neighbors."
+            f"neighbors is of type {type(neighbors).__name__}, but must be a Neighbors value: pass jaxlle.knn(x, k), or convert "
+            f"indices by jaxlle.neighbors.as_neighbors."
         )
     ids = read_array(neighbors.indices, "neighbors.indices", _NO_NEIGHBOR)
     distances, mask = neighbors.distances, neighbors.mask
@@ -96,6 +97,22 @@ def prepare_graph(neighbors: Any, n: int | None = None, rows: int | None = None)
     # Indices of few bits could not hold the number of every point.
     ids = ids if is_traced(ids) else jnp.asarray(ids, jnp.int32)
     return Neighbors(ids, distances, None if mask is None else jnp.asarray(mask))
+
+
+def restrict(neighbors: Neighbors, rows: np.ndarray) -> Neighbors:
+    """Return the neighborhoods of some rows, which must not contain others, with renumbered indices."""
+    position = np.full(len(neighbors.indices), -1)
+    position[rows] = np.arange(len(rows))
+    indices = position[np.asarray(neighbors.indices)[rows]]
+    mask = None if neighbors.mask is None else np.asarray(neighbors.mask)[rows]
+    if (indices[slice(None) if mask is None else mask] < 0).any():
+        raise ValueError(
+            "Some neighbors of the embedded points are not embedded: pass only the data of the embedded points."
+        )
+    distances = None if neighbors.distances is None else neighbors.distances[rows]
+    return Neighbors(
+        jnp.asarray(np.maximum(indices, 0), jnp.int32), distances, None if mask is None else jnp.asarray(mask)
+    )
 
 
 def check_indices(neighbors: Neighbors, n: int, rows: int) -> None:
@@ -126,23 +143,16 @@ def check_indices(neighbors: Neighbors, n: int, rows: int) -> None:
         )
 
 
-@jax.jit
-def _count_zeros(distances: Array) -> Array:
-    """Return the number of rows whose largest distance is 0."""
-    return (distances[:, -1] == 0).sum()
-
-
 def warn_of_duplicates(neighbors: Neighbors) -> None:
     """Warn, outside jit, about points whose neighborhoods consist only of exact copies of the point."""
     if is_traced(neighbors) or neighbors.distances is None:
         return
-    duplicated = int(_count_zeros(neighbors.distances))
+    duplicated = int((to_host_if_cheap(neighbors.distances)[:, -1] == 0).sum())
     if duplicated:
-        warnings.warn(
+        warn_user(
             f"{duplicated} points have at least k = {neighbors.indices.shape[1]} exact copies, so their neighborhoods contain "
             f"nothing else: raise k, or pass options=EmbedOptions(dedupe=True).",
             DuplicateWarning,
-            stacklevel=4,
         )
 
 

@@ -35,7 +35,6 @@ def fingerprint(model: Any, batches: NeighborhoodBatches) -> dict[str, Any]:
     """
     x, graph = batches.x, batches.neighbors
     mask = True if graph.mask is None else _rows(graph.mask)
-    settings = model.checkpoint_settings() if hasattr(model, "checkpoint_settings") else {}
     return {
         "number of points": x.shape[0],
         "number of features": x.shape[1],
@@ -44,11 +43,16 @@ def fingerprint(model: Any, batches: NeighborhoodBatches) -> dict[str, Any]:
         "max_points": batches.max_points,
         "num_shards": batches.num_shards,
         "key": list(batches.seed),
-        "points (checksum)": _checksum(_floats(_rows(x))),
-        "neighbors (checksum)": _checksum(np.where(mask, _rows(graph.indices).astype(np.int64), -1)),
-        "weights (checksum)": _checksum(np.where(mask, _floats(_rows(batches.weights)), 0)),
-        **settings,
+        "points (checksum)": checksum(_floats(_rows(x))),
+        "neighbors (checksum)": checksum(np.where(mask, _rows(graph.indices).astype(np.int64), -1)),
+        "weights (checksum)": checksum(np.where(mask, _floats(_rows(batches.weights)), 0)),
+        **model_settings(model),
     }
+
+
+def model_settings(model: Any) -> dict[str, Any]:
+    """Return the settings of a model that must be the same for a run to be resumed."""
+    return model.checkpoint_settings() if hasattr(model, "checkpoint_settings") else {}
 
 
 def check_fingerprint(saved: dict[str, Any], given: dict[str, Any], source: str) -> None:
@@ -104,7 +108,7 @@ def _rows(a: Any) -> np.ndarray:
     """Return an array, or evenly spaced rows of a large one; of a memmap only these are read."""
     n = a.shape[0]
     most = max(1, _CHECKED_BYTES // max(1, a.nbytes // n))
-    return np.asarray(a if n <= most else a[np.linspace(0, n - 1, most).astype(np.int64)])
+    return np.asarray(a[:] if n <= most else a[np.linspace(0, n - 1, most).astype(np.int64)])
 
 
 def _floats(rows: np.ndarray) -> np.ndarray:
@@ -112,7 +116,8 @@ def _floats(rows: np.ndarray) -> np.ndarray:
     return np.asarray(rows, working_dtype(rows))
 
 
-def _checksum(rows: np.ndarray) -> str:
+def checksum(rows: np.ndarray) -> str:
+    """Return a checksum of the dtype, the shape and the numbers of an array."""
     return hashlib.sha256(f"{rows.dtype.name}{rows.shape}".encode() + np.ascontiguousarray(rows).tobytes()).hexdigest()
 
 

@@ -1,5 +1,6 @@
 """A layer whose outputs are white, in training and in evaluation."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax.numpy as jnp
@@ -97,12 +98,17 @@ def calibrate(head: OrthonormalHead, encoder: nnx.Module, x: Any) -> None:
         encoder: in evaluation mode; its outputs are the features of the head.
         x: points, shape (n, D).
     """
-    total, square = 0.0, 0.0
-    for block in evaluate_blocks(encoder, x):
+    calibrate_by(head, evaluate_blocks(encoder, x))
+
+
+def calibrate_by(head: OrthonormalHead, blocks: Iterable[Any]) -> None:
+    """Replace the running averages of a head by the statistics of features, given in blocks of rows."""
+    count, total, square = 0, 0.0, 0.0
+    for block in blocks:
         y = np.asarray(block, np.float64)
-        total, square = total + y.sum(axis=0), square + y.T @ y
-    mean = total / x.shape[0]
-    spread = square / x.shape[0] - np.outer(mean, mean)
+        count, total, square = count + len(y), total + y.sum(axis=0), square + y.T @ y
+    mean = total / count
+    spread = square / count - np.outer(mean, mean)
     head.mean[...], head.covariance[...] = jnp.float32(mean), jnp.float32(spread)
 
 

@@ -1,6 +1,7 @@
 """A network that computes a locally linear embedding: the cost of LLE is its loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import jax
@@ -21,7 +22,9 @@ from ..weights import barycentric_weights
 from . import last_layer
 from ._fingerprint import STEPS, compared_updates
 from .evaluation import BLOCK_ROWS, evaluate, evaluate_blocks
-from .head import OrthonormalHead, calibrate
+from .grain_stream import GrainStream
+from .head import OrthonormalHead, calibrate, calibrate_by
+from .streams import is_stream
 from .training import DEFAULT_OPTIONS, FitOptions, Graph, Metrics, train
 
 
@@ -91,21 +94,27 @@ class ParametricLLE(nnx.Module):
         x: Any,
         *,
         epochs: int,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         graph: Callable[[int], Graph | None] | None = None,
         key: Array | None = None,
+        steps_per_epoch: int | None = None,
         progress: bool = True,
         options: FitOptions = DEFAULT_OPTIONS,
     ) -> list[Metrics]:
-        """Train the model: `train` with `train_step`, on batches of the points and their graph.
+        """Train the model: `train` with `train_step`, on batches of the points and their graph, or on given batches.
+
+        Afterwards the statistics of the head are those of all points; of the anchors of one epoch if x is an iterable of
+        batches; and running averages if it is an iterator, which cannot be read again.
 
         Args:
-            x: points, shape (n, D).
+            x: points, shape (n, D). Or batches: a `NeighborhoodBatches` value, a `GrainStream`, or any iterable of values of
+                `NeighborhoodBatch`, all of the same shapes.
             epochs: total number of epochs, those of a restored checkpoint included.
-            batch_size: anchors per step.
+            batch_size: anchors per step; None for 256. Not for batches, which have a size.
             graph: called with the number of each epoch, the first after resuming included; the neighbors and weights that it
-                returns replace the graph, None keeps it. It is not differentiated.
-            key: random key for the order of the batches.
+                returns replace the graph, None keeps it. It is not differentiated. Not for other iterables of batches.
+            key: random key for the order of the batches. Not for batches, which have an order.
+            steps_per_epoch: number of batches per epoch of an iterable; None for one pass over it. See `train`.
             progress: whether to print a line of progress on a terminal.
             options: early stopping, checkpoints and a file of metrics.
 
@@ -116,13 +125,45 @@ class ParametricLLE(nnx.Module):
         Raises:
             ValueError: for bad points, an encoder of the wrong output size, a batch size smaller than dim, a damaged
                 checkpoint, one of another architecture, or one of a run with other points, neighbors, weights, batch size, key
-                or `checkpoint_settings` (see `train`); FloatingPointError if the loss is not finite.
+                or `checkpoint_settings` (see `train`); for batches, as `train`, and with a batch size or a key;
+                FloatingPointError if the loss is not finite.
         """
-        x = self._check_points(x)
-        batches = self._batches(x, batch_size, key=key)
-        history = train(self, train_step, batches, epochs=epochs, graph=graph, progress=progress, options=options)
-        calibrate(self.head, self.encoder, x)
+        if is_stream(x):
+            given = {"batch_size": batch_size, "key": key}
+            if any(value is not None for value in given.values()):
+                names = " and ".join(name for name, value in given.items() if value is not None)
+                raise ValueError(
+                    f"{names} cannot be chosen for a stream of batches: choose it where the stream is made."
+                )
+            batches = x
+        else:
+            if steps_per_epoch is not None:
+                raise ValueError(
+                    f"steps_per_epoch = {steps_per_epoch} is for iterables of batches: the points and batch_size determine it."
+                )
+            x = self._check_points(x)
+            batches = self._batches(x, 256 if batch_size is None else batch_size, key=key)
+        history = train(
+            self,
+            _checked_step,
+            batches,
+            epochs=epochs,
+            graph=graph,
+            steps_per_epoch=steps_per_epoch,
+            progress=progress,
+            options=options,
+        )
+        data = batches.batches if isinstance(batches, GrainStream) else batches
+        if isinstance(data, NeighborhoodBatches):
+            calibrate(self.head, self.encoder, data.x)
+        elif (reader := iter(data)) is not data:
+            calibrate_by(self.head, self._anchor_features(islice(reader, steps_per_epoch)))
         return history
+
+    def _anchor_features(self, batches: Iterable[NeighborhoodBatch]) -> Iterator[np.ndarray]:
+        for batch in batches:
+            y = evaluate(self.encoder, jnp.asarray(batch.points))
+            yield np.asarray(y)[np.asarray(batch.anchors)[np.asarray(batch.where)]]
 
     def checkpoint_settings(self) -> dict[str, Any]:
         """Return the settings that must be the same for a run to be resumed from a checkpoint.
@@ -258,6 +299,16 @@ class ParametricLLE(nnx.Module):
         neighbors, weights = self.graph(x) if graph is None else graph
         check_weights(weights, neighbors.mask)  # here, because no check is possible in the compiled step
         return neighborhood_batches(x, neighbors, weights, batch_size=min(batch_size, x.shape[0]), key=key)
+
+
+def _checked_step(model: ParametricLLE, batch: NeighborhoodBatch) -> dict[str, Array]:
+    """Take one step on a batch, which a stream may yield as anything."""
+    if not isinstance(batch, NeighborhoodBatch):
+        raise TypeError(
+            f"The stream yields values of type {type(batch).__name__}, but must yield values of "
+            f"jaxlle.losses.NeighborhoodBatch: use train with a step of your own for other batches."
+        )
+    return train_step(model, batch)
 
 
 @nnx.jit

@@ -7,21 +7,20 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .. import serving
 from .._core import archive
+from ..serving import OutOfSampleMap, maps
+from .feature_memory import MemoryState
 
 _KIND = "model"
-_VERSION = 2
-_READABLE_FROM = 2  # version 1 knew no regularizer but a number
-_TRAINING_ONLY = nnx.Any(nnx.optimizer.OptState, nnx.RngState)  # part of checkpoints instead
+_TRAINING_ONLY = nnx.Any(nnx.optimizer.OptState, nnx.RngState, MemoryState)  # part of checkpoints instead
 
 
-def save_model(path: str | Path, model: nnx.Module, known: serving.OutOfSampleMap | None = None) -> None:
+def save_model(path: str | Path, model: nnx.Module, known: OutOfSampleMap | None = None) -> None:
     """Save a trained module to a .npz file without pickles.
 
-    All variables except the optimizer's and random states are saved: parameters, the head's running averages, the step. The file
-    is for the use of a trained model; training is resumed from a checkpoint (`FitOptions`). The file is written completely or
-    not at all; a symbolic link is written through.
+    All variables except the optimizer's, random states and a `FeatureMemory` are saved: parameters, the head's running averages,
+    the step. The file is for the use of a trained model; training is resumed from a checkpoint (`FitOptions`). The file is
+    written completely or not at all; a symbolic link is written through.
 
     Args:
         path: file name with the suffix .npz.
@@ -44,12 +43,12 @@ def save_model(path: str | Path, model: nnx.Module, known: serving.OutOfSampleMa
         True
     """
     arrays = {f"state/{name}": a for name, a in arrays_by_name(nnx.state(model, nnx.Not(_TRAINING_ONLY))).items()}
-    metadata = {} if known is None else serving.metadata(known)
-    arrays |= {} if known is None else serving.pack(known)
-    archive.write(path, _KIND, _VERSION, _READABLE_FROM, arrays, **metadata)
+    metadata = {} if known is None else maps.metadata(known)
+    arrays |= {} if known is None else maps.pack(known)
+    archive.write(path, _KIND, maps.VERSION, maps.readable_from(metadata), arrays, **metadata)
 
 
-def load_model(path: str | Path, model: nnx.Module, *, max_bytes: int | None = None) -> serving.OutOfSampleMap | None:
+def load_model(path: str | Path, model: nnx.Module, *, max_bytes: int | None = None) -> OutOfSampleMap | None:
     """Restore a saved state into a module of the same architecture, and set the module to evaluation mode.
 
     Args:
@@ -63,8 +62,9 @@ def load_model(path: str | Path, model: nnx.Module, *, max_bytes: int | None = N
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: for a file that is truncated, larger than `max_bytes`, contains no model or one of another architecture, or
-            requires a later version of jaxlle, or for training data that are no valid map (`serving.load_map`).
+        ValueError: for a file that is truncated, larger than `max_bytes`, contains no model or one of another architecture, was
+            changed after it was written, or requires a later version of jaxlle, or for training data that are no valid map
+            (`serving.load_map`).
 
     Example:
         >>> import pathlib, tempfile
@@ -76,16 +76,16 @@ def load_model(path: str | Path, model: nnx.Module, *, max_bytes: int | None = N
     """
     state = nnx.state(model, nnx.Not(_TRAINING_ONLY))
     required = array_layout(arrays_by_name(state))
-    names = {f"state/{name}" for name in required} | serving.MAP_ARRAYS
-    header, arrays = archive.read(path, _KIND, _VERSION, wanted=names.__contains__, max_bytes=max_bytes)
+    names = {f"state/{name}" for name in required} | maps.MAP_ARRAYS
+    header, arrays = archive.read(path, _KIND, maps.VERSION, wanted=names.__contains__, max_bytes=max_bytes)
     found = {name.removeprefix("state/"): a for name, a in arrays.items() if name.startswith("state/")}
     listed = {
         name.removeprefix("state/"): str(dtype) for name, dtype in header["dtypes"].items() if name.startswith("state/")
     }
     unknown = {name: dtype for name, dtype in listed.items() if name not in required}
     check_layout({**unknown, **array_layout(found)}, required, f"The model in {path}")
-    known = {name: a for name, a in arrays.items() if name in serving.MAP_ARRAYS}
-    known = serving.unpack(path, header, known) if known else None
+    known = {name: a for name, a in arrays.items() if name in maps.MAP_ARRAYS}
+    known = maps.unpack(path, header, known) if known else None
     pure = nnx.to_pure_dict(state)
     filled = jax.tree_util.tree_map_with_path(lambda at, _: jnp.asarray(found[_name(at)]), pure)
     nnx.replace_by_pure_dict(state, filled)

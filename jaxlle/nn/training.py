@@ -1,6 +1,6 @@
 """The training loop: a plain function over a step, with checkpoints, a log of metrics and early stopping."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._core.checks import check_count
-from ..losses.batches import NeighborhoodBatch, NeighborhoodBatches
-from ..losses.reduce import check_weights
+from ..losses.batches import NeighborhoodBatches
 from ..neighbors import Neighbors
-from ._fingerprint import fingerprint
 from .checkpoints import checkpoint_manager, restore_checkpoint, save_checkpoint
+from .grain_stream import GrainStream
 from .metrics_log import MetricsLog, show_progress
+from .streams import open_batches
 
 Graph = tuple[Neighbors, Float[Array, "n k"]]
 Metrics = dict[str, float | int]
-Step = Callable[[Any, NeighborhoodBatch], dict[str, Array]]
+Step = Callable[[Any, Any], dict[str, Array]]
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,11 @@ DEFAULT_OPTIONS = FitOptions()
 def train(
     model: Any,
     step: Step,
-    batches: NeighborhoodBatches,
+    batches: NeighborhoodBatches | GrainStream | Iterable[Any],
     *,
     epochs: int,
     graph: Callable[[int], Graph | None] | None = None,
+    steps_per_epoch: int | None = None,
     progress: bool = True,
     options: FitOptions = DEFAULT_OPTIONS,
 ) -> list[Metrics]:
@@ -69,10 +70,15 @@ def train(
         model: a `ParametricLLE`, or any NNX module with a variable `step` that counts the steps; changed in place. If it has a
             method `checkpoint_settings`, a run is resumed only if the numbers or strings that it returns by name are the same.
         step: takes one optimization step, in place, and returns scalars, "loss" and "cost" among them, such as `train_step`.
-        batches: from `neighborhood_batches`.
+        batches: from `neighborhood_batches`, or a `GrainStream` of them. Or any other iterable of batches, whose arrays have the
+            same shapes in all batches; they are what `step` takes, not necessarily a `NeighborhoodBatch`.
         epochs: total number of epochs, those of a restored checkpoint included.
         graph: called with the number of each epoch, the first after resuming included; the neighbors and weights that it
             returns replace those of the batches, None keeps them.
+        steps_per_epoch: for an iterable of batches. None: an epoch is one pass over it. A number: an epoch consists of the next
+            so many batches; an iterable that ends together with an epoch is iterated again. When a run is resumed, an iterator
+            with `get_state` and `set_state` (Grain) continues at its position, and of any other iterable, the same from its
+            beginning, the batches before the position are read and ignored.
         progress: whether to print a line of progress on a terminal.
         options: early stopping, checkpoints and a file of metrics.
 
@@ -81,11 +87,14 @@ def train(
         that `step` returns.
 
     Raises:
+        TypeError: for batches that cannot be iterated.
         ValueError: for a damaged checkpoint, one of another architecture, one of a run with other points, neighbors, weights,
-            batches (size, key, number of points, shards) or settings of the model, or a bad graph; FloatingPointError if the loss
-            is not finite. Points, neighbors and weights are compared bit by bit (of arrays of more than 16 MiB, evenly spaced
-            rows): to resume on another kind of device, which may round the weights differently, save them with the data. `step`
-            and `graph` are functions and are not compared.
+            batches (size, key, number of points, shards) or settings of the model, or a bad graph; for an iterable that ends
+            within an epoch, whose batches change their arrays or shapes, or contain positions out of range, weights that do not
+            sum to one or points that are not finite. Points, neighbors and weights are compared bit by bit (of arrays of more
+            than 16 MiB, evenly spaced rows): to resume on another kind of device, which may round the weights differently, save
+            them with the data. Of an iterable, the first batch is compared. `step` and `graph` are functions and are not.
+        FloatingPointError: if the loss is not finite.
 
     Example:
         >>> import jax, jaxlle
@@ -100,9 +109,11 @@ def train(
     """
     history = []
     with checkpoint_manager(options.checkpoint_dir) as manager:
-        run = {} if manager is None else fingerprint(model, batches)
+        reader = open_batches(batches, steps_per_epoch)
+        run = {} if manager is None else reader.fingerprint(model)
         new_run = {"epoch": 0, "best": float("inf"), "waited": 0, "replaced": False}
         loop = start = restore_checkpoint(manager, model, run) or new_run
+        reader.restore(loop)
         model.train()
         with MetricsLog(options.metrics_path, loop["epoch"]) as log:
             for epoch in range(loop["epoch"], epochs):
@@ -114,14 +125,15 @@ def train(
                         f"Checkpoint {epoch} was saved with a graph that `graph` had returned, but on resuming there is none: "
                         f"`graph` must return it for epoch {epoch} as well."
                     )
-                batches = replace_graph(batches, new)
-                metrics = train_epoch(model, step, batches, epoch)
+                reader.replace_graph(new)
+                metrics = train_epoch(model, step, reader.epoch(epoch), epoch)
                 waited = 0 if metrics["cost"] < loop["best"] else loop["waited"] + 1
                 loop = {
                     "epoch": epoch + 1,
                     "best": min(loop["best"], metrics["cost"]),
                     "waited": waited,
                     "replaced": loop["replaced"] or new is not None,
+                    **reader.state(),
                 }
                 log.write(metrics)
                 history.append(metrics)
@@ -133,10 +145,9 @@ def train(
     return history
 
 
-def train_epoch(model: Any, step: Step, batches: NeighborhoodBatches, epoch: int) -> Metrics:
+def train_epoch(model: Any, step: Step, batches: Iterable[Any], epoch: int) -> Metrics:
     """Take the steps of one epoch; return its number, the number of steps so far, and the means of the steps' scalars."""
-    steps = range(epoch * len(batches), (epoch + 1) * len(batches))
-    scalars = jax.device_get([step(model, batches.batch(number)) for number in steps])
+    scalars = jax.device_get([step(model, batch) for batch in batches])
     means = {name: float(np.mean([metrics[name] for metrics in scalars])) for name in scalars[0]}
     if not np.isfinite(means["loss"]):
         raise FloatingPointError(
@@ -144,12 +155,3 @@ def train_epoch(model: Any, step: Step, batches: NeighborhoodBatches, epoch: int
             f"checkpoint_dir, because a checkpoint is resumed only with the same optimizer."
         )
     return {"epoch": epoch, "step": int(model.step[...]), **means}
-
-
-def replace_graph(batches: NeighborhoodBatches, graph: Graph | None) -> NeighborhoodBatches:
-    """Return the same batches with another graph, or unchanged for None."""
-    if graph is None:
-        return batches
-    neighbors, weights = graph
-    check_weights(weights, neighbors.mask)  # here, because no check is possible in a compiled step
-    return batches.with_graph(neighbors, weights)

@@ -61,7 +61,7 @@ def label_classes(ax: Any, page: Page, places: np.ndarray, members: np.ndarray, 
         names: of the classes.
         colors: of the classes, shape (c, 4).
     """
-    scores = _prominence(page.points, members, len(names))
+    scores = prominence(page.points, members, len(names))
     best = [scores[members == c].max() for c in range(len(names))]
     for c in np.argsort(best)[::-1]:
         rows = np.flatnonzero(members == c)
@@ -74,7 +74,7 @@ def label_classes(ax: Any, page: Page, places: np.ndarray, members: np.ndarray, 
         text.set_path_effects([withStroke(linewidth=2.5, foreground="white", alpha=0.9)])
 
 
-def _prominence(points: np.ndarray, members: np.ndarray, count: int) -> np.ndarray:
+def prominence(points: np.ndarray, members: np.ndarray, count: int) -> np.ndarray:
     """Return, for each point, the density of its class there times the share of that class in the density of all."""
     bins, extent = 64, np.ptp(points, axis=0)
     cells = (points - points.min(axis=0)) / np.where(extent > 0, extent, 1) * (bins - 1)
@@ -108,7 +108,7 @@ def place_images(ax: Any, page: Page, images: np.ndarray, count: int, colors: np
     weight = np.clip(crowd / 4, 0.5, 1)  # outliers have to be farther away than typical points
     distance = 1e6 + np.linalg.norm(points - points.mean(axis=0), axis=1)
     low, high = float(images.min()), float(images.max())
-    ink = bool(np.median(_border(images)) < low + 0.05 * (high - low))
+    ink = bool(np.median(border(images)) < low + 0.05 * (high - low))
     while count > 0 and (weight * distance).max() > 1.3 * side:
         row = int((weight * distance).argmax())
         centers = points[row] + offsets
@@ -145,7 +145,8 @@ def _draw_image(ax: Any, box: OffsetImage, place: np.ndarray, offset: np.ndarray
     return ax.add_artist(shown)
 
 
-def _border(images: np.ndarray) -> np.ndarray:
+def border(images: np.ndarray) -> np.ndarray:
+    """Return the pixels at the edges of all images, shape (n (2 w + 2 h),)."""
     return np.concatenate([images[:, [0, -1], :].ravel(), images[:, :, [0, -1]].ravel()])
 
 

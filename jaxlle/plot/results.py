@@ -5,15 +5,15 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from .._core.arrays import read_floats
 from .._core.checks import check_count
-from ..choosing import Grid
+from ..choosing import Grid, edges_of_grid
 from ..embedding import Diagnosis, Embedding
 from ..explanation import Explanation
-from ._style import DPI, PALETTE, SCALE, color_bar, new_axes, points_to_draw, remove_frame
+from ._style import DPI, PALETTE, SCALE, darker, new_axes, points_to_draw, remove_frame
 from .scatter import embedding
 
 
@@ -64,9 +64,10 @@ def _write_beside(ax: Axes, text: str, x: int, y: float) -> None:
 
 
 def grid(grid: Grid, criterion: str = "procrustes", *, ax: Axes | None = None) -> Axes:
-    """Draw one criterion of a grid of k and reg as shades, with the best pair framed.
+    """Draw one criterion of a grid as curves over k, one for each reg, and mark the best pair.
 
-    Values of k whose graph is disconnected are left blank and labeled so.
+    A grid with one k is drawn over reg. Curves have gaps where the graph is disconnected, which is noted below; the label of the
+    best pair states if it is at an end of the grid, beyond which there may be a better one.
 
     Args:
         grid: from `jaxlle.choose`.
@@ -82,37 +83,62 @@ def grid(grid: Grid, criterion: str = "procrustes", *, ax: Axes | None = None) -
     Example:
         >>> import jax, jaxlle
         >>> x = jaxlle.datasets.s_curve(jax.random.key(0), 200).points
-        >>> jaxlle.plot.grid(jaxlle.choose(x, 2, ks=[6, 12])).get_ylabel()
+        >>> jaxlle.plot.grid(jaxlle.choose(x, 2, ks=[6, 12])).get_xlabel()
         'k'
     """
     k, reg = grid.best(criterion)
     values = np.where(grid.num_components == 1, getattr(grid, criterion), np.nan)
-    ax = new_axes(ax, (6.0, 5.0))
-    drawn = ax.imshow(
-        values, aspect="auto", origin="lower", cmap=SCALE.reversed()
-    )  # the best value is the least, in the lightest color
-    color_bar(ax, drawn, criterion.replace("_", " "))
-    for row in np.flatnonzero(np.isnan(values).all(axis=1)).tolist():
-        ax.text((len(grid.regs) - 1) / 2, row, "disconnected", ha="center", va="center", fontsize="small", color="0.5")
-    column, row = int(np.searchsorted(grid.regs, reg)), int(np.searchsorted(grid.ks, k))
-    ax.add_patch(
-        Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=PALETTE[4], linewidth=2.5, clip_on=False)
+    row, column = int(np.searchsorted(grid.ks, k)), int(np.searchsorted(grid.regs, reg))
+    ax = new_axes(ax, (6.4, 4.4))
+    remove_frame(ax, keep=("left", "bottom"))
+    over_k = len(grid.ks) > 1 or len(grid.regs) == 1
+    along, others, curves = (grid.ks, grid.regs, values.T) if over_k else (grid.regs, grid.ks, values)
+    best = (row, column) if over_k else (column, row)
+    colors = [PALETTE[0]] if len(others) == 1 else SCALE(np.linspace(0, 1, len(others)))
+    for curve, color in zip(curves, colors, strict=True):
+        ax.plot(along, curve, "o-", color=color, linewidth=1.2, markersize=4, clip_on=False)
+    ax.plot(
+        along[best[0]], values[row, column], "o", color=PALETTE[4], markersize=11, fillstyle="none", markeredgewidth=2
     )
-    ax.text(column, row, f"{values[row, column]:.2g}", ha="center", va="center", fontsize="small")
-    remove_frame(ax)
-    ax.set_xticks(range(len(grid.regs)), [f"{r:.2g}" for r in grid.regs])
-    ax.set_yticks(range(len(grid.ks)), [str(k) for k in grid.ks])
-    ax.tick_params(length=0)
-    ax.set(xlabel="reg", ylabel="k")
+    text = (f"k = {k}" if len(others) == 1 else f"k = {k}, reg = {reg:.3g}") if over_k else f"reg = {reg:.3g}"
+    note = "" if not edges_of_grid(grid, criterion) else ", at the end of the grid"
+    side = "left" if best[0] < len(along) / 2 else "right"
+    style: dict[str, Any] = {"textcoords": "offset points", "ha": side, "va": "top", "fontweight": "bold"}
+    ax.annotate(text + note, (along[best[0]], float(values[row, column])), (0, -12), **style, color=PALETTE[4])
+    if not over_k:
+        ax.set_xscale("log")
+    ax.set_xticks(along, [f"{value:.3g}" for value in along], minor=False)
+    ax.minorticks_off()
+    ax.margins(x=0.08, y=0.2)
+    if len(others) > 1:
+        _label_curves(ax, [f"reg = {value:.3g}" for value in others], curves, colors)
+    missing = grid.ks[np.isnan(values).all(axis=1)]
+    if len(missing):
+        text = f"disconnected: k = {', '.join(map(str, missing))}"
+        ax.text(0, 1, text, transform=ax.transAxes, va="top", fontsize="small", color="0.5")
+    ax.set(xlabel="k" if over_k else "reg", ylabel=criterion.replace("_", " "))
     return ax
 
 
-def diagnosis(result: Diagnosis, y: Any) -> Figure:
+def _label_curves(ax: Axes, names: list[str], curves: np.ndarray, colors: Any) -> None:
+    """Write the name of each curve at the right side, near its last value but apart from the other names."""
+    low, high = ax.get_ylim()
+    ends = [curve[~np.isnan(curve)][-1] if not np.isnan(curve).all() else high for curve in curves]
+    height = low
+    for i in np.argsort(ends):
+        height = max(float(ends[i]), height + 0.08 * (high - low))
+        place = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": "small"}
+        ax.text(1.01, height, names[i], color=darker(to_rgba_array(colors[i]))[0], **place)
+
+
+def diagnosis(result: Diagnosis, y: Any, *, values: Any = None) -> Figure:
     """Draw a diagnosis: the error at each point, the in-degrees, the condition of the local problems, and the spectrum.
 
     Args:
         result: from `jaxlle.diagnose`.
         y: the diagnosed embedding, or other points at which to draw the errors, shape (n, c).
+        values: singular values to draw, of which the first are those of the embedding: for example those of an embedding with
+            more columns, so that the gap is visible. None draws those of the embedding.
 
     Returns:
         The figure.
@@ -148,7 +174,8 @@ def diagnosis(result: Diagnosis, y: Any) -> Figure:
     else:
         axes[1, 0].hist(np.log10(result.condition), bins=40, color=PALETTE[0])
         axes[1, 0].set(xlabel="logarithm (base 10)", ylabel="points")
-    spectrum(result.singular_values, ax=axes[1, 1]).set_title("singular values")
+    values, dim = (result.singular_values, None) if values is None else (values, len(result.singular_values))
+    spectrum(values, dim, ax=axes[1, 1]).set_title("singular values")
     axes[1, 1].set_ylabel("")
     return figure
 

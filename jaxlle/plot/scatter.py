@@ -9,13 +9,14 @@ from matplotlib.colors import Normalize
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
+from .._core.arrays import pairs_or_rows
 from .._core.missing import read_host
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
 from ._placement import Page, label_classes, place_images
 from ._style import PALETTE, SCALE, class_colors, color_bar, new_axes, points_to_draw, remove_frame
 
-_MAX_CLASSES = 20  # labels with more distinct values are drawn on a continuous scale
+MAX_CLASSES = 20  # labels with more distinct values are drawn on a continuous scale
 _SIZE = (6.4, 5.6)
 
 
@@ -61,8 +62,8 @@ def embedding(
         '3d'
     """
     points = points_to_draw(y)
-    color = None if color is None else _matching(color, len(points), "color", 1)
-    images = None if images is None else _matching(images, len(points), "images", 3)
+    color = None if color is None else matching(color, len(points), "color", 1)
+    images = None if images is None else matching(images, len(points), "images", 3)
     ax, places = _axes(points, ax)
     if points.shape[1] == 1:
         ax.set(xlabel="coordinate", ylabel="row")
@@ -100,7 +101,7 @@ def neighbor_graph(points: Any, neighbors: Neighbors, *, color: Any = None, ax: 
             f"points has shape {points.shape}, but must have at least two columns and one row for each of "
             f"{len(ids)} neighborhoods."
         )
-    color = None if color is None else _matching(color, len(points), "color", 1)
+    color = None if color is None else matching(color, len(points), "color", 1)
     keep = np.ones(ids.shape, bool) if neighbors.mask is None else np.asarray(neighbors.mask)
     rows = np.repeat(np.arange(len(ids)), ids.shape[1]).reshape(ids.shape)[keep]
     ax, places = _axes(points, ax)
@@ -109,6 +110,70 @@ def neighbor_graph(points: Any, neighbors: Neighbors, *, color: Any = None, ax: 
     ax.add_collection(edges)  # below the points
     _draw_points(ax, places, color)
     return ax
+
+
+def pairs(a: Any, b: Any, pairs: Any = None, *, color: Any = None, ax: Axes | None = None) -> Axes:
+    """Draw two aligned sets side by side, on one scale, with lines between the points of each pair.
+
+    The second set is drawn to the right of the first, so that the line of two points with the same coordinates is horizontal and
+    that of a wrong or inexact match is not. Sets of one column are drawn one above the other, with vertical lines.
+
+    Args:
+        a: an Embedding or points of the first set, shape (n, c), such as of `jaxlle.semisupervised.align`. The first two columns
+            are drawn.
+        b: those of the second set, shape (m, c).
+        pairs: row numbers in a and in b of the pairs to connect, shape (p, 2); None to connect row i of a to row i of b.
+        color: the colors of the points of each set, two arrays of shapes (n,) and (m,), as for `embedding`.
+        ax: Axes to draw on; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ValueError: if the points are not finite, the sets differ in their columns, or without pairs in their rows, or pairs or
+            color do not match the sets.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxlle
+        >>> a = jnp.array([[0.0, 0.0], [1.0, 2.0], [2.0, 1.0]])
+        >>> ax = jaxlle.plot.pairs(a, a[::-1], [[0, 2], [1, 1]])
+        >>> [float(line[1, 1] - line[0, 1]) for line in ax.collections[0].get_segments()]  # both lines are horizontal
+        [0.0, 0.0]
+    """
+    sets = [points_to_draw(y)[:, :2] for y in (a, b)]
+    sizes = len(sets[0]), len(sets[1])
+    if sets[0].shape[1] != sets[1].shape[1] or (pairs is None and sizes[0] != sizes[1]):
+        raise ValueError(
+            f"a has shape {sets[0].shape} and b {sets[1].shape} up to the second column: both must have the same columns, and "
+            f"the same rows if no pairs are given."
+        )
+    rows = pairs_or_rows(pairs, sizes)
+    places = np.concatenate(sets)
+    extent = np.ptp(places, axis=0)
+    if places.shape[1] == 1:
+        places, extent = np.column_stack([places, np.zeros(len(places))]), np.array([0.0, extent[0] or 1])
+    step = np.array([1.15 * extent[0], 0]) if extent[0] > 0 else np.array([0, 0.3 * extent[1]])
+    places[sizes[0] :] += step
+    if color is not None:
+        color = _colors_of_both(color, sizes)
+    ax, _ = _axes(places, ax)
+    ends = np.stack([places[rows[:, 0]], places[rows[:, 1] + sizes[0]]], axis=1)
+    ax.add_collection(LineCollection(list(ends), colors="0.6", linewidths=0.6, zorder=0.5))  # below the points
+    _draw_points(ax, places, color)
+    return ax
+
+
+def _colors_of_both(color: Any, sizes: tuple[int, int]) -> np.ndarray:
+    """Return the colors of the points of two sets as one array; raise if they have no common scale."""
+    if not isinstance(color, list | tuple) or len(color) != 2:
+        raise ValueError("color must be a list of two arrays, the colors of the points of a and of b.")
+    both = [matching(values, n, f"color[{i}]", 1) for i, (values, n) in enumerate(zip(color, sizes, strict=True))]
+    kinds = ["numbers" if c.dtype.kind in "biuf" else type(c.tolist()[0]).__name__ for c in both]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            f"color consists of {kinds[0]} for a and of {kinds[1]} for b, which have no order: use one kind for both."
+        )
+    return np.concatenate(both)
 
 
 def _axes(points: np.ndarray, ax: Axes | None) -> tuple[Axes, np.ndarray]:
@@ -140,7 +205,7 @@ def _draw_points(
     if color is None:
         colors = np.repeat(class_colors(1), n, axis=0)
         ax.scatter(*places.T, color=PALETTE[0], **style)
-    elif 0 < len(classes) <= _MAX_CLASSES:
+    elif 0 < len(classes) <= MAX_CLASSES:
         colors = class_colors(len(classes))[members]
         order = np.random.default_rng(0).permutation(
             n
@@ -161,7 +226,8 @@ def _draw_points(
             place_images(ax, page, images, count, colors)
 
 
-def _matching(values: Any, n: int, name: str, ndim: int) -> np.ndarray:
+def matching(values: Any, n: int, name: str, ndim: int) -> np.ndarray:
+    """Return one value or image per point, on the host; raise if they are not finite numbers or names, or not n."""
     values = read_host(values, name)
     if values.ndim != ndim or len(values) != n or values.size == 0:
         raise ValueError(f"{name} has shape {values.shape}, but must have {ndim} axes, the first of {n} points.")

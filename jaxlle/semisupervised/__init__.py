@@ -1,4 +1,4 @@
-r"""Targets or classes of all points from those of a few, for any alignment.
+r"""Targets or classes of all points from those of a few, and the alignment of data sets by a few pairs, for any variant.
 
 The targets of some points are known, and those of the others make the cost of an alignment as small as possible,
 
@@ -11,6 +11,7 @@ or are determined by exact targets, for infinite trust t. The solution is a line
 | `propagate` | `Propagation`: the targets of all points, and how reliable they are |
 | `classify` | `Classification`: probabilities, labels and confidence of all points |
 | `leave_one_out` | `LeaveOneOut`: the error at the known points, each left out in turn, to select k, reg and trust |
+| `align` | an `Embedding` of each of several data sets in one space, in which given pairs of points meet |
 
 The cost of LLE, modified LLE, Hessian LLE and LTSA is zero for functions that are linear along the manifold, and that of
 `jaxlle.alignment.laplacian_alignment` for constants only. Numbers that vary along the manifold are therefore propagated far
@@ -20,7 +21,9 @@ New points are mapped by `jaxlle.transform(query, x, targets, ...)`. The estimat
 `jaxlle.sklearn.LocallyLinearRegressor` and `jaxlle.sklearn.LocallyLinearClassifier` combine all steps.
 """
 
+from .._core.calls import explain_calls
 from .classification import Classification, classify
+from .correspondence import align
 from .crossvalidation import LeaveOneOut, leave_one_out
 from .propagation import Propagation, propagate
 
@@ -28,7 +31,10 @@ __all__ = [
     "Classification",
     "LeaveOneOut",
     "Propagation",
+    "align",
     "classify",
     "leave_one_out",
     "propagate",
 ]
+
+explain_calls(__name__)

@@ -1,6 +1,5 @@
 """Propagation: the targets of some points are known, and those of all other points are computed from them."""
 
-import warnings
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,8 +11,8 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from .. import distances
-from .._core.arrays import read_array, read_floats
-from .._core.checks import all_finite, check_count, check_solver, is_traced, without_derivative
+from .._core.arrays import read_floats, read_rows
+from .._core.checks import all_finite, check_count, check_solver, is_traced, warn_user, without_derivative
 from .._core.points import as_points, prepare_points
 from ..alignment import Alignment, Components, connected_components, graph_width
 from ..alignment.operator import check_alignment, prepare_alignment
@@ -21,7 +20,7 @@ from ..derivatives import ConjugateGradient, LinearSolver, SparseInverse, tangen
 from ..embedding import DisconnectedGraphError
 from ..embedding.prescribed import PrescribedSolution, PrescribedSystem, solve_prescribed, with_derivative
 from ..solvers import SolverLike, choose
-from ..warnings import ConvergenceWarning, JaxlleWarning
+from ..warnings import ConvergenceWarning
 
 _MAX_ERROR = 1e-3  # relative error above which the result does not count as converged
 _MAX_WIDTH = 40.0  # of the graph, in units of n^(1/3): above, conjugate gradients take less time than sparse factors
@@ -151,14 +150,14 @@ def prepare_problem(
     n, dtype = alignment.indices.shape[0], alignment.blocks.dtype
     fixed = lax.stop_gradient(alignment)
     targets = as_points(targets, "targets")
-    known, trust = check_known(known, len(targets), n), _check_trust(trust, len(targets))
+    known, trust = check_known(known, len(targets), n), check_trust(trust, len(targets))
     if trust is None:
         check_count(len(targets), "the number of exactly known points", 1, n - 1, "at least one point must be unknown")
     traced = is_traced(fixed, known, without_derivative(targets), without_derivative(trust))
     if not traced:
         if is_traced(alignment):
             check_alignment(fixed)
-        _check_components(connected_components(fixed), np.asarray(known), targets.shape[1] if spanning else 0)
+        check_components(connected_components(fixed), np.asarray(known), targets.shape[1] if spanning else 0)
     standard = prepare_points(targets)
     system = _build_system(alignment, known, standard.coordinates.astype(dtype), trust)
     with np.errstate(over="ignore"):  # of float64 in float32: infinity, as on the device
@@ -179,72 +178,73 @@ def solve_problem(problem: Problem) -> Propagation:
 
 def check_known(known: Any, count: int, n: int) -> Int[Array, " m"]:
     """Return the validated indices of the known points."""
-    ids = read_array(known, "known", "leave those points out")
-    if ids.ndim != 1 or np.dtype(ids.dtype).kind not in "iu":
-        raise ValueError(
-            f"known must be integer row numbers of shape (m,), got shape {ids.shape} and dtype {ids.dtype}: convert a mask by "
-            f"numpy.flatnonzero."
-        )
+    ids = read_rows(known, "known", n)
     if ids.shape[0] != count:
         raise ValueError(
             f"known lists {ids.shape[0]} points, but targets has {count} rows: give one row per known point."
         )
-    if isinstance(ids, jax.Array) and is_traced(ids):
-        return ids
-    host = np.asarray(ids)
-    if not host.size:
-        raise ValueError("known lists no point: give the targets of at least one.")
-    if host.min() < 0 or host.max() >= n:
-        raise ValueError(f"known ranges from {host.min()} to {host.max()}, but there are {n} points (0 to {n - 1}).")
-    numbers, times = np.unique(host, return_counts=True)
-    if (times > 1).any():
-        raise ValueError(f"known lists point {numbers[times > 1][0]} {times.max()} times: list every point once.")
-    return jnp.asarray(host, jnp.int32)
+    return ids
 
 
-def _check_trust(trust: Any, count: int) -> Any:
+def check_trust(trust: Any, count: int, what: str = "known points", exact: str = "targets") -> Any:
+    """Return validated trust, one number or one for each of `count` known points or pairs; None for exact ones."""
     if trust is None:
         return None
     values = read_floats(trust, "trust", finite=False)
     if values.shape not in ((), (count,)):
         raise ValueError(
-            f"trust has shape {values.shape}, but it must be one number, or one for each of the {count} known points."
+            f"trust has shape {values.shape}, but it must be one number, or one for each of the {count} {what}."
         )
     host = without_derivative(values)
     if not is_traced(host) and not (np.isfinite(host) & (np.asarray(host) > 0)).all():
         wrong = np.ravel(host)[~np.ravel(np.isfinite(host) & (np.asarray(host) > 0))][0]
-        raise ValueError(f"trust = {wrong} is not allowed: it must be positive and finite, or None for exact targets.")
+        raise ValueError(f"trust = {wrong} is not allowed: it must be positive and finite, or None for exact {exact}.")
     return values
 
 
-def _check_components(components: Components, known: np.ndarray, columns: int) -> None:
-    """Raise for components without a known point; warn of components with too few of them to span the columns."""
+class Words(NamedTuple):
+    """What the messages of `check_components` call the graph, the points and the result, and what they advise."""
+
+    graph: str = "the neighborhood graph"
+    known: str = "known"
+    result: str = "targets"
+    give: str = "Give the targets of points"
+    few: str = (
+        "as many as the targets have columns, such as one of {size} points with {count}. The targets of such a component span "
+        "fewer than {columns} dimensions: give those of at least {enough} of its points."
+    )
+
+
+_TARGETS = Words()
+
+
+def check_components(components: Components, known: np.ndarray, columns: int, words: Words = _TARGETS) -> bool:
+    """Raise for components without a known point; warn of those with too few to span the columns, and return whether."""
     counts = np.bincount(components.labels[known], minlength=len(components.sizes))
     unknown = np.flatnonzero(counts == 0)
     free_classes = [members for members in components.closed if not np.isin(members, known).any()]
     if len(unknown):
         first = int((components.labels == unknown[0]).argmax())
         raise DisconnectedGraphError(
-            f"{len(unknown)} of {len(counts)} components of the neighborhood graph have no known point, such as that of point "
-            f"{first} ({components.sizes[unknown[0]]} points), so their targets are not determined. Give the targets of "
-            f"points in every component, or raise k."
+            f"{len(unknown)} of {len(counts)} components of {words.graph} have no {words.known} point, such as that of point "
+            f"{first} ({components.sizes[unknown[0]]} points), so their {words.result} are not determined. {words.give} in every "
+            f"component, or raise k."
         )
     if free_classes:
         raise DisconnectedGraphError(
-            f"{len(free_classes)} closed classes of the neighborhood graph have no known point, such as that of point "
+            f"{len(free_classes)} closed classes of {words.graph} have no {words.known} point, such as that of point "
             f"{free_classes[0][0]} ({len(free_classes[0])} points whose neighborhoods contain no other points), so their "
-            f"targets are not determined. Give the targets of points in every class, or raise k."
+            f"{words.result} are not determined. {words.give} in every class, or raise k."
         )
     sparse = np.flatnonzero(counts <= columns)
     if len(sparse):
-        warnings.warn(
-            f"{len(sparse)} of {len(counts)} components of the neighborhood graph have no more than {columns} known points, as "
-            f"many as the targets have columns, such as one of {components.sizes[sparse[0]]} points with {counts[sparse[0]]}. "
-            f"The targets of such a component span fewer than {columns} dimensions: give those of at least {columns + 1} of its "
-            f"points.",
-            JaxlleWarning,
-            stacklevel=4,
+        few = words.few.format(
+            size=components.sizes[sparse[0]], count=counts[sparse[0]], columns=columns, enough=columns + 1
         )
+        warn_user(
+            f"{len(sparse)} of {len(counts)} components of {words.graph} have no more than {columns} {words.known} points, {few}"
+        )
+    return len(sparse) > 0
 
 
 def _linear_solvers(solver: Any, alignment: Alignment, traced: bool) -> tuple[LinearSolver, ...]:
@@ -285,12 +285,11 @@ def _check_solution(solution: PrescribedSolution, linear: LinearSolver) -> None:
             "give the targets of more points, or raise reg."
         )
     if not float(solution.error) <= _MAX_ERROR:
-        warnings.warn(
+        warn_user(
             f"{type(linear).__name__} left a relative error of {float(solution.error):.2g} at a gap of "
             f"{float(solution.gap):.2g}: raise its iteration limit, give the targets of more points, raise reg, or compute "
             f"in float64.",
             ConvergenceWarning,
-            stacklevel=3,
         )
 
 

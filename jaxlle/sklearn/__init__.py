@@ -17,6 +17,7 @@
 float32 and float64 input give float32 and float64 embeddings, whatever JAX's x64 flag is.
 """
 
+from .._core.calls import explain_calls
 from .geodesic import GeodesicLocallyLinearEmbedding
 from .incremental import IncrementalLocallyLinearEmbedding
 from .kernel import KernelLocallyLinearEmbedding
@@ -45,3 +46,5 @@ __all__ = [
     "RobustLocallyLinearEmbedding",
     "SupervisedLocallyLinearEmbedding",
 ]
+
+explain_calls(__name__)

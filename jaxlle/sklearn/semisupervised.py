@@ -1,6 +1,5 @@
 """Semi-supervised classification and regression as scikit-learn estimators."""
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from numbers import Real
@@ -14,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
 from .. import distances
+from .._core.checks import warn_user
 from ..alignment import Alignment
 from ..alignment.laplacian import laplacian_alignment
 from ..extension import transform
@@ -23,7 +23,6 @@ from ..variants.hessian import hessian_alignment
 from ..variants.ltsa import ltsa_alignment
 from ..variants.modified import modified_alignment
 from ..variants.standard import lle_alignment
-from ..warnings import JaxlleWarning
 from ._base import FLOAT_DTYPES, WEIGHT_CONSTRAINTS, precision_of
 
 _METHODS = ("standard", "modified", "hessian", "ltsa", "laplacian")
@@ -267,11 +266,9 @@ def _has_label(y: np.ndarray) -> np.ndarray:
     """Return which labels are not -1; labels that are texts are all present."""
     labeled = np.ones(len(y), bool) if y.dtype.kind in "US" else np.asarray(y != -1)
     if not labeled.all() and len(np.unique(y[labeled])) == 1:
-        warnings.warn(
+        warn_user(
             f"y consists of -1 and {y[labeled][0]!s} only, so that -1 is a class here: to leave points without a label, give "
             f"labels of at least two classes.",
-            JaxlleWarning,
-            stacklevel=4,
         )
         labeled[:] = True
     return labeled

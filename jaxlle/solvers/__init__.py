@@ -15,11 +15,13 @@ of the graph, and the result names it in `Embedding.solver`.
 | solver | suitable for | method | `auto` selects it |
 | --- | --- | --- | --- |
 | `DenseQR` | small n; jit, vmap, any device, float32 | deflated QR of B and block inverse iteration | inside jit up to 2,000 points; below 64 points on a CPU; up to 8,192 on an accelerator |
-| `SparseLU` | low *intrinsic* dimension, any n; on the host, in float64 | sparse LU of B itself and Lanczos iteration on its pseudo-inverse | where `jaxlle.alignment.graph_width` is at most 172 n^(1/3), or 141 n^(1/3) without pymetis: a Swiss roll of any size, 20,000 points of a six-dimensional cube, 5,000 digits |
+| `SparseLU` | low *intrinsic* dimension, any n; on the host, in float64 | sparse LU of B itself and Lanczos iteration on its pseudo-inverse | where `jaxlle.alignment.graph_width` is at most 172 n^(1/3), 141 n^(1/3) with neither pymetis nor pypardiso: a Swiss roll of any size, 20,000 points of a six-dimensional cube, 5,000 digits |
 | `Landmark` | high intrinsic dimension (10,000 images and more); jit, any device, float32 | LOBPCG with a landmark coarse space | in all other cases, and inside jit above 2,000 points |
 
 The factors of `SparseLU` grow with the intrinsic dimension. With pymetis (the extra `metis`, part of `all`) it eliminates in
-the nested-dissection order of METIS, which halves the factors of such data approximately.
+the nested-dissection order of METIS, which halves the factors of such data approximately. With pypardiso (the extra `mkl`,
+x86-64 only) the factors of 5,000 points or more are computed by PARDISO of Intel's MKL, in about half of the processor time
+and in several threads. The results agree to rounding.
 
 `Landmark` is iterative: LOBPCG, preconditioned by a landmark coarse space, by deflation with the smoothed bottom of that space,
 and by Chebyshev smoothing before and after both. It needs no factorization, and warns if it does not reach its tolerance. It is
@@ -38,6 +40,7 @@ The first call of a shape compiles, which takes one to six seconds per solver on
 between runs; `jaxlle.enable_compilation_cache` does so in Python.
 """  # noqa: E501
 
+from .._core.calls import explain_calls
 from ._choice import Solver, SolverLike, choose
 from .coarse import farthest_landmarks, kmeans_landmarks, random_landmarks
 from .dense import DenseQR
@@ -58,3 +61,5 @@ __all__ = [
     "kmeans_landmarks",
     "random_landmarks",
 ]
+
+explain_calls(__name__)

@@ -17,17 +17,22 @@ class Deflation(NamedTuple):
 
     Attributes:
         vectors: an orthonormal basis in which M is diagonal, by ascending eigenvalue.
-        inverse: reciprocals of the eigenvalues.
+        image: B times the basis.
+        values: singular values of B on the space, whose squares are the eigenvalues of M.
+        floor: size of rounding errors of the singular values.
         rows: the points of this device.
     """
 
     vectors: Float[Array, "n c"]
-    inverse: Float[Array, " c"]
+    image: Float[Array, "nr c"]
+    values: Float[Array, " c"]
+    floor: Float[Array, ""]
     rows: Rows
 
     def correct(self, r: Float[Array, "n c"]) -> Float[Array, "n c"]:
         """Return V (V^T M V)^-1 V^T r, the Galerkin solution of M z = r in the space."""
-        return matmul(self.vectors, self.inverse[:, None] * self.rows.inner(self.vectors, r))
+        inverse = 1 / jnp.maximum(self.values, self.floor) ** 2
+        return matmul(self.vectors, inverse[:, None] * self.rows.inner(self.vectors, r))
 
 
 def make_deflation(operator: Operator, smoother: Smoother, start: Float[Array, "n c"]) -> Deflation:
@@ -38,6 +43,6 @@ def make_deflation(operator: Operator, smoother: Smoother, start: Float[Array, "
     (A second level with more landmarks, smoothed on its own, has kinks too, and took twice the steps on a Swiss roll.)
     """
     basis = operator.rows.orthonormal(smoother.damp(start, _DAMPING))
-    _, values, mix = operator.ritz(basis)
+    image, values, mix = operator.ritz(basis)
     floor = jnp.finfo(start.dtype).eps * operator.norm_bound()
-    return Deflation(matmul(basis, mix), 1 / jnp.maximum(values, floor) ** 2, operator.rows)
+    return Deflation(matmul(basis, mix), matmul(image, mix), values, floor, operator.rows)

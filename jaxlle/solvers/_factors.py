@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..alignment import Alignment, Components, connected_components
+from . import _pardiso
 from ._ordering import elimination_order
 
 Order = Int[np.ndarray, " n"] | None
@@ -64,7 +65,7 @@ def prescribed_inverse(
     matrix, kept = _to_scipy(alignment), np.flatnonzero(free)
     square = (matrix.T @ matrix + diags_array(trust)).tocsr()[kept][:, kept]
     order = elimination_order(square, alignment)
-    factor = _factor(square, order, False) or _factor(square, order, True)
+    factor = _factor(square, order, False, positive=True) or _factor(square, order, True)
 
     def apply(b: np.ndarray) -> np.ndarray:
         out = np.zeros_like(b)
@@ -137,7 +138,7 @@ def _invert_normal(
         # On flat data the affine functions are null vectors too. A shift of the size of rounding keeps the matrix
         # regular, and Lanczos iteration finds these vectors first.
         square = square + _SHIFT * square.diagonal().max() * eye_array(len(kept))
-    factor = _factor(square, order, pivoting)
+    factor = _factor(square, order, pivoting, positive=True)
     if factor is None:
         return None
     null = _orthonormal_with_constant((labels[:, None] == np.arange(len(grounded))).astype(float))
@@ -150,8 +151,14 @@ def _invert_normal(
     return PseudoInverse(apply, null)
 
 
-def _factor(matrix: Any, order: Order, pivoting: bool) -> FactorSolve | None:
-    """Return a function that solves with a square matrix ("N") or its transpose ("T"), or None if it is singular."""
+def _factor(matrix: Any, order: Order, pivoting: bool, positive: bool = False) -> FactorSolve | None:
+    """Return a function that solves with a square matrix ("N") or its transpose ("T"), or None if it is singular.
+
+    A `positive` matrix is symmetric, and positive definite unless rounding made it indefinite.
+    """
+    if not pivoting and _pardiso.is_used(matrix.shape[0]):
+        factors = _pardiso.factorize(matrix, positive)
+        return None if factors is None else factors.solve
     from scipy.sparse.linalg import splu
 
     # Elimination without pivoting keeps the fill low; few matrices need pivoting.

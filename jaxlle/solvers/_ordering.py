@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ..alignment import graph_width
+from . import _pardiso
 
 # Times n^(1/3). For narrower graphs, such as Swiss rolls of less than a million points, minimum degree is as good.
 _MIN_WIDTH = 14.0
@@ -18,7 +19,7 @@ def has_metis() -> bool:
 
 
 def elimination_order(matrix: Any, alignment: Any) -> Int[np.ndarray, " n"] | None:
-    """Return the order of elimination, or None if the minimum degree order of SuperLU is as good.
+    """Return the order of elimination, or None if the minimum degree order of SuperLU is as good, or PARDISO orders itself.
 
     The order is the nested dissection (George 1973) of METIS, if pymetis is installed. On the wide graphs of real data its
     factors have about half the entries of those of minimum degree.
@@ -28,7 +29,7 @@ def elimination_order(matrix: Any, alignment: Any) -> Int[np.ndarray, " n"] | No
         alignment: the alignment of the matrix, whose `graph_width` determines whether the order matters.
     """
     n = matrix.shape[0]
-    if not has_metis() or graph_width(alignment) < _MIN_WIDTH * n ** (1 / 3):
+    if _pardiso.is_used(n) or not has_metis() or graph_width(alignment) < _MIN_WIDTH * n ** (1 / 3):
         return None
     import pymetis
 

@@ -10,7 +10,8 @@ from .coarse import CoarseSpace
 from .rows import Operator
 
 _MAX_RATIO = 1500.0
-_EDGE_STEPS = 6  # iterations that estimate the lower end of the smoothed part of the spectrum
+_POWER_STEPS = 8  # iterations that estimate the largest eigenvalue
+_EDGE_STEPS = 6  # pairs of corrections that estimate the lower end of the smoothed part of the spectrum
 _EDGE_MARGIN = 3  # factor by which so few iterations may overestimate it
 
 
@@ -51,36 +52,52 @@ def make_smoother(
     degree: int | None,
 ) -> Smoother:
     """Return the smoother for the vectors that the coarse space misses; ratio and degree are estimated where they are None."""
-    missed = top / _missed_eigenvalue(operator, coarse, top, probe)
-    used = jnp.minimum(missed, _MAX_RATIO) if ratio is None else jnp.asarray(ratio, top.dtype)
+    used = None if ratio is None else jnp.asarray(ratio, top.dtype)
+    if (
+        used is None or top.dtype == jnp.float32
+    ):  # the shortfall is used in float32 only, and the estimate is slow to compile
+        missed = top / _missed_eigenvalue(operator, coarse, top, probe)
+        used = jnp.minimum(missed, _MAX_RATIO) if used is None else used
+        shortfall = jnp.maximum(missed / used, 1)
+    else:
+        shortfall = jnp.ones((), top.dtype)
     steps = jnp.ceil(jnp.sqrt(used)) if degree is None else jnp.asarray(degree)
-    return Smoother(operator, top, used, jnp.maximum(steps, 2).astype(jnp.int32), jnp.maximum(missed / used, 1))
+    return Smoother(operator, top, used, jnp.maximum(steps, 2).astype(jnp.int32), shortfall)
 
 
 def top_eigenvalue(operator: Operator, start: Float[Array, "n c"]) -> Float[Array, ""]:
     """Return what is usually an upper bound of the largest eigenvalue of M, by block power iteration and a margin."""
     rows = operator.rows
-    basis = lax.fori_loop(0, 8, lambda _, v: rows.orthonormal(operator.gram(v)), start)
-    found = jnp.linalg.svd(rows.r_factor(operator.matvec(basis)), compute_uv=False)[0] ** 2
-    return jnp.minimum(1.2 * found, operator.norm_bound() ** 2)
+    columns = start.shape[1]
+
+    def iterate(_: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        image = operator.gram(state[0])
+        return rows.orthonormal(image), rows.inner(state[0], image)
+
+    # One iteration more than is used, because a product with M outside of the loop would be compiled again.
+    _, small = lax.fori_loop(0, _POWER_STEPS + 1, iterate, (start, jnp.zeros((columns, columns), start.dtype)))
+    return jnp.minimum(1.2 * jnp.linalg.eigvalsh(small)[-1], operator.norm_bound() ** 2)
 
 
 def _missed_eigenvalue(operator: Operator, coarse: CoarseSpace, top: Array, probe: Array) -> Float[Array, ""]:
     """Estimate the smallest eigenvalue of M on the vectors that the coarse space cannot represent."""
     rows = operator.rows
 
-    def squares(v: Float[Array, "n c"]) -> Float[Array, " c"]:
-        return rows.all_sum(jnp.sum(v**2, axis=0))
+    def column_sums(a: Float[Array, "n c"]) -> Float[Array, " c"]:
+        return rows.all_sum(jnp.sum(a, axis=0))
 
-    def rough(_: Array, v: Float[Array, "n c"]) -> Float[Array, "n c"]:
-        v = v - coarse.correct(operator.gram(v))
-        # A smoothing over a wide interval damps all of the remainder but its smoothest part.
-        v = v - _chebyshev(operator, top / 30, top, jnp.asarray(6), operator.gram(v))
-        return v / jnp.sqrt(squares(v))
+    # A smoothing over a wide interval damps all that the coarse space misses but its smoothest part.
+    def smooth(r: Float[Array, "n c"]) -> Float[Array, "n c"]:
+        return _chebyshev(operator, top / 30, top, jnp.asarray(6), r)
 
-    v = lax.fori_loop(0, _EDGE_STEPS, rough, rows.centered(probe))
-    v = v - coarse.correct(operator.gram(v))
-    values = squares(operator.matvec(v)) / squares(v)
+    def damp(step: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        v, image = state[0], operator.gram(state[0])
+        left = v - lax.cond(step % 2 == 0, coarse.correct, smooth, image)
+        return left / jnp.sqrt(column_sums(left**2)), column_sums(v * image)
+
+    # The values are those of the vectors before the last step, after a coarse correction.
+    probe = rows.centered(probe)
+    _, values = lax.fori_loop(0, 2 * _EDGE_STEPS + 2, damp, (probe, jnp.zeros_like(probe[0])))
     return jnp.clip(jnp.min(values) / _EDGE_MARGIN, top / 1e4, top / 4)
 
 

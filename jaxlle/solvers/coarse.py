@@ -8,20 +8,26 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from .._core.arrays import move_floats
+from .._core.blocks import BLOCK_BYTES
+from .._core.calls import explain_calls
 from .._core.checks import check_count, check_key
 from .._core.linear import matmul
 from .._core.points import as_points
 from ..alignment import Alignment, PreparedAlignment
 from ..alignment.operator import prepare_rows
-from ..neighbors import knn
-from ..neighbors.graph import require_distances
-from ..weights import barycentric_weights
+from ..distances import euclidean
+from ..neighbors import Neighbors, knn
+from ..neighbors.blockwise import nearest_fixed
+from ..regularizers import TraceRidge
+from ..weights.barycentric import solve_points
 from .rows import Operator, Rows
 
 Choice = Callable[[Float[Array, "n d"], int, Array], Int[Array, " l"]]
 _LEADING, _SAMPLE = 48, 2_000  # leading coordinates, and the points from which their directions are estimated
 _SMOOTH_COORDINATES, _SMOOTH_STEPS = 24, 30
 _INVERSE_STEPS = 12
+_REG = 1e-3  # ridge of the interpolation
 _BLOCK_BYTES = 2**25
 _PANEL = 256  # columns of the coarse operator computed at a time
 
@@ -114,12 +120,16 @@ def interpolate(
     points = lax.stop_gradient(points)
     whole = rows.all_gather(points)[:n]
     landmarks = choice(whole, size, key)
-    near = knn(whole[landmarks], min(k, size), query=points)
-    weights = barycentric_weights(whole[landmarks], near, query=points).astype(dtype)
-    itself = require_distances(near)[:, :1] == 0
+    # Centered, because distances and Gram matrices of points far from the origin lose digits.
+    own = whole[landmarks]
+    center = own.mean(axis=0)
+    own, points = own - center, points - center
+    nearest, distances = nearest_fixed(own, points, None, min(k, size), euclidean, BLOCK_BYTES)
+    weights = solve_points(own, points, Neighbors(nearest, None), TraceRidge(_REG), 1.0).astype(dtype)
+    itself = distances[:, :1] == 0
     weights = jnp.where(itself, jnp.arange(weights.shape[1]) == 0, weights).astype(dtype)
     weights = jnp.where(rows.is_point(len(weights))[:, None], weights / weights.sum(axis=1, keepdims=True), 0)
-    return Interpolation(landmarks, rows.all_gather(near.indices), rows.all_gather(weights))
+    return Interpolation(landmarks, rows.all_gather(nearest), rows.all_gather(weights))
 
 
 def coarse_space(
@@ -152,7 +162,7 @@ def coarse_space(
     return CoarseSpace(prepare_rows(Alignment(nearest, weights[:, None, :]), size), (inverse + inverse.T) / 2, rows)
 
 
-def random_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> Int[Array, " l"]:
+def random_landmarks(points: Any, count: int, key: Array) -> Int[Array, " l"]:
     """Choose landmarks uniformly at random. This is the default: it costs nothing and is as good as the others on real data.
 
     Args:
@@ -173,7 +183,7 @@ def random_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> Int
     return jax.random.choice(key, points.shape[0], (count,), replace=False).astype(jnp.int32)
 
 
-def farthest_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> Int[Array, " l"]:
+def farthest_landmarks(points: Any, count: int, key: Array) -> Int[Array, " l"]:
     """Choose landmarks by farthest-point sampling, which covers the data evenly and selects outliers first.
 
     Args:
@@ -202,7 +212,7 @@ def farthest_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> I
     return lax.scan(step, (start, first), None, length=count)[1]
 
 
-def kmeans_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> Int[Array, " l"]:
+def kmeans_landmarks(points: Any, count: int, key: Array) -> Int[Array, " l"]:
     """Choose the points nearest to the centers of a few steps of k-means (Lloyd 1982), which follow the density of the data.
 
     Args:
@@ -240,7 +250,7 @@ def kmeans_landmarks(points: Float[Array, "n d"], count: int, key: Array) -> Int
 
 def _check_choice(points: Any, count: int, key: Any) -> tuple[Float[Array, "n d"], int, Array]:
     """Validate the arguments of a choice of landmarks."""
-    points = jnp.asarray(as_points(points, "points"))
+    points = move_floats(as_points(points, "points"), "points")
     n = points.shape[0]
     return points, check_count(count, "count", 1, n, f"at most the number of points, {n}"), check_key(key)
 
@@ -284,3 +294,7 @@ def _coarse_operator(alignment: Alignment, interpolation: Interpolation) -> Floa
 
     upper = jnp.triu(lax.fori_loop(0, -(-n // count), add, jnp.zeros((size, size), dtype)))
     return upper + jnp.triu(upper, 1).T
+
+
+# Here, because `Landmark` has one of them as a default, which has to be the public function.
+explain_calls(__name__, ("farthest_landmarks", "kmeans_landmarks", "random_landmarks"))

@@ -99,14 +99,27 @@ def _check_options(options: Landmark, dtype: Any, count: int) -> None:
 
 class _State(NamedTuple):
     basis: Float[Array, "n b"]
+    image: Float[Array, "nr b"]  # B times the basis
     direction: Float[Array, "n b"]
     values: Float[Array, " b"]
-    residual: Float[Array, "n b"]
     change: Float[Array, ""]  # sine of the angle between the wanted vectors and the previous block
     rate: Float[Array, ""]  # estimated ratio of consecutive changes
     error: Float[Array, ""]  # estimated angle between the computed and the exact subspace
     limit: Float[Array, ""]
     step: Int[Array, ""]
+
+
+class _Goal(NamedTuple):
+    wanted: int  # number of vectors
+    rounding: Float[Array, ""]  # of a value
+    tol: float | None  # of the angle
+
+    def limit(self, values: Float[Array, " b"]) -> Float[Array, ""]:
+        """Return the angle at which the iteration stops."""
+        gap = values[min(self.wanted, len(values) - 1)] - values[self.wanted - 1]
+        angle = TYPICAL_ROUNDING * self.rounding / jnp.maximum(gap, jnp.finfo(values.dtype).tiny)
+        tol = (3e-4 if values.dtype == jnp.float32 else 1e-6) if self.tol is None else self.tol
+        return jnp.clip(angle, tol, 0.1).astype(values.dtype)
 
 
 @partial(jax.jit, static_argnames=("count", "options"))
@@ -120,64 +133,70 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
     operator = Operator(prepare_rows(alignment, rows.offset_and_total(len(like))[1]), rows)
     keys = jax.random.split(key, 5)
     columns = min(_COLUMNS, rows.num_points - 1)
-    top = top_eigenvalue(operator, rows.random_normal(keys[0], like, columns))
+    start, probe = jax.vmap(lambda key: rows.random_normal(key, like, columns))(keys[jnp.array([0, 2])])
+    top = top_eigenvalue(operator, start)
     coarse = coarse_space(
         operator, hints.points, top, keys[1], options.landmarks, options.landmark_neighbors, options.choice
     )
-    smoother = make_smoother(
-        operator, coarse, top, rows.random_normal(keys[2], like, columns), options.ratio, options.degree
-    )
+    smoother = make_smoother(operator, coarse, top, probe, options.ratio, options.degree)
     size = min(-(-(count + options.oversample) // _COLUMNS) * _COLUMNS, rows.num_points - 1)
     num_deflated = min(_DEFLATED * size, rows.num_points - 1)
     rounding = jnp.finfo(like.dtype).eps * operator.norm_bound()
     wanted = max(1, count - 1)  # the last vector is computed for the gap only
+    goal = _Goal(wanted, rounding, options.tol)
     smoothest = _pad_with_random(keys[4], coarse.bottom_vectors(keys[3], num_deflated), num_deflated, rows)
     deflation = make_deflation(operator, smoother, smoothest)
 
     def precondition(r: Float[Array, "n c"]) -> Float[Array, "n c"]:
-        z = smoother(r)
-        for solve in (deflation.correct, coarse.correct, deflation.correct, smoother):
-            z = z + solve(r - operator.gram(z))
-        return z
+        solves = (smoother.__call__, deflation.correct, coarse.correct)
+        order = jnp.array([0, 1, 2, 1, 0])
+
+        # A loop, because every product with M and every smoother of the program takes a tenth of a second to compile.
+        def correct(step: Array, z: Float[Array, "n c"]) -> Float[Array, "n c"]:
+            rest = lax.cond(step > 0, lambda: r - operator.gram(z), lambda: r)
+            return z + lax.switch(order[step], solves, rest)
+
+        return lax.fori_loop(0, len(order), correct, jnp.zeros_like(r))
 
     def improve(state: _State) -> _State:
-        step = rows.centered(precondition(state.residual))
+        residual = operator.rmatvec(state.image) - state.basis * state.values**2
+        step = rows.centered(precondition(residual))
         step = step - matmul(state.basis, rows.inner(state.basis, step))
         space = rows.orthonormal(jnp.concatenate([state.basis, step, state.direction], axis=1))
-        new = _rayleigh_ritz(operator, space, size, wanted, rounding, options)
+        new = _rayleigh_ritz(operator, space, size, goal)
         return _with_error_estimate(state, new, wanted, 4 * rounding, smoother.shortfall)
 
-    start = deflation.vectors if hints.start is None else _pad_with_random(keys[4], hints.start, size, rows)
-    state = _rayleigh_ritz(operator, rows.orthonormal(start[:, :size]), size, wanted, rounding, options)
+    if hints.start is None:
+        first = deflation.vectors[:, :size], deflation.image[:, :size], deflation.values[:size]
+        state = _state(first, jnp.zeros_like(first[0]), 0.0, goal)
+    else:
+        start = rows.orthonormal(_pad_with_random(keys[4], hints.start, size, rows)[:, :size])
+        state = _rayleigh_ritz(operator, start, size, goal)
     state = lax.while_loop(lambda s: (s.error > s.limit) & (s.step < options.max_iterations), improve, state)
     num_components = 1 + jnp.sum(state.values <= 4 * rounding, dtype=jnp.int32)
     return Spectrum(state.values[:count], state.basis[:, :count], num_components, state.error <= state.limit)
 
 
-def _rayleigh_ritz(
-    operator: Operator,
-    space: Float[Array, "n s"],
-    size: int,
-    wanted: int,
-    rounding: Float[Array, ""],
-    options: Landmark,
-) -> _State:
+def _rayleigh_ritz(operator: Operator, space: Float[Array, "n s"], size: int, goal: _Goal) -> _State:
     """Return the bottom vectors of B within a space with an orthonormal basis, which begins with the previous block."""
     image, values, mix = operator.ritz(space)
     values, mix = values[:size], mix[:, :size]
-    basis = matmul(space, mix)
-    gap = values[min(wanted, size - 1)] - values[wanted - 1]
-    angle = TYPICAL_ROUNDING * rounding / jnp.maximum(gap, jnp.finfo(values.dtype).tiny)
-    tol = (3e-4 if values.dtype == jnp.float32 else 1e-6) if options.tol is None else options.tol
+    direction, change = matmul(space[:, size:], mix[size:]), jnp.linalg.norm(mix[size:, : goal.wanted])
+    return _state((matmul(space, mix), matmul(image, mix), values), direction, change, goal)
+
+
+def _state(ritz: tuple[Array, Array, Array], direction: Float[Array, "n b"], change: Any, goal: _Goal) -> _State:
+    """Return the state of an iteration, from the basis, its image and its values, before its error is estimated."""
+    basis, image, values = ritz
     return _State(
         basis=basis,
-        direction=matmul(space[:, size:], mix[size:]),
+        image=image,
+        direction=direction,
         values=values,
-        residual=operator.rmatvec(matmul(image, mix)) - basis * values**2,
-        change=jnp.linalg.norm(mix[size:, :wanted]),
+        change=jnp.asarray(change, values.dtype),
         rate=jnp.full((), _INITIAL_RATE, values.dtype),
         error=jnp.full((), jnp.inf, values.dtype),
-        limit=jnp.clip(angle, tol, 0.1).astype(values.dtype),
+        limit=goal.limit(values),
         step=jnp.zeros((), jnp.int32),
     )
 

@@ -1,13 +1,11 @@
 """Vectors with one row per point, on one device or distributed over the axes of a mesh: the same code for both."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
 from .._core.linear import matmul
@@ -118,12 +116,15 @@ class Operator(NamedTuple):
     def norm_bound(self) -> Float[Array, ""]:
         """Return an upper bound of the largest singular value, as `Alignment.norm_bound` does."""
         size = jnp.abs(self.prepared.alignment.blocks)
-        count = len(self.prepared.columns.points)
+        count = len(self.prepared.columns.place)
         columns = jnp.zeros(count, size.dtype).at[self.prepared.alignment.indices].add(size.sum(axis=1))
         return jnp.sqrt(self.rows.all_sum(columns).max() * self.rows.all_max(size.sum(axis=2).max()))
 
 
 def _row_major(tall: Float[Array, "n c"]) -> Float[Array, "n c"]:
     """Keep XLA on a CPU from storing a matrix by columns, as LAPACK expects: sparse products with it are ten times slower."""
-    constrain = partial(with_layout_constraint, layouts=Layout(major_to_minor=(0, 1)))
-    return lax.platform_dependent(tall, cpu=constrain, default=lambda a: a)
+
+    def through_one_dimension(tall: Array) -> Array:
+        return lax.optimization_barrier(tall.ravel()).reshape(tall.shape)
+
+    return lax.platform_dependent(tall, cpu=through_one_dimension, default=lambda a: a)

@@ -17,21 +17,23 @@ available, the equations are taken from public code or are a definition of this 
 | modified LLE; it uses `reg` | `modified_lle`, `modified_alignment` | Zhang and Wang (2006), NIPS 19:1593 |
 | Hessian LLE, in any dimension | `hessian_lle`, `hessian_alignment` | Donoho and Grimes (2003), PNAS 100:5591 |
 | local tangent space alignment | `ltsa`, `ltsa_alignment` | Zhang and Zha (2004), SIAM J. Sci. Comput. 26:313 |
+| LDR-LLE: weights in local tangent coordinates, without a ridge | `ldr_lle`, `ldr_alignment` | Goldberg and Ritov (2008), Machine Learning 77:1, from memory; verified as the limit of a vanishing ridge |
 | kernel LLE, and user-defined metrics; differentiable in their parameters | `kernel_lle`, `kernel_alignment`, `jaxlle.weights.kernel_weights`, `jaxlle.weights.metric_weights` | DeCoste (2001); Zhao and Zhang (2012) |
 | linear maps NPE, LLTSA, ONPP | `npe`, `lltsa`, `onpp`, `linear_projection`, `orthogonal_projection`, `LinearMap` | He, Cai, Yan and Zhang (2005), ICCV; Zhang, Yang, Zhao and Ge (2007), Neurocomputing 70:1547; Kokiopoulou and Saad (2007), IEEE TPAMI 29:2143 |
 | linear map of the founding article | `reconstruction_map` | the objective of the article, in closed form by reduced-rank regression (Izenman 1975) |
-| discriminant linear map | `discriminant_projection` | definition of this library, after Li, Lin, Yan and Xu (2008) |
+| discriminant linear map, by class means or by pairs of different classes | `discriminant_projection` | definition of this library, after Li, Lin, Yan and Xu (2008) |
 | supervised LLE: by classes, or by class probabilities, with some points unlabeled | `supervised_lle`, `supervised_neighbors`, `Shift` | de Ridder and Duin (2002), verified in public code; for probabilities a definition of this library, after Zhao and Zhang (2009) |
 | enhanced supervised LLE | `supervised_lle` with `Warp` | Zhang (2009), Pattern Recognition Letters 30:1208, verified in public code |
 | LLE guided by labels (HSIC) | `guided_lle`, `guided_embed`, `GuidedEmbedding` | criterion of Barshan et al. (2011), read in the authors' code; the weighting of the two terms is a definition of this library, with the aim of Alipanahi and Ghodsi (2011) |
 | semi-supervised LLE: coordinates, targets or classes of some points are known | `jaxlle.semisupervised.propagate` with the alignment of any variant | Yang, Fu, Zha and Barlow (2006), ICML; derived here and verified in public code |
+| different data sets, of which some points are known to correspond | `jaxlle.semisupervised.align` with alignments of any variant | Ham, Lee and Saul (2005), AISTATS; Wang and Mahadevan (2009), AAAI Fall Symposium; both cited from memory, and tested against dense eigenproblems |
 | robust LLE | `robust_lle`, `reliability` | Chang and Yeung (2006), Pattern Recognition 39:1053, verified in public code |
 | weighted LLE | `weighted_alignment` | the cost of Chang and Yeung (2006); Mekuz, Bauckhage and Tsotsos (2005) was not available |
 | convex weights | `jaxlle.weights.simplex_weights` | Saul and Roweis (2003) |
 | deformed distances | `deformed_neighbors` | moments derived here, after Zhou and Chen (2006) and Pan, Ge and Al Mamun (2009) |
 | locally linear landmarks | `landmark_lle`, `landmark_embed`, `LandmarkEmbedding` | Vladymyrov and Carreira-Perpinan (2013), ECML PKDD, equations 3 to 5 |
 | Nystrom extension of landmarks | `nystrom_lle` | Bengio et al. (2004), NIPS 16, section 3.4 |
-| incremental LLE | `incremental_lle`, `add_points`, `refit`, `IncrementalEmbedding` | equations derived here, after a summary of Kouropteva, Okun and Pietikainen (2005) |
+| incremental LLE | `incremental_lle`, `add_points`, `refit`, `IncrementalEmbedding` | after a summary of Kouropteva, Okun and Pietikainen (2005), whose problem the least squares solve where the added points do not lower the cost |
 | iterative LLE | `iterative_lle`, `IterativeEmbedding` | after a summary of Kong, Ding, Huang and Nie (2012), ICML; its documentation lists the differences |
 | ISOLLE: neighbors by geodesic distance | `isolle`, `geodesic_neighbors` | Varini, Degenhard and Nattkemper (2006), Neurocomputing 69:1768, verified in public code |
 | generative LLE: random weights, and the spread of the embedding under them | `generative_lle`, `weight_posterior`, `WeightPosterior`, `GenerativeEmbedding` | Ghojogh, Ghodsi, Karray and Crowley (2021), arXiv 2104.01525; its documentation lists the differences |
@@ -58,6 +60,7 @@ of an embedding that no rotation changes has a gradient:
     True
 """  # noqa: E501
 
+from .._core.calls import explain_calls
 from .deformed import deformed_neighbors
 from .discriminant import discriminant_projection
 from .fusion import average_alignments, fuse_views, multiview_lle, stack_alignments
@@ -78,6 +81,7 @@ from .linear import (
     orthogonal_projection,
     reconstruction_map,
 )
+from .low_dimensional import ldr_alignment, ldr_lle
 from .ltsa import ltsa, ltsa_alignment
 from .modified import modified_alignment, modified_lle
 from .robust import reliability, robust_lle, weighted_alignment
@@ -112,6 +116,8 @@ __all__ = [
     "kernel_lle",
     "landmark_embed",
     "landmark_lle",
+    "ldr_alignment",
+    "ldr_lle",
     "linear_projection",
     "lle",
     "lle_alignment",
@@ -135,3 +141,5 @@ __all__ = [
     "weight_posterior",
     "weighted_alignment",
 ]
+
+explain_calls(__name__)

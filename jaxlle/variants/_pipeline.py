@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from .._core.checks import check_bytes, check_dim, is_traced
+from .._core import sparse
+from .._core.checks import check_bytes, check_count, check_dim, is_traced
 from .._core.points import Points, check_spread, prepare_points
+from .._core.sparse import SparsePoints
 from ..alignment import Alignment
 from ..choosing import auto_grid
 from ..distances import PRECOMPUTED, Metric, euclidean
@@ -23,12 +26,25 @@ _DEFAULT_K = 12
 
 def prepare(x: Any, metric: Metric = "euclidean") -> Points:
     """Validate, center and scale the points of a variant, and raise if they are all equal."""
-    points = prepare_points(x, metric=metric, drop_constant=True)
+    points = _prepare_dense(x, metric)
     check_spread(points)
     return points
 
 
-def find_neighbors(points: Points, k: int, neighbors: Neighbors | None, block_bytes: int) -> Neighbors:
+def _prepare_dense(x: Any, metric: Metric) -> Points:
+    return prepare_points(x, metric=metric, drop_constant=True)
+
+
+def prepare_any(x: Any, metric: Metric = "euclidean") -> Points | SparsePoints:
+    """Validate dense or sparse points, and raise if they are all equal."""
+    if not sparse.is_sparse(x):
+        return prepare(x, metric)
+    points = sparse.prepare_sparse(x, metric)
+    sparse.check_spread(points)
+    return points
+
+
+def find_neighbors(points: Points | SparsePoints, k: int, neighbors: Neighbors | None, block_bytes: int) -> Neighbors:
     """Return the given graph, validated, or find the k nearest neighbors and warn of duplicates."""
     block_bytes = check_bytes(block_bytes)
     if neighbors is not None:
@@ -38,8 +54,28 @@ def find_neighbors(points: Points, k: int, neighbors: Neighbors | None, block_by
     return found
 
 
+def find_neighborhoods(
+    x: Any, k: int, least: int, why: str, metric: Metric, neighbors: Neighbors | None, block_bytes: int
+) -> tuple[Points, Neighbors]:
+    """Check that neighborhoods are large enough for an alignment, prepare the points, and find their neighbors.
+
+    Args:
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
+        k: neighbors per point.
+        least: the smallest k that the alignment allows.
+        why: reason for it, for the message of the error.
+        metric: as for `knn`.
+        neighbors: the given graph, if any, whose width replaces k.
+        block_bytes: memory limit of one block of points, in bytes.
+    """
+    k = k if neighbors is None else prepare_graph(neighbors).indices.shape[1]
+    check_count(k, "k (n_neighbors)", least, None, why)
+    points = prepare(x, metric)
+    return points, find_neighbors(points, k, neighbors, block_bytes)
+
+
 def run_pipeline(
-    align: Callable[[Points], Alignment],
+    align: Callable[..., Alignment],
     x: Any,
     dim: int,
     k: int,
@@ -51,8 +87,9 @@ def run_pipeline(
     """Embed points by any variant: validate them, remove duplicates if requested, align, and embed.
 
     Args:
-        align: function that computes the alignment of the variant from prepared points.
-        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
+        align: function that computes the alignment of the variant from prepared points, k, neighbors and block_bytes.
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value; or sparse points,
+            which the function `align` may reject.
         dim: dimensions of the embedding.
         k: neighbors per point.
         metric: as for `knn`.
@@ -63,11 +100,14 @@ def run_pipeline(
     Returns:
         Embedding.
     """
-    points = prepare_points(x, metric=metric, drop_constant=True)
+    points = sparse.prepare_sparse(x, metric) if sparse.is_sparse(x) else _prepare_dense(x, metric)
     k = k if neighbors is None else prepare_graph(neighbors, points.shape[0]).indices.shape[1]
     dim = check_dim(dim, k, points.shape, points.metric)
+    align = partial(align, k=k, neighbors=neighbors, block_bytes=options.block_bytes)
     if not options.dedupe:
         return _embed(align, points, dim, solver, options)
+    if isinstance(points, SparsePoints):
+        raise ValueError("dedupe=True needs dense points: remove duplicate rows of a sparse matrix before the call.")
     distinct, copies = _distinct(points)
     if neighbors is not None and distinct.shape[0] < len(copies):
         raise ValueError(
@@ -98,6 +138,8 @@ def choose_k(
 ) -> int:
     """Return k: by default 12, or fewer for few points; chosen by `auto_grid` if it is "auto" and no graph is given."""
     if k is None:
+        if sparse.is_sparse(x):
+            return max(1, min(_DEFAULT_K, x.shape[0] - 1))
         return max(1, min(_DEFAULT_K, len(x) - 1)) if hasattr(x, "__len__") else _DEFAULT_K
     if not isinstance(k, str):
         return k
@@ -113,8 +155,8 @@ def choose_k(
     return auto_grid(x, dim, reg=strength, key=options.key, block_bytes=options.block_bytes).best()[0]
 
 
-def _embed(align: Callable[[Points], Alignment], points: Points, dim: int, solver: Any, options: Any) -> Embedding:
-    hint = None if points.metric == PRECOMPUTED else points
+def _embed(align: Callable[[Any], Alignment], points: Any, dim: int, solver: Any, options: Any) -> Embedding:
+    hint = None if isinstance(points, SparsePoints) or points.metric == PRECOMPUTED else points
     return embed(align(points), dim, solver=solver, options=options, points=hint)
 
 

@@ -15,10 +15,9 @@ from ..alignment import Alignment
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
-from ..neighbors.graph import prepare_graph
 from ..solvers import SolverLike
 from ..weights.frames import Source, map_bases, members, source_of, warn_rank_deficient
-from ._pipeline import find_neighbors, prepare, run_pipeline
+from ._pipeline import find_neighborhoods, run_pipeline
 
 
 def hessian_alignment(
@@ -74,14 +73,12 @@ def hessian_alignment(
         >>> jaxlle.hessian_alignment(x, 2, k=8).blocks.shape
         (100, 3, 9)
     """
-    k = k if neighbors is None else prepare_graph(neighbors).indices.shape[1]
     check_count(dim, "dim (n_components)", 1, None, "dimensions of the tangent spaces")
     include_self = dim > 1 if include_self is None else include_self
     need = dim * (dim + 3) // 2
     why = f"a quadratic function of dim = {dim} variables needs more than dim (dim + 3) / 2 = {need} members"
-    check_count(k, "k (n_neighbors)", need if include_self else need + 1, None, why)
-    points = prepare(x, metric)
-    neighbors = find_neighbors(points, k, neighbors, block_bytes)
+    low = need if include_self else need + 1
+    points, neighbors = find_neighborhoods(x, k, low, why, metric, neighbors, block_bytes)
     source = source_of(points)
     ids, keep = members(neighbors, include_self)
     blocks, deficient = _blocks(source, ids, keep, dim, block_bytes)
@@ -133,9 +130,7 @@ def hessian_lle(
         >>> jaxlle.hessian_lle(x, 2, k=8).points.shape
         (300, 2)
     """
-    align = partial(
-        hessian_alignment, dim=dim, k=k, neighbors=neighbors, include_self=include_self, block_bytes=options.block_bytes
-    )
+    align = partial(hessian_alignment, dim=dim, include_self=include_self)
     return run_pipeline(align, x, dim, k, metric, solver, options, neighbors)
 
 
@@ -158,5 +153,4 @@ def _blocks(
         rows = reflect(vectors, affine, len(first)).T
         return rows * (jnp.arange(len(first)) < present.sum() - affine)[:, None], ~present.all()
 
-    blocks, deficient = map_bases(one, source, ids, keep, source.row_bytes + 16 * len(first), block_bytes)
-    return blocks, deficient.sum(dtype=jnp.int32)
+    return map_bases(one, source, ids, keep, source.row_bytes + 16 * len(first), block_bytes)

@@ -13,7 +13,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float
 
 from .._core.arrays import check_number
-from .._core.checks import check_dim, is_traced
+from .._core.checks import check_dim, is_traced, warn_user
 from .._core.integers import is_integer
 from .._core.linear import matmul
 from .._core.points import as_rows, check_spread, prepare_points
@@ -24,7 +24,7 @@ from ..neighbors import Neighbors, knn
 from ..neighbors.exact import in_data_units
 from ..neighbors.graph import require_distances
 from ..solvers import SolverLike
-from ..warnings import GapWarning, JaxlleWarning
+from ..warnings import GapWarning
 from ..weights import barycentric_weights
 from ._pipeline import reject_largest, require_euclidean
 
@@ -141,12 +141,17 @@ def add_points(
 
     Neighborhoods and weights are updated, including those of earlier points that have a new point among their neighbors. Let
     the new alignment B be split into the columns of the old and the new points. The old positions Y are kept, and the new
-    positions minimize ``|B_old Y + B_new Y_new|^2``. The eigenvectors of ``M = B^T B`` satisfy
-    ``M_new,old Y + M_new,new Y_new = Y_new diag(s^2)`` in the rows of the new points. If the bottom eigenvalues s^2 do not
-    change, they are negligible relative to M_new,new, and without them these are the normal equations of the minimum. How
-    well this assumption holds is measured by `IncrementalEmbedding.growth` and `IncrementalEmbedding.angle`. The equations
-    are derived here, after incremental LLE (Kouropteva, Okun and Pietikainen 2005, Pattern Recognition 38:1764), of which
-    only a summary was available, which states that the eigenproblem is replaced by a much smaller problem.
+    positions minimize ``|B_old Y + B_new Y_new|^2``, so that ``M_new,old Y + M_new,new Y_new = 0`` for ``M = B^T B``.
+
+    Incremental LLE (Kouropteva, Okun and Pietikainen 2005, Pattern Recognition 38:1764), of which only a summary was
+    available, keeps the bottom eigenvalues s^2 and minimizes ``|Z^T M Z - diag(s^2)|`` over the new rows of Z, which consists
+    of Y and Y_new. The positions returned here solve this problem as well wherever their ``Z^T M Z - diag(s^2)`` is positive
+    semidefinite, that is, unless the added points lower the cost: the gradient is
+    ``4 (M_new,old Y + M_new,new Y_new) (Z^T M Z - diag(s^2))``, and other positions add a positive semidefinite matrix to
+    Z^T M Z. That was so in 35 of 36 cases (three surfaces and digits, 400 points, of which 1, 20 or 100 more were added).
+    With the eigenvalues kept in the equations of the new rows, ``M_new,old Y + M_new,new Y_new = Y_new diag(s^2)``, the
+    positions changed by a fraction of 1e-8 to 2e-4 in these cases, and their distance from a full solution not at all. How
+    far the embedding is from a full solution is measured by `IncrementalEmbedding.growth` and `IncrementalEmbedding.angle`.
 
     Args:
         state: embedding from `incremental_lle`, `add_points` or `refit`.
@@ -268,7 +273,7 @@ def _find_far(state: IncrementalEmbedding, x_new: Any, far: str) -> Bool[np.ndar
         )
         if far == "error":
             raise ValueError(message)
-        warnings.warn(message, JaxlleWarning, stacklevel=3)
+        warn_user(message)
     return is_far
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._core.arrays import check_number
-from .._core.checks import check_count, check_dim, is_traced
+from .._core.checks import check_count, check_dim, is_traced, warn_user
 from .._core.points import prepare_points
 from ..alignment import weights_alignment
 from ..embedding import Embedding, EmbedOptions, embed
@@ -104,7 +104,7 @@ def iterative_lle(
         if not is_traced(changes[-1]) and float(changes[-1]) == 0:
             break
     for warning in caught:
-        warnings.warn(warning.message, stacklevel=2)
+        warn_user(str(warning.message), warning.category)
     return IterativeEmbedding(out, neighbors, jnp.stack(changes))
 
 

@@ -266,7 +266,7 @@ def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> 
 
     Returns:
         LinearMap from data space to data space, with a matrix of shape (d, d). `values` are the singular values of the
-        centered fit of full rank, divided by `unit`, descending.
+        centered fit of full rank, in the units of the data, descending.
 
     Raises:
         ValueError: if x is not an array of finite numbers, the alignment is malformed, has another number of points or more
@@ -288,15 +288,22 @@ def reconstruction_map(alignment: Alignment, x: Any, dim: int | None = None) -> 
         )
     if dim is not None:
         check_count(dim, "dim (rank)", 1, d, f"x has {d} features")
+    _require_representable(points)
     matrix, center, mean, values = _reconstruct(alignment, points.coordinates, dim)
     offset = (mean - matmul(center, matrix)) * points.unit + jnp.asarray(points.center, mean.dtype)
-    return LinearMap(matrix * points.unit, points.center, points.unit, offset, values)
+    return LinearMap(matrix * points.unit, points.center, points.unit, offset, values * points.unit)
 
 
 def prepare_map(alignment: Alignment, x: Any) -> tuple[Alignment, Points]:
     """Return the validated alignment and points, of the same number."""
     points = prepare_points(x)
     return prepare_alignment(alignment, points.shape[0]), points
+
+
+def _require_representable(points: Points) -> None:
+    """Raise if a matrix in the units of the data, such as 1e300, would overflow the dtype of the computation."""
+    if not is_traced(points.unit) and float(points.unit) > float(jnp.finfo(points.dtype).max):
+        raise ValueError(f"x contains numbers that overflow {points.dtype}: rescale it, or enable x64.")
 
 
 def _fit(alignment: Alignment, x: Any, dim: int, orthogonal: bool) -> LinearMap:
@@ -309,6 +316,8 @@ def _fit(alignment: Alignment, x: Any, dim: int, orthogonal: bool) -> LinearMap:
             f"dim (n_components) = {dim} is not allowed: it must not exceed the rank of the centered data, which have "
             f"rank {int(rank)}."
         )
+    if orthogonal:
+        _require_representable(points)
     scale = points.unit if orthogonal else 1
     return LinearMap(matrix * scale, points.center, points.unit, -matmul(mean, matrix) * scale, values * scale)
 

@@ -15,10 +15,9 @@ from ..alignment import Alignment
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
-from ..neighbors.graph import prepare_graph
 from ..solvers import SolverLike
 from ..weights.frames import Source, map_bases, members, source_of, warn_rank_deficient
-from ._pipeline import find_neighbors, prepare, run_pipeline
+from ._pipeline import find_neighborhoods, run_pipeline
 
 
 def ltsa_alignment(
@@ -69,13 +68,10 @@ def ltsa_alignment(
         >>> jaxlle.ltsa_alignment(x, 2, k=8).blocks.shape
         (100, 6, 9)
     """
-    k = k if neighbors is None else prepare_graph(neighbors).indices.shape[1]
     check_count(dim, "dim (n_components)", 1, None, "dimensions of the tangent spaces")
     low = dim + 1 if include_self else dim + 2
     why = f"LTSA fits dim + 1 = {dim + 1} affine functions in every neighborhood, which needs more members than that"
-    check_count(k, "k (n_neighbors)", low, None, why)
-    points = prepare(x, metric)
-    neighbors = find_neighbors(points, k, neighbors, block_bytes)
+    points, neighbors = find_neighborhoods(x, k, low, why, metric, neighbors, block_bytes)
     source = source_of(points)
     ids, keep = members(neighbors, include_self)
     blocks, deficient = _blocks(source, ids, keep, dim, block_bytes)
@@ -126,9 +122,7 @@ def ltsa(
         >>> jaxlle.ltsa(x, 2, k=8).points.shape
         (300, 2)
     """
-    align = partial(
-        ltsa_alignment, dim=dim, k=k, neighbors=neighbors, include_self=include_self, block_bytes=options.block_bytes
-    )
+    align = partial(ltsa_alignment, dim=dim, include_self=include_self)
     return run_pipeline(align, x, dim, k, metric, solver, options, neighbors)
 
 
@@ -145,5 +139,4 @@ def _blocks(
         vectors, present = reflections(affine, 8 * m * float(jnp.finfo(affine.dtype).eps))
         return reflect(vectors, dim + 1, m - 1 - dim).T * keep, ~present.all()
 
-    blocks, deficient = map_bases(one, source, ids, keep, source.row_bytes, block_bytes)
-    return blocks, deficient.sum(dtype=jnp.int32)
+    return map_bases(one, source, ids, keep, source.row_bytes, block_bytes)

@@ -18,7 +18,6 @@ from ..distances import square_root
 from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
-from ..neighbors.graph import prepare_graph
 from ..regularizers import RegularizerLike
 from ..solvers import SolverLike
 from ..weights import barycentric_weights
@@ -31,7 +30,7 @@ from ..weights.frames import (
     source_of,
     warn_rank_deficient,
 )
-from ._pipeline import find_neighbors, prepare, run_pipeline
+from ._pipeline import find_neighborhoods, run_pipeline
 
 
 def modified_alignment(
@@ -88,11 +87,9 @@ def modified_alignment(
         >>> jaxlle.modified_alignment(x, 2, k=8).blocks.shape
         (100, 6, 9)
     """
-    k = k if neighbors is None else prepare_graph(neighbors).indices.shape[1]
     check_count(dim, "dim (n_components)", 1, None, "dimensions of the embedding")
-    check_count(k, "k (n_neighbors)", dim, None, f"modified LLE requires n_neighbors >= n_components = {dim}")
-    points = prepare(x, metric)
-    neighbors = find_neighbors(points, k, neighbors, block_bytes)
+    why = f"modified LLE requires n_neighbors >= n_components = {dim}"
+    points, neighbors = find_neighborhoods(x, k, dim, why, metric, neighbors, block_bytes)
     weights = barycentric_weights(points, neighbors, reg=reg, block_bytes=block_bytes)
     ids, keep = members(neighbors)
     blocks, deficient = _blocks(source_of(points), ids, keep, weights, dim, block_bytes)
@@ -144,8 +141,7 @@ def modified_lle(
         >>> jaxlle.modified_lle(x, 2, k=8).points.shape
         (300, 2)
     """
-    align = partial(modified_alignment, dim=dim, k=k, reg=reg, neighbors=neighbors, block_bytes=options.block_bytes)
-    return run_pipeline(align, x, dim, k, metric, solver, options, neighbors)
+    return run_pipeline(partial(modified_alignment, dim=dim, reg=reg), x, dim, k, metric, solver, options, neighbors)
 
 
 @partial(jax.jit, static_argnames=("dim", "block_bytes"))

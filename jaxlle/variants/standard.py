@@ -12,7 +12,7 @@ from ..neighbors import Neighbors
 from ..regularizers import RegularizerLike
 from ..solvers import SolverLike
 from ..weights import barycentric_weights
-from ._pipeline import choose_k, find_neighbors, prepare, run_pipeline
+from ._pipeline import choose_k, find_neighbors, prepare_any, run_pipeline
 
 
 def lle_alignment(
@@ -32,7 +32,8 @@ def lle_alignment(
     (`distance_weights`).
 
     Args:
-        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value. A sparse matrix of
+            SciPy is not made dense: its neighbors and weights are computed by blocks, outside jit.
         k: neighbors per point.
         reg: strength of the ridge, relative to the trace of the local Gram matrix, or an object of `jaxlle.regularizers`.
         metric: as for `knn`.
@@ -54,7 +55,7 @@ def lle_alignment(
         >>> jaxlle.lle_alignment(x, k=8).blocks.shape
         (100, 1, 9)
     """
-    points = prepare(x, metric)
+    points = prepare_any(x, metric)
     neighbors = find_neighbors(points, k, neighbors, block_bytes)
     weights = barycentric_weights(points, neighbors, reg=reg, block_bytes=block_bytes)
     return weights_alignment(neighbors, weights)
@@ -78,8 +79,15 @@ def lle(
     290:2323). Supports jit, and vmap over data sets, reg and keys; there
     solver="auto" selects `DenseQR` or `Landmark`.
 
+    The data may exceed the memory: of memory maps, such as ``numpy.load("x.npy", mmap_mode="r")``, of more than 16 MiB in float32
+    or float64 the neighbors (see `knn`; or pass a graph) and the weights are computed in parts, without a copy. The memory of
+    the solver depends on n only, and can exceed that of the data: `Landmark` takes about 3 kB per point in float32. It then
+    places its landmarks by smooth vectors of the graph, as `embed` does without points, so that the embedding agrees with that
+    of an array to the tolerance of the solver.
+
     Args:
-        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value.
+        x: points, shape (n, d), distances of shape (n, n) with metric="precomputed", or a `Points` value. A sparse matrix of
+            SciPy is not made dense: its neighbors and weights are computed by blocks, outside jit.
         dim: dimensions of the embedding, at most d.
         k: neighbors per point, at least dim; by default 12, or n - 1 if that is less. "auto" selects the number between 6 and 32
             whose embedding has the smallest Procrustes statistic of its neighborhoods (see `choose`); it computes up to eight
@@ -96,7 +104,7 @@ def lle(
     Raises:
         ValueError: for invalid points, dim > d, k out of range, an invalid reg, or if all points are equal.
         DisconnectedGraphError: a ValueError, if the graph is disconnected and options.disconnected is "error".
-        TypeError: for sparse data; inside jit, also for k="auto" and options.dedupe.
+        TypeError: inside jit, for k="auto" and options.dedupe.
 
     Warns:
         DuplicateWarning, DisconnectedGraphWarning, GapWarning, ConvergenceWarning, PrecisionWarning: outside jit, see
@@ -110,5 +118,4 @@ def lle(
         (100, 2)
     """
     k = choose_k(k, x, dim, reg, metric, neighbors, options)
-    align = partial(lle_alignment, k=k, reg=reg, neighbors=neighbors, block_bytes=options.block_bytes)
-    return run_pipeline(align, x, dim, k, metric, solver, options, neighbors)
+    return run_pipeline(partial(lle_alignment, reg=reg), x, dim, k, metric, solver, options, neighbors)

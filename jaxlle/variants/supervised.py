@@ -1,6 +1,5 @@
 """Supervised LLE: the neighbors depend on class labels or class probabilities."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .. import distances
 from .._core.blocks import BLOCK_BYTES, map_rows
-from .._core.checks import check_bytes, check_count, is_traced
+from .._core.checks import check_bytes, check_count, is_traced, warn_user
 from .._core.labels import number_labels
 from .._core.linear import matmul
 from .._core.missing import read_host
@@ -23,7 +22,6 @@ from ..embedding import Embedding, EmbedOptions
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
 from ..solvers import SolverLike
-from ..warnings import JaxlleWarning
 from .standard import lle
 
 _UNLABELED = "use the label -1 for points without a label"
@@ -242,9 +240,7 @@ def _warn_small_classes(names: np.ndarray, members: np.ndarray, k: int) -> None:
     counts = np.bincount(members, minlength=len(names))
     small = [f"{name!s} ({count})" for name, count in zip(names, counts, strict=True) if 0 < count <= k]
     if small:
-        warnings.warn(
+        warn_user(
             f"{len(small)} classes have no more than k = {k} members, so their neighborhoods contain members of other classes: "
             f"{', '.join(small[:8])}. Lower k.",
-            JaxlleWarning,
-            stacklevel=4,
         )

@@ -20,6 +20,7 @@ is an object of `jaxlle.regularizers`; a number `reg` is relative to the trace o
 | `local_condition` | the condition numbers of the local systems |
 """
 
+from .._core.calls import explain_calls
 from .barycentric import barycentric_weights, local_condition, ridge_regression_weights
 from .gram import gram_weights
 from .kernel import kernel_weights
@@ -36,3 +37,5 @@ __all__ = [
     "ridge_regression_weights",
     "simplex_weights",
 ]
+
+explain_calls(__name__)

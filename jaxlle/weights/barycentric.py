@@ -15,17 +15,20 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._core.blocks import BLOCK_BYTES, CACHE_BYTES, map_rows, memory_advice
+from .._core.blocks import BLOCK_BYTES, cache_budget, map_rows, memory_advice
 from .._core.checks import check_bytes, check_features, is_traced
 from .._core.ladder import call_padded
 from .._core.linear import matmul
 from .._core.points import as_rows, prepare_points
+from .._core.sparse import SparsePoints, is_sparse, prepare_sparse
 from ..distances import PRECOMPUTED
 from ..neighbors import Neighbors
 from ..neighbors.graph import prepare_graph
 from ..regularizers import Regularizer, RegularizerLike, TraceRidge, as_regularizer, check_reg
+from . import _streams
 from .gram import local_gram, require_finite_weights, solve_grams
 from .metric import distance_weights
+from .sparse import sparse_condition, sparse_weights
 
 _MOST_PADDED = 2**24  # bytes of points that are padded together with their neighborhoods, which takes milliseconds
 
@@ -40,19 +43,24 @@ def barycentric_weights(
     data, and to scaling unless the regularizer is an `AbsoluteRidge`. They are computed in blocks of points and are
     differentiable with respect to x and reg by the derivative of the linear system, which is finite also where points coincide.
 
+    A memory map of more than 16 MiB in float32 or float64 is not copied: for each block of points the rows of their neighbors are
+    read. The result is that of an array, in about twice the time.
+
     Args:
-        x: points, shape (n, d), or a `Points` value; for precomputed distances `distance_weights` is called.
+        x: points, shape (n, d), a sparse matrix of SciPy, which is not made dense, or a `Points` value; for precomputed
+            distances `distance_weights` is called.
         neighbors: neighborhoods of the points, or of the queries; a mask is respected.
         reg: strength of a `TraceRidge`, or an object of `jaxlle.regularizers`; may be traced, batched and differentiated.
-        query: points to reconstruct, shape (q, d); None for the points themselves.
+        query: points to reconstruct, shape (q, d), sparse if x is; None for the points themselves.
         block_bytes: memory limit of one block of points, in bytes.
 
     Returns:
         Weights of shape (n, k) whose rows sum to 1; masked entries are 0.
 
     Raises:
-        ValueError: for invalid points or neighborhoods, if reg < 0, if reg = 0 with more neighbors than features, or if weights
-            are not finite in the dtype.
+        ValueError: for invalid points or neighborhoods, if reg < 0, if reg = 0 with more neighbors than features, if weights
+            are not finite in the dtype, or if the file of a memory map was truncated or `block_bytes` is less than k + 1 of its
+            rows.
 
     Example:
         >>> import jax.numpy as jnp, jaxlle
@@ -60,6 +68,8 @@ def barycentric_weights(
         >>> jaxlle.barycentric_weights(x, jaxlle.knn(x, 2), reg=1e-6)[1].tolist()
         [0.667, 0.333]
     """
+    if is_sparse(x):
+        return sparse_weights(prepare_sparse(x), neighbors, reg, query, check_bytes(block_bytes))
     points = prepare_points(x)
     if points.metric == PRECOMPUTED:
         return distance_weights(points, neighbors, query=query, reg=reg, block_bytes=block_bytes)
@@ -68,13 +78,18 @@ def barycentric_weights(
     check_features(query, d, "query", "x")
     neighbors = prepare_graph(neighbors, n, n if query is None else query.shape[0])
     check_reg(reg, neighbors.indices.shape[1], d)
-    source = points.coordinates if query is None else points.apply(query)
+    streamed = points.is_streamed(block_bytes, query) and not is_traced(neighbors, reg)
+    source = None if streamed else points.coordinates if query is None else points.apply(query)
     unit, limits = points.unit, jnp.finfo(points.dtype)
-    if not is_traced(unit):  # used only by absolute ridges, which are capped at these limits
-        unit = np.clip(float(unit), float(limits.tiny), float(limits.max))
-    unit = jnp.asarray(unit, points.dtype)
+    if is_traced(unit):
+        unit = jnp.asarray(unit, points.dtype)
+    else:  # used only by absolute ridges, which are capped at these limits
+        unit = np.asarray(np.clip(float(unit), float(limits.tiny), float(limits.max)), points.dtype)
     with memory_advice(f"the weights used block_bytes = {block_bytes}; try {block_bytes // 8}"):
-        if query is None and source.size * source.dtype.itemsize > _MOST_PADDED:
+        if source is None:
+            solve = partial(solve_points, ridge=as_regularizer(reg), unit=unit, block_bytes=block_bytes)
+            weights = _streams.solve_streamed(points, query, neighbors, solve, block_bytes)
+        elif query is None and source.size * source.dtype.itemsize > _MOST_PADDED:
             weights = solve_points(source, source, neighbors, as_regularizer(reg), unit, block_bytes)
         else:
             weights = call_padded(
@@ -132,7 +147,7 @@ def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 
     weights is about the condition number times the machine epsilon of the dtype.
 
     Args:
-        x: points, shape (n, d), or a `Points` value.
+        x: points, shape (n, d), a sparse matrix of SciPy, or a `Points` value.
         neighbors: neighborhoods of the points; a mask is ignored.
         reg: strength of the trace ridge.
 
@@ -148,12 +163,14 @@ def local_condition(x: Any, neighbors: Neighbors, *, reg: Real[ArrayLike, ""] = 
         >>> float(jaxlle.weights.local_condition(x, jaxlle.knn(x, 2), reg=1e-3)[1].round())
         1001.0
     """
-    points = prepare_points(x)
+    points = prepare_sparse(x) if is_sparse(x) else prepare_points(x)
     if callable(reg):
         raise ValueError(f"reg = {reg!r} is not allowed: it must be a number, the strength of the trace ridge.")
     neighbors = prepare_graph(neighbors, points.shape[0])
     k = neighbors.indices.shape[1]
     check_reg(reg, k, k)  # also 0, for which the condition number shows whether the weights are unique
+    if isinstance(points, SparsePoints):
+        return jnp.asarray(sparse_condition(points, neighbors, reg, BLOCK_BYTES))
     return _condition(points.coordinates, neighbors.indices, reg)
 
 
@@ -165,8 +182,8 @@ def _condition(points: Array, indices: Array, reg: Any) -> Float[Array, " n"]:
         ridge = reg * jnp.maximum(values.sum(), jnp.finfo(points.dtype).tiny)
         return (values[-1] + ridge) / (jnp.maximum(values[0], 0) + ridge)
 
-    n, k = indices.shape
-    return map_rows(one, (jnp.arange(n), indices), CACHE_BYTES, 2 * k * points.shape[1] * points.dtype.itemsize)
+    (n, k), budget = indices.shape, cache_budget(BLOCK_BYTES)
+    return map_rows(one, (jnp.arange(n), indices), budget, 2 * k * points.shape[1] * points.dtype.itemsize)
 
 
 @partial(jax.jit, static_argnames=("block_bytes",))

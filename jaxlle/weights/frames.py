@@ -1,6 +1,5 @@
 """Coordinates of neighborhoods along their principal axes, shared by the variants that use tangent spaces."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .._core.blocks import cache_budget, map_rows
-from .._core.checks import is_traced
+from .._core.checks import is_traced, warn_user
 from .._core.linear import matmul
 from .._core.points import Points
 from .._core.spectral import principal_axes, with_derivative
@@ -157,14 +156,14 @@ def map_bases(
     keep: Bool[Array, "n m"],
     row: int,
     block_bytes: int,
-) -> tuple[Float[Array, "n r m"], Bool[Array, " n"]]:
-    """Map a function of (source, members, which are not masked), whose first result is a basis of a space, in its rows.
+) -> tuple[Float[Array, "n r m"], Int[Array, ""]]:
+    """Map a function of (source, members, which are not masked), and return its bases of a space, in rows, and count its flags.
 
     The backward pass computes the bases again. On symmetric neighborhoods its rounding errors may lead to another basis of the
     same space, which `rows_with_derivative` expresses in the first one.
     """
     fixed = lax.stop_gradient(source)
-    bases, others = map_members(lambda ids, keep: function(fixed, ids, keep), ids, keep, row, block_bytes)
+    bases, flags = map_members(lambda ids, keep: function(fixed, ids, keep), ids, keep, row, block_bytes)
 
     @jax.checkpoint
     def one(rows: tuple[Array, Array, Array]) -> Array:
@@ -172,7 +171,8 @@ def map_bases(
         return rows_with_derivative(basis, function(source, ids, keep)[0])
 
     m = ids.shape[1]
-    return map_rows(one, (bases, ids, keep), cache_budget(block_bytes), m * (row + 32 * m)), others
+    bases = map_rows(one, (bases, ids, keep), cache_budget(block_bytes), m * (row + 32 * m))
+    return bases, flags.sum(dtype=jnp.int32)
 
 
 def rows_with_derivative(basis: Float[Array, "r m"], other: Float[Array, "r m"]) -> Float[Array, "r m"]:
@@ -191,10 +191,9 @@ def warn_rank_deficient(deficient: Array, blocks: Array, what: str) -> None:
     """
     if not is_traced(deficient) and int(deficient):
         n, dtype = blocks.shape[0], blocks.dtype
-        warnings.warn(
+        warn_user(
             f"{int(deficient)} of {n} neighborhoods do not span {what} in the precision of {dtype} (their points are "
             f"duplicates, on a line, or on a lattice), so that parts of their local maps are arbitrary or missing: raise k, "
             f"lower dim, or remove duplicates.",
             RankWarning,
-            stacklevel=4,
         )

@@ -47,7 +47,7 @@ def gram_weights(
     check_reg(reg, gram.shape[-1], gram.shape[-1])
     mask = jnp.ones(gram.shape[:2], bool) if mask is None else read_mask(mask, "mask", gram.shape[:2])
     targets = jnp.ones(gram.shape[:2], gram.dtype)
-    return require_finite_weights(_weights_of(gram, targets, mask, as_regularizer(reg), 1.0), reg)
+    return require_finite_weights(solve_given(gram, targets, mask, as_regularizer(reg), 1.0), reg)
 
 
 def require_finite_weights(weights: Float[Array, "n *k"], reg: Any) -> Float[Array, "n *k"]:
@@ -123,13 +123,18 @@ def solve_grams(
     def block(rows: tuple[Array, Array, Array]) -> Array:
         i, ids, valid = rows
         grams, targets, extents = map_rows(lambda pair: gram(*pair), (i, ids), budget, k * row)
-        return _weights_of(grams, targets, valid, ridge, unit * extents)
+        return solve_given(grams, targets, valid, ridge, unit * extents)
 
     return map_blocks(block, (jnp.arange(n), neighbors.indices, mask), budget, 32 * k * k)
 
 
-def _weights_of(
-    grams: Float[Array, "n k k"], targets: Float[Array, "n k"], valid: Bool[Array, "n k"], ridge: Regularizer, unit: Any
+def solve_given(
+    grams: Float[Array, "n k k"],
+    targets: Float[Array, "n k"],
+    valid: Bool[Array, "n k"],
+    ridge: Regularizer,
+    unit: Any,
+    solve: Callable[[Array, Array], Array] = solve_positive,
 ) -> Float[Array, "n k"]:
     """Solve the regularized problems; `unit` is one for all Gram matrices or one per matrix."""
     keep = valid.astype(grams.dtype)
@@ -139,6 +144,6 @@ def _weights_of(
     # A masked neighbor gets a row of the identity and a zero target: its weight is 0 and does not affect the other weights.
     diagonals = jnp.where(valid, ridges[:, None], 1).astype(grams.dtype)
     systems = grams + diagonals[:, :, None] * jnp.eye(valid.shape[1], dtype=grams.dtype)
-    solutions = solve_positive(systems, targets * keep)
+    solutions = solve(systems, targets * keep)
     totals = solutions.sum(axis=1, keepdims=True)
     return solutions / jnp.where(totals == 0, 1, totals)  # 0 without neighbors; also possible without the constraint

@@ -134,11 +134,7 @@ def distance_weights(
 
 @partial(jax.jit, static_argnames=("block_bytes",))
 def solve_distances(
-    matrix: Float[Array, "n n"],
-    rows: Float[Array, "q n"],
-    neighbors: Neighbors,
-    ridge: Regularizer,
-    block_bytes: int = BLOCK_BYTES,
+    matrix: Float[Array, "n n"], rows: Float[Array, "q n"], neighbors: Neighbors, ridge: Regularizer, block_bytes: int
 ) -> Float[Array, "q k"]:
     """Compute the weights from a matrix of distances; the traceable part of `distance_weights`."""
 

@@ -46,7 +46,7 @@ contain the tuning errors of every graph, also of raw pixels.
 Run: jaxlle papers run few_labels --full
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import product
@@ -59,6 +59,8 @@ from jaxtyping import Array, Float, UInt8
 
 import jaxlle
 
+from .._digits import MILD, STRONG, deform
+from .._report import Report
 from .comparison import LAPLACIAN, LLE, compare, draw
 from .graphs import (
     Graph,
@@ -75,15 +77,12 @@ from .graphs import (
     upright,
 )
 from .networks import (
-    MILD,
     SETTINGS,
-    STRONG,
     TEACHING,
     Data,
     Params,
     Teaching,
     Term,
-    deform,
     features,
     logits,
     teach,
@@ -253,7 +252,7 @@ class Choice:
         return trial.train(method, self.settings[method], trial.targets(ENERGIES[suffix], graph), setting)
 
 
-def main(study: Study = Study(), *, report: Callable[[str, dict[str, float]], None] = print) -> dict[str, float]:
+def main(study: Study = Study(), *, report: Report = print) -> dict[str, float]:
     """Tune every method on the tuning seeds, run it on fresh seeds, and compare the methods."""
     digits = load(study)
     methods = candidates(study)

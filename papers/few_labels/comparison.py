@@ -2,23 +2,11 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy import stats
+
+from .._comparison import paired
 
 LAPLACIAN, LLE = " + Laplacian", " + LLE"
 PAIRS = {"LLE vs. alone": ("", LLE), "Laplacian vs. alone": ("", LAPLACIAN), "LLE vs. Laplacian": (LAPLACIAN, LLE)}
-
-
-def paired(gains: np.ndarray, share: float) -> tuple[float, float, float, float]:
-    """Return mean, 95 % interval and p-value of paired differences by the corrected t-test of Nadeau and Bengio (2003).
-
-    Args:
-        gains: differences, one per split.
-        share: size of the test sets relative to the training sets.
-    """
-    n, mean = len(gains), float(np.mean(gains))
-    spread = float(np.std(gains, ddof=1)) * np.sqrt(1 / n + share)
-    half = float(stats.t.ppf(0.975, n - 1)) * spread
-    return mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / max(spread, 1e-12), n - 1))
 
 
 def compare(errors: dict[str, np.ndarray], networks: tuple[str, ...], case: str, share: float) -> dict[str, float]:

@@ -64,10 +64,11 @@ import numpy as np
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
-from scipy import stats
 
 from jaxlle.warnings import JaxlleWarning
 
+from .._comparison import paired
+from .._report import Report
 from .data import SOURCES, Data, draw_images
 from .graphs import FAMILY, METHODS, Grid, Setting, align_widened, extend
 from .networks import Schedule, fit, fit_jointly, fit_with_term, predict
@@ -147,7 +148,7 @@ class Chosen:
         return list(dict.fromkeys(("laplacian", "lle", self.best)))
 
 
-def main(study: Study = Study(), *, report: Callable[[str, dict[str, float]], None] = print) -> dict[str, float]:
+def main(study: Study = Study(), *, report: Report = print) -> dict[str, float]:
     """Tune every method on separate seeds, run all of them on fresh seeds, and compare them."""
     check(study)
     results: dict[str, float] = {}
@@ -329,19 +330,6 @@ def compare(runs: dict[str, list[float]], share: float) -> dict[str, float]:
                 )
                 found[f"{cell}: p on {label}"] = rounded(p)
     return found
-
-
-def paired(gains: np.ndarray, share: float) -> tuple[float, float, float, float]:
-    """Return mean, 95 % interval and p-value of paired differences by the corrected t-test of Nadeau and Bengio (2003).
-
-    Args:
-        gains: differences, one per seed.
-        share: size of the test sets relative to the training sets.
-    """
-    n, mean = len(gains), float(np.mean(gains))
-    spread = float(np.std(gains, ddof=1)) * np.sqrt(1 / n + share)
-    half = float(stats.t.ppf(0.975, n - 1)) * spread
-    return mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / max(spread, 1e-12), n - 1))
 
 
 def draw(results: dict[str, float], figure: str) -> None:

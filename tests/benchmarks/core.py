@@ -1,23 +1,21 @@
 """Benchmarks of plain LLE, next to scikit-learn in the same run: `python tests/benchmarks/core.py [SECTION ...]`.
 
-Sections: precision, subspace, speed, batch, memory, start. The extras `sklearn` and `data` are required. Times are medians of
-alternating runs after compilation. Quote the ratios, because seconds vary on a shared machine.
+Sections: precision, subspace, speed, batch, memory, start, first. The extras `sklearn` and `data` are required. Times are medians
+of alternating runs after compilation. Quote the ratios, because seconds vary on a shared machine.
 """
 
-import os
-import platform
-import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sections import run
 
 K = 12
 
@@ -148,10 +146,10 @@ def batch() -> None:
     )
 
 
-def child(code: str) -> str:
+def child(code: str, *arguments: str) -> str:
     """Run code in a new process and return its output."""
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "ignore", "-c", code, *arguments], capture_output=True, text=True, check=True
     ).stdout.strip()
 
 
@@ -205,28 +203,35 @@ def start() -> None:
         )
 
 
-SECTIONS = {f.__name__: f for f in (precision, subspace, speed, batch, memory, start)}
+_FIRST = """
+import sys, time
+import jax
+import numpy as np
+import jaxlle
+n, folder = int(sys.argv[1]), sys.argv[2]
+data = jaxlle.datasets.mnist() if n <= 5000 else jaxlle.datasets.deformed_digits(jax.random.key(0), n)
+x = np.asarray(data.points)[:n]
+if folder != "none":
+    jaxlle.enable_compilation_cache(folder)
+for _ in range(2):
+    start = time.perf_counter()
+    jaxlle.lle(x, 2, k=12).points.block_until_ready()
+    print(time.perf_counter() - start)
+"""
 
 
-def heading() -> None:
-    """Print the date, the machine and the versions."""
-    import jax
-    import scipy
-    import sklearn
-
-    print(
-        f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"jax {jax.__version__} on {jax.devices()[0].device_kind}, scipy {scipy.__version__}, scikit-learn {sklearn.__version__}"
-    )
+def first() -> None:
+    """Print the seconds of the first fit of a new process, without compiled programs and with those of an earlier process."""
+    for n in (1000, 5000, 10_000):
+        with tempfile.TemporaryDirectory() as folder:
+            child(_FIRST, str(n), folder)
+            runs = [[float(s) for s in child(_FIRST, str(n), where).split()] for where in ("none", folder) * 3]
+        (cold, warm), (kept, _) = (np.median(runs[i::2], axis=0) for i in (0, 1))
+        print(f"{n:,} digits: first fit {cold:.2f} s, with kept programs {kept:.2f} s; second fit {warm:.2f} s")
 
 
-def main(names: list[str]) -> None:
-    """Run the named sections, or all."""
-    heading()
-    for name in names or SECTIONS:
-        SECTIONS[name]()
-    print(f"\npeak resident memory of this run: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+SECTIONS = {f.__name__: f for f in (precision, subspace, speed, batch, memory, start, first)}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(SECTIONS)

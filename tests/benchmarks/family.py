@@ -1,8 +1,8 @@
 """Benchmarks of the tangent-space variants and of `choose`: `python tests/benchmarks/family.py [SECTION ...]`.
 
-Sections: variants, grid, hole, digits. The extras `sklearn` and `data` are required. Times are medians of alternating runs after
-compilation. Quote the ratios, because seconds vary on a shared machine. `digits` takes minutes; `digits=hessian,ltsa,20000`
-restricts it to two variants and 20,000 points.
+Sections: variants, tangent_weights, grid, hole, added, digits. The extras `sklearn` and `data` are required. Times are medians of
+alternating runs after compilation. Quote the ratios, because seconds vary on a shared machine. `digits` takes minutes;
+`digits=hessian,ltsa,20000` restricts it to two variants and 20,000 points.
 """
 
 import sys
@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from core import K, alternate, heading, swiss_roll
+from core import K, alternate, swiss_roll
+from sections import heading
 
 ALIGNMENTS = ("modified", "hessian", "ltsa")
 
@@ -55,6 +56,30 @@ def variants(*methods: str) -> None:
                 same = embed_by(like, data, include_self=False)
             found = cosine(theirs.embedding_, same.points)
             print(f"{method:9} {dtype.__name__:8} {a:8.3f} {b:8.3f} {b / a:6.1f}  {found:.6f} ({like})", flush=True)
+
+
+def tangent_weights() -> None:
+    """Print the processor time of the alignments of LDR-LLE and of plain LLE on one graph, after compilation."""
+    import jax
+
+    import jaxlle
+
+    x = swiss_roll(10_000).astype(np.float32)
+    near = jaxlle.knn(x, K)
+    alignments: dict[str, Callable] = {
+        "LDR-LLE": lambda: jaxlle.variants.ldr_alignment(x, 2, k=K, neighbors=near),
+        "LLE": lambda: jaxlle.lle_alignment(x, k=K, neighbors=near),
+    }
+    times: dict[str, list[float]] = {name: [] for name in alignments}
+    for _ in range(6):  # the first of each compiles
+        for name, compute in alignments.items():
+            start = time.process_time()
+            jax.block_until_ready(compute())
+            times[name].append(time.process_time() - start)
+    ldr, lle = (float(np.median(times[name][1:])) for name in alignments)
+    print(
+        f"\nalignment of 10,000 points, k = {K}, processor time: LDR-LLE {ldr:.3f} s, LLE {lle:.3f} s, ratio {ldr / lle:.1f}"
+    )
 
 
 def grid() -> None:
@@ -112,6 +137,29 @@ def hole(seeds: int = 12) -> None:
             )
 
 
+def added() -> None:
+    """Print the time to add 20 points, relative to that to embed all, the same for `transform`, and how far they are apart."""
+    import jax
+
+    import jaxlle
+    from jaxlle.variants import add_points, incremental_lle
+
+    for n in (2_000, 20_000):
+        x = swiss_roll(n + 20).astype(np.float32)
+        state = incremental_lle(x[:-20], 2, k=K)
+        whole = lambda x=x: jax.block_until_ready(jaxlle.lle(x, 2, k=K))  # noqa: E731
+        print(f"\nSwiss roll {n:,} and 20 more, k = {K}, float32")
+        for name, add in {
+            "add_points": lambda x=x, state=state: add_points(state, x[-20:]).points[-20:],
+            "transform": lambda x=x, state=state: jaxlle.transform(x[-20:], x[:-20], state.points[: len(x) - 20], k=K),
+        }.items():
+            seconds, reference = alternate(lambda add=add: jax.block_until_ready(add()), whole, runs=5)
+            angle = np.rad2deg(np.arccos(min(1.0, cosine(np.concatenate([state.points, add()]), whole().points))))
+            print(
+                f"{name:10} {seconds / reference:6.2f} of {reference:.2f} s, {angle:.2f} degrees from lle of all points"
+            )
+
+
 def digits(*selected: str) -> None:
     """Print the seconds and residuals of the tangent-space variants on deformed digits with the landmark solver."""
     import jax
@@ -142,7 +190,7 @@ def digits(*selected: str) -> None:
         )
 
 
-SECTIONS = {f.__name__: f for f in (variants, grid, hole, digits)}
+SECTIONS = {f.__name__: f for f in (variants, tangent_weights, grid, hole, added, digits)}
 
 
 if __name__ == "__main__":

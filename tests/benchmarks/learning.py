@@ -1,17 +1,13 @@
-"""Benchmarks of losses, gradients, batches and encoders: `python tests/benchmarks/learning.py [SECTION ...]`.
+"""Benchmarks of losses, gradients and encoders: `python tests/benchmarks/learning.py [SECTION ...]`.
 
-Sections: step, gradient, batches, latency, encoder, explanation. The extras `data`, `plot` and `serve` are required. Times are
+Sections: step, gradient, latency, encoder, explanation. The extras `data`, `plot` and `serve` are required. Times are
 medians of alternating runs after compilation. Quote the ratios, because seconds vary on a shared machine.
 """
 
-import os
-import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from sections import run
 
 import jaxlle
 from jaxlle import losses
@@ -45,7 +42,7 @@ def medians(calls: dict[str, Callable[[], Any]], runs: int) -> dict[str, float]:
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
     data = jaxlle.datasets.mnist()
-    return (data.points / 255).astype(np.float32), np.asarray(data.labels)
+    return np.asarray(data.points, np.float32), np.asarray(data.labels)
 
 
 def graph_of(x: Any, k: int = K, reg: float = 1e-3) -> tuple[jaxlle.Neighbors, jax.Array]:
@@ -129,30 +126,6 @@ def gradient() -> None:
                 f"eigh {found['eigh']:.2f} s ({kinds['eigh']}), ratio {found['eigh'] / found['implicit']:.1f}, "
                 f"relative difference {difference:.1e}",
                 flush=True,
-            )
-
-
-def batches() -> None:
-    """Print the throughput of neighborhood batches from a device array and from a memory map, with random neighbors."""
-    n, size = 60_000, 256
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((n, 784), np.float32)
-    neighbors = jaxlle.Neighbors(jnp.asarray(rng.integers(n, size=(n, K), dtype=np.int32)), None)
-    weights = jnp.full((n, K), 1 / K)
-    print(
-        f"\nneighborhood batches of {size} anchors, k = {K}, from {n:,} x 784 float32 (random neighbors: the worst case)"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        np.save(Path(folder) / "x.npy", x)
-        sources = {"on the device": jnp.asarray(x), "memmap": np.load(Path(folder) / "x.npy", mmap_mode="r")}
-        for name, source in sources.items():
-            made = jaxlle.neighborhood_batches(source, neighbors, weights, batch_size=size)
-            steps = iter(range(10**6))
-            seconds = medians({name: lambda made=made, steps=steps: made.batch(next(steps))}, runs=50)[name]
-            points = made.batch(0).points
-            print(
-                f"{name:14} {1e3 * seconds:7.2f} ms per batch, {size / seconds:9,.0f} anchors/s, "
-                f"{points.shape[0] / seconds:10,.0f} points/s, {points.nbytes / seconds / 2**20:7,.0f} MiB/s"
             )
 
 
@@ -335,18 +308,8 @@ def explanation() -> None:
     )
 
 
-SECTIONS = {f.__name__: f for f in (step, gradient, batches, latency, encoder, explanation)}
-
-
-def main(names: list[str]) -> None:
-    """Run the named sections, or all."""
-    print(
-        f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"jax {jax.__version__} on {jax.devices()[0].device_kind}"
-    )
-    for name in names or SECTIONS:
-        SECTIONS[name]()
+SECTIONS = {f.__name__: f for f in (step, gradient, latency, encoder, explanation)}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(SECTIONS)

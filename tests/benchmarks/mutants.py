@@ -6,10 +6,17 @@
     python tests/benchmarks/mutants.py --list              # numbers, files and tests; nothing is run
     python tests/benchmarks/mutants.py --equivalent        # also those that are marked as equivalent
 
-A list is a Python file with ``MUTANTS``, a list of tuples ``(file, old, new, tests)``: in a copy of the repository the text
-`old`, which must occur exactly once in the file, is replaced by `new`, and pytest runs with the arguments `tests`, such as
-``"tests/neighbors/test_exact.py -k 'copies or offset'"``. A fifth entry states why no test can detect the mutant: such mutants
-are equivalent and are skipped. Slow tests are never run, so that a mutant is detected by the default suite or not at all.
+A list is a text file of mutants that are separated by empty lines, with comments after #:
+
+    jaxlle/neighbors/exact.py
+    - the text to replace, which must occur exactly once in the file
+    + the new text
+    > tests/neighbors/test_exact.py -k 'copies or offset'
+    = why no test can detect it
+
+In a copy of the repository the text is replaced, and pytest runs with the arguments after >. A text of several lines has as many
+lines with its mark. The last line is optional: mutants with a reason are equivalent and are skipped. Slow tests are never run, so
+that a mutant is detected by the default suite or not at all.
 
 Each selection of tests first runs on the unchanged copy, where it must pass. The results are: killed, SURVIVED, stale (`old`
 does not occur exactly once, or the mutated file does not compile), and invalid (no tests found, or they fail on the unchanged
@@ -26,7 +33,6 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from runpy import run_path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +48,6 @@ PRELOADED = (
     "sklearn.manifold",
     "flax.nnx",
     "optax",
-    "beartype",
     "hypothesis",
     "pytest",
 )
@@ -68,8 +73,20 @@ def load_mutants(folder: Path = LISTS) -> list[Mutant]:
     """Return the mutants of all lists, numbered within their lists from 1."""
     return [
         Mutant(f"{path.stem}:{i}", *entry)
-        for path in sorted(folder.glob("*.py"))
-        for i, entry in enumerate(run_path(str(path))["MUTANTS"], 1)
+        for path in sorted(folder.glob("*.txt"))
+        for i, entry in enumerate(_read_list(path), 1)
+    ]
+
+
+def _read_list(path: Path) -> list[tuple[str, ...]]:
+    """Return the file, the old and the new text, the tests, and the reason of every mutant of a list."""
+    blocks = [
+        [line for line in block.splitlines() if line and not line.startswith("#")]
+        for block in path.read_text(encoding="utf-8").split("\n\n")
+    ]
+    return [
+        (file, *("\n".join(line[2:] for line in lines if line[0] == mark) for mark in "-+>="))
+        for file, *lines in filter(None, blocks)
     ]
 
 
@@ -162,7 +179,6 @@ def run_tests(folder: Path, tests: str, printed: Path) -> None:
 
         if Path(jaxlle.__file__).resolve().parents[1] != folder.resolve():
             raise RuntimeError(f"Python imports jaxlle from {jaxlle.__file__}, not from the copy in {folder}.")
-        del sys.modules["jaxlle"]  # imported again with run-time type checks
         code = pytest.main([*PYTEST, *shlex.split(tests)])
         out.flush()
     sys.stdout.flush()

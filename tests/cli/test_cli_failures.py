@@ -12,6 +12,7 @@ from cli_helpers import ROLL, assert_fails, run, two_clusters, write_half_and_ra
 from jaxlle import cli, plot
 
 
+@pytest.mark.slow_cases("arguments22-1-1 sample(s)")
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -26,10 +27,10 @@ from jaxlle import cli, plot
         (("embed", "digits", "--precision", "half"), 2, "invalid choice: 'half'"),
         (("embed", "digitz"), 1, "'digitz' is neither a built-in data set (digits, mnist, swiss_roll"),
         (("embed", "missing.npy"), 1, "no file missing.npy"),
-        (("embed", "digits", "--k", 1797), 1, "k (n_neighbors) = 1797 is not allowed"),
-        (("embed", "digits", "--k", 0), 1, "k (n_neighbors) = 0 is not allowed"),
-        (("embed", "digits", "--dim", 0), 1, "dim (n_components) = 0 is not allowed"),
-        (("embed", "digits", "--dim", 65), 1, "dim (n_components) = 65"),
+        (("embed", "digits", "--k", 1797), 1, "--k = 1797 is not allowed"),
+        (("embed", "digits", "--k", 0), 1, "--k = 0 is not allowed"),
+        (("embed", "digits", "--dim", 0), 1, "--dim = 0 is not allowed"),
+        (("embed", "digits", "--dim", 65), 1, "--dim = 65"),
         (("embed", "digits", "--metric", "hamming"), 1, "metric = 'hamming' is not known"),
         (("embed", "digits", "--metric", "precomputed"), 1, "square matrix"),
         (("embed", "digits", "--reg", "nan"), 1, "reg = nan is not allowed"),
@@ -130,6 +131,7 @@ FAILURES = [
 ]
 
 
+@pytest.mark.slow_cases("False-savez-error0-1-No space left on device")
 @pytest.mark.parametrize(("error", "status", "message"), FAILURES)
 @pytest.mark.parametrize(
     "place", [(np, "savez"), (plot, "embedding"), (matplotlib.figure.Figure, "savefig")], ids=lambda p: p[1]

@@ -33,6 +33,7 @@ def interrupt(*_, **__):
     signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_an_interruption_while_files_are_replaced_replaces_all_of_them(capsys, tmp_path, monkeypatch, handler):
     files, replace = (tmp_path / "a.npz", tmp_path / "a.png"), pathlib.Path.replace
     for path in files:

@@ -101,6 +101,24 @@ def test_the_list_shows_what_was_last_measured(checkout, capsys):
     assert "1 full runs, 0 minutes in total." in out
 
 
+def test_the_list_is_readable_at_the_width_of_the_terminal(checkout, capsys, monkeypatch):
+    label = "a label that is longer than the column of the labels, which is why it is written on more than one line"
+    Path("papers/headlines.json").write_text(json.dumps({"toy": {label: "square", "root": "root"}}))
+    path = checkout / "papers" / "toy.py"
+    path.write_text(path.read_text().replace("On squares.", "On squares, " + 30 * "and on squares, " + "again."))
+    run(capsys, "run", "toy", "--full", "--out", "papers")
+    shown = {}
+    for columns, width in ((100, 100), (60, 80), (300, 100)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        shown[columns] = run(capsys, "list")[1]
+        assert 0.7 * width < max(map(len, shown[columns].splitlines())) <= width
+        values = [line.index(value) + len(value) for line in shown[columns].splitlines()
+                  for value in ("  9   published", "  1.732") if value in line]  # fmt: skip
+        assert len(values) == 2
+    assert label in " ".join(shown[100].split())
+    assert shown[300] == run(capsys)[1]
+
+
 def test_the_table_is_written_from_the_results_and_checked(checkout, capsys):
     run(capsys, "run", "toy", "--full", "--out", "papers")
     assert "run jaxlle papers table" in run(capsys, "table", "--check")[2]

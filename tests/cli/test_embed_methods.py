@@ -11,6 +11,7 @@ import jaxlle
 from jaxlle import datasets
 
 
+@pytest.mark.slow_cases("hessian", "modified")
 @pytest.mark.parametrize("method", ["modified", "hessian", "ltsa"])
 def test_the_output_file_holds_the_embedding_of_the_method(capsys, tmp_path, method):
     path = tmp_path / "result.npz"
@@ -91,6 +92,7 @@ def test_arguments_that_a_method_does_not_support_are_named(capsys, tmp_path, ar
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_automatic_k_is_the_best_of_choose_and_is_reported(capsys, tmp_path):
     command = ("embed", "s_curve", "--points", 60, "--k", "auto", "--out", tmp_path / "a.npz")
     status, out, _ = run(capsys, *command)

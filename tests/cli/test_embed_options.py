@@ -86,7 +86,7 @@ def test_the_name_of_a_solver_selects_it_and_components_are_an_option_of_the_emb
     solvers = {"dense": jaxlle.solvers.DenseQR(), "sparse": SparseLU(), "landmark": Landmark(), "auto": "auto"}
     for name, solver in solvers.items():
         assert solver_of(SimpleNamespace(solver=name)) == solver
-    for components, expected in (("separate", "warn"), ("largest", "largest"), ("error", "error")):
+    for components, expected in (("separate", "warn"), ("auto", "largest"), ("largest", "largest"), ("error", "error")):
         found = embed_options(SimpleNamespace(components=components, seed=SEED))
         assert found.disconnected == expected
         assert found.key == jax.random.key(SEED)
@@ -98,6 +98,7 @@ def test_a_folder_keeps_compiled_programs(capsys, tmp_path, points):
         assert jax.config.jax_compilation_cache_dir == str(tmp_path / "kept")
 
 
+@pytest.mark.slow
 def test_programs_are_kept_by_default_but_not_in_place_of_a_configured_folder(capsys, tmp_path, points, monkeypatch):
     monkeypatch.setattr(jaxlle.compilation, "default_folder", lambda: tmp_path / "default")
     with restored_cache_settings():
@@ -112,6 +113,7 @@ def test_programs_are_kept_by_default_but_not_in_place_of_a_configured_folder(ca
         assert jax.config.jax_compilation_cache_dir == str(tmp_path / "default")
 
 
+@pytest.mark.slow
 def test_without_a_writable_folder_the_command_continues(capsys, tmp_path, points, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(jaxlle.compilation, "default_folder", lambda: tmp_path / "file" / "folder")

@@ -21,6 +21,7 @@ def write_table(path, extra="", start=0):
     return path
 
 
+@pytest.mark.slow
 def test_the_report_lists_the_columns_the_scaling_and_what_is_left_out(capsys, tmp_path):
     path = write_table(tmp_path / "a.csv")
     status, out, err = run(capsys, "embed", path, *QUICK, "--labels", "side", "--scale", "standard")
@@ -40,11 +41,12 @@ def test_the_report_lists_the_columns_the_scaling_and_what_is_left_out(capsys, t
     assert row(same[1], "label accuracy") == row(out, "label accuracy")
 
 
+@pytest.mark.slow
 def test_an_index_does_not_raise_the_label_accuracy_of_iris(capsys, tmp_path):
     values, classes = load_iris(return_X_y=True)
     table = np.column_stack([np.arange(150), values, classes])
     np.savetxt(tmp_path / "iris.csv", table, delimiter=",", header="Id,a,b,c,d,species", comments="", fmt="%g")
-    command = ("embed", tmp_path / "iris.csv", "--labels", "species")
+    command = ("embed", tmp_path / "iris.csv", "--labels", "species", "--components", "warn")
     status, out, err = run(capsys, *command)
     assert status == 0
     assert "'Id' looks like" in err
@@ -55,6 +57,7 @@ def test_an_index_does_not_raise_the_label_accuracy_of_iris(capsys, tmp_path):
     assert float(row(used, "label accuracy").split()[0]) > float(row(out, "label accuracy").split()[0]) + 0.05
 
 
+@pytest.mark.slow
 def test_missing_cells_give_one_line_that_names_the_option(capsys, tmp_path):
     path = write_table(tmp_path / "a.csv", extra="\n40,1,,2,left,x\n", start=0)
     message = assert_fails(capsys, "embed", path, *QUICK, "--drop", "id")
@@ -94,6 +97,7 @@ def test_distances_are_not_scaled(capsys, tmp_path):
     assert "remove --scale" in assert_fails(capsys, *command)
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_is_embedded_and_drawn(capsys, tmp_path):
     rng = np.random.default_rng(0)
     for i in range(30):

@@ -30,7 +30,7 @@ def embed(path):
     embedding = jaxlle.embedding.Embedding(X[:, :2], ones, ones, *map(np.array, (1.0, 1, True)), np.arange(60), "none")
     args = cli._main._parser().parse_args(["embed", "helix", "--out", str(path)])
     result = cli._pipeline.Result((embedding,), None, None, None, [])
-    cli._embed._write(args, None, result, StageTimer(quiet=True))
+    cli._embed._write(args, jaxlle.datasets.Data(X, None, None, "x"), result, StageTimer(quiet=True))
 
 
 SAVES = {
@@ -59,6 +59,7 @@ class FullDisk(io.FileIO):
         return super().write(data)
 
 
+@pytest.mark.slow_cases("save_model-False")
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_full_disk_leaves_the_previous_file_and_nothing_else(tmp_path, monkeypatch, save, exists):
     path, opened = tmp_path / "file.npz", pathlib.Path.open
@@ -195,6 +196,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_file_is_complete_after_kills(tmp_path):
     path, chance = tmp_path / "file.npz", random.Random(0)
     for _ in range(4):
@@ -228,7 +230,8 @@ embeddings = [jaxlle.lle(x, 2, k=6) for x in points]
 
 def embed(path, i):
     args = cli._main._parser().parse_args(["embed", "helix", "--out", str(path)])
-    cli._embed._write(args, None, cli._pipeline.Result((embeddings[i],), None, None, None, []), None)
+    data = jaxlle.datasets.Data(points[i], None, None, "x")
+    cli._embed._write(args, data, cli._pipeline.Result((embeddings[i],), None, None, None, []), None)
 
 
 def kernel(path):

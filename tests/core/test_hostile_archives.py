@@ -111,6 +111,7 @@ def test_sizes_that_contradict_each_other_raise(loader):
     assert_raises(path, load, "CRC|cannot be read")
 
 
+@pytest.mark.slow_cases("load_model--------------------------(6, 2)")
 @pytest.mark.parametrize(
     ("descr", "shape"),
     [
@@ -230,12 +231,18 @@ def test_truncated_and_unrelated_files_raise(loader):
         assert_raises(path, load, "cannot be read")
 
 
-def test_headers_that_are_deep_or_name_other_dtypes_raise(loader):
-    path, load, name = loader
+def members_with_header(path):
     contents = members(path)
     if "header.npy" not in contents:
         pytest.skip("This file has no header in JSON.")
+    return contents
+
+
+def test_headers_that_are_deep_or_name_other_dtypes_raise(loader):
+    path, load, name = loader
+    contents = members_with_header(path)
     header = json.loads(contents["header.npy"][128:])
+    del header["checksums"]
 
     def with_header(text):
         rewrite(path, {**contents, "header.npy": npy((len(text),), text, "'|u1'")})
@@ -257,12 +264,37 @@ def test_headers_that_are_deep_or_name_other_dtypes_raise(loader):
         assert_raises(path, load, "declares the dtype")
 
 
+def test_files_that_were_changed_after_they_were_written_raise(loader):
+    path, load, name = loader
+    contents = members_with_header(path)
+    content = contents[f"{name}.npy"]
+    changes = {
+        name: content[:-1] + bytes([content[-1] ^ 1]),
+        "header": contents["header.npy"]
+        .replace(b'"version": 3', b'"version": 9')
+        .replace(b'"version": 2', b'"version": 9'),
+    }
+    for changed, new in changes.items():
+        assert new != contents[f"{changed}.npy"]
+        rewrite(path, {**contents, f"{changed}.npy": new})
+        assert_raises(path, load, f"was changed after it was written: its {changed} does not match")
+    header = json.loads(contents["header.npy"][128:])
+    for wrong in ({name: 1}, "text", [1], 3):
+        text = json.dumps({**header, "checksums": wrong}).encode()
+        rewrite(path, {**contents, "header.npy": npy((len(text),), text, "'|u1'")})
+        assert_raises(path, load, "was changed after it was written")
+    del header["checksums"]  # of an older version
+    text = json.dumps(header).encode()
+    rewrite(path, {**contents, "header.npy": npy((len(text),), text, "'|u1'")})
+    load(path)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"k": 0}, {"k": 7}, {"k": -1}, {"k": 2.0}, {"k": "2"}, {"k": None}, {"k": True}, {"k": 10**400}, {"k": [2]},
         {"reg": -1e-3}, {"reg": float("nan")}, {"reg": float("inf")}, {"reg": "0.1"}, {"reg": None}, {"reg": True},
-        {"reg": [1e-3]},
+        {"reg": [1e-3]}, {"metric": "nearest"}, {"metric": ["cosine"]}, {"metric": None},
         {"reg": {"name": "TraceRidge", "strength": -1}}, {"reg": {"name": "TraceRidge", "strength": "1"}},
         {"reg": {"name": "TraceRidge", "power": 1}}, {"reg": {"name": "dataclass"}}, {"reg": {"name": []}}, {"reg": {}},
         {"reg": {"name": "CrossValidatedRidge", "features": 0}}, {"reg": 10**400}, {"reg": 0},
@@ -271,7 +303,7 @@ def test_headers_that_are_deep_or_name_other_dtypes_raise(loader):
 )  # fmt: skip
 def test_parameters_that_no_map_has_raise(tmp_path, changes):
     path = tmp_path / "map.npz"
-    archive.write(path, "out-of-sample map", 2, 2, serving.pack(KNOWN), **{"k": 2, "reg": 1e-3, **changes, "d": 1})
+    archive.write(path, "out-of-sample map", 2, 2, serving.maps.pack(KNOWN), **{"k": 2, "reg": 1e-3, **changes, "d": 1})
     if changes == {"reg": 0}:  # no ridge is needed for two neighbors in two dimensions
         assert serving.load_map(path).reg == 0
     else:
@@ -308,6 +340,7 @@ def test_arrays_that_no_map_has_raise(tmp_path, name, value):
         write(path)
         header = json.loads(members(path)["header.npy"][128:])
         header["dtypes"][f"map/{name}"] = str(value.dtype)
+        del header["checksums"]  # as of an attacker, who could also write others
         text = json.dumps(header).encode()
         changed = {f"map/{name}.npy": content.getvalue(), "header.npy": npy((len(text),), text, "'|u1'")}
         rewrite(path, {**members(path), **changed})

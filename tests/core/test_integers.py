@@ -52,6 +52,7 @@ def test_consecutive_integers_around_the_largest_that_float32_represents_differ(
         np.testing.assert_array_equal(np.sort(found.indices, axis=1)[1:-1, 0], np.arange(38))
 
 
+@pytest.mark.slow_cases("asarray-int32-1073741824")
 @pytest.mark.parametrize(("array", "dtype", "shift"), [SHIFTS[0], SHIFTS[3]])
 def test_weights_and_maps_of_large_integers_are_those_of_the_shifted_data(array, dtype, shift):
     x, new = small(), small(9, seed=1)
@@ -72,6 +73,7 @@ def test_weights_and_maps_of_large_integers_are_those_of_the_shifted_data(array,
     np.testing.assert_array_equal(jaxlle.transform(big, big, y, k=5), y)
 
 
+@pytest.mark.slow
 def test_large_integers_are_exact_under_jit_and_in_float64(x64):
     x = small()
     big = shifted(x, jnp.asarray, np.int64, 2**60)
@@ -81,6 +83,7 @@ def test_large_integers_are_exact_under_jit_and_in_float64(x64):
         np.testing.assert_array_equal(found.distances, expected.distances)
 
 
+@pytest.mark.slow
 def test_integers_of_32_bits_are_exact_under_jit_and_with_derivatives_of_other_arguments():
     x = small()
     big = shifted(x, jnp.asarray, np.int32, 2**30)
@@ -104,6 +107,7 @@ def test_the_widest_spread_of_integers_does_not_overflow():
         np.testing.assert_array_equal(np.argsort(points.coordinates[:, 0], stable=True), range(4))
 
 
+@pytest.mark.slow
 def test_functions_receive_rounded_values_and_equal_integers_are_degenerate():
     big = shifted(small(), jnp.asarray, np.int32, 2**30)
     rounded = jaxlle.knn(big.astype(jnp.float32), 6, metric=jaxlle.distances.KernelDistance(jnp.dot))

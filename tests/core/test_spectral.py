@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxlle._core.linear import reflect, reflections
 from jaxlle._core.spectral import inverse_root, least_squares, polar, principal_axes, pseudo_inverse, root
@@ -56,6 +57,7 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.slow
 def test_first_and_second_derivatives_at_equal_eigenvalues_match_finite_differences(x64):
     rng = np.random.default_rng(2)
     along = {name: rng.normal(size=np.shape(a)) for name, (_, a) in FUNCTIONS.items()}
@@ -89,6 +91,7 @@ def test_values_are_those_of_numpy(x64):
     np.testing.assert_allclose(polar(jnp.asarray(rotation())), rotation(), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_derivative_is_finite_where_the_cut_has_no_gap():
     matrix = jnp.asarray(with_eigenvalues([2.0, 1.0, 1.0, 1.0, 0.0]), jnp.float32)
     mix = jnp.asarray(rotation(3), jnp.float32)

@@ -53,6 +53,7 @@ def test_the_report_has_one_line_per_property(curve):
     assert "local condition" not in str(jaxlle.diagnose(alignment, out))
 
 
+@pytest.mark.slow
 def test_a_column_that_is_the_indicator_of_a_point_and_the_point_are_reported(x64):
     x = np.random.default_rng(0).normal(size=(60, 3))
     neighbors = jaxlle.knn(x, 8)

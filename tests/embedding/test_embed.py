@@ -57,6 +57,8 @@ def test_the_dense_solver_finds_the_spectrum_of_a_grid_in_float32():
     np.testing.assert_allclose(out.singular_values, grid_values(13, 9)[:4], rtol=1e-4)
 
 
+@pytest.mark.exhaustive_cases("20-0.1-solver0")
+@pytest.mark.slow_cases("20-0.1-solver0", "8-0.001-solver0")
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize(("k", "reg"), [(8, 1e-3), (20, 1e-1)])
 def test_the_subspace_matches_a_dense_svd(x64, solver, k, reg):
@@ -68,6 +70,7 @@ def test_the_subspace_matches_a_dense_svd(x64, solver, k, reg):
     assert subspace_angle(out.points, jnp.asarray(vt[::-1][1:4].T)) < 1e-7
 
 
+@pytest.mark.slow_cases("solver0")
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_blocks_with_several_rows_match_a_dense_svd(x64, solver):
     rng = np.random.default_rng(0)
@@ -80,6 +83,7 @@ def test_blocks_with_several_rows_match_a_dense_svd(x64, solver):
     assert subspace_angle(out.points, jnp.asarray(vt[::-1][1:3].T)) < 1e-6
 
 
+@pytest.mark.slow
 def test_nested_dissection_gives_the_same_result_with_smaller_factors(x64, monkeypatch):
     from scipy.sparse.linalg import splu
 
@@ -87,7 +91,8 @@ def test_nested_dissection_gives_the_same_result_with_smaller_factors(x64, monke
 
     seen = []
     factor = _factors._factor
-    monkeypatch.setattr(_factors, "_factor", lambda *args: seen.append(args[:2]) or factor(*args))
+    record = lambda *args, **options: seen.append(args[:2]) or factor(*args, **options)  # noqa: E731
+    monkeypatch.setattr(_factors, "_factor", record)
     x = np.random.default_rng(0).random((1200, 6))
     alignments = (jaxlle.lle_alignment(x, k=8), jaxlle.ltsa_alignment(x[:300], 2, k=10))
     ordered = [jaxlle.embed(a, 2, solver=SparseLU()) for a in alignments]
@@ -105,6 +110,7 @@ def test_nested_dissection_gives_the_same_result_with_smaller_factors(x64, monke
     assert dissected.L.nnz < 0.9 * splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", **options).L.nnz
 
 
+@pytest.mark.slow
 def test_iterative_refinement_recovers_accuracy_without_another_factorization(x64, monkeypatch):
     from jaxlle.solvers import _factors
 
@@ -128,6 +134,8 @@ def test_iterative_refinement_recovers_accuracy_without_another_factorization(x6
     assert subspace_angle(refined.points, exact.points) < 1e-7
 
 
+@pytest.mark.exhaustive_cases("2-solver0", "5-solver0")
+@pytest.mark.slow_cases("1-solver0", "2-solver0", "5-solver0", "9-solver0")
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("dim", [1, 2, 5, 9])
 def test_columns_are_orthonormal_centered_ordered_and_have_a_fixed_sign(cloud, solver, dim):
@@ -148,6 +156,7 @@ def test_points_have_the_requested_scaling(cloud):
     np.testing.assert_allclose(roweis.points.T @ roweis.points / 120, np.eye(2), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_key_reproduces_the_points_exactly_and_another_key_approximately(cloud):
     for solver in SOLVERS:
         a, b = (
@@ -159,6 +168,7 @@ def test_the_same_key_reproduces_the_points_exactly_and_another_key_approximatel
         np.testing.assert_allclose(other, a, atol=1e-3)
 
 
+@pytest.mark.slow_cases("solver0")
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_disconnected_graph_gives_a_warning_with_number_and_sizes_of_components(solver):
     x = two_components()
@@ -172,6 +182,7 @@ def test_a_disconnected_graph_gives_a_warning_with_number_and_sizes_of_component
         jaxlle.lle(x, 2, k=8, solver=solver, options=jaxlle.EmbedOptions(disconnected="error"))
 
 
+@pytest.mark.slow_cases("solver0")
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_components_are_embedded_as_if_given_separately(solver):
     x = two_components()
@@ -185,6 +196,7 @@ def test_components_are_embedded_as_if_given_separately(solver):
         assert int(found.num_components) == 1
 
 
+@pytest.mark.slow
 def test_closed_classes_of_a_connected_graph_are_counted_by_both_solvers(x64):
     # Two rings without outgoing edges, and one point with a neighbor in each.
     rings = np.array([[10 * (i // 10) + (i + s) % 10 for s in (1, 9)] for i in range(20)])
@@ -209,6 +221,7 @@ def test_singular_values_below_rounding_error_are_not_counted_as_components():
     assert int(jax.jit(lambda a: jaxlle.lle(a, 2, k=12, reg=1e-6))(x).num_components) == 1
 
 
+@pytest.mark.slow
 def test_the_number_of_components_is_returned_inside_jit():
     out = jax.jit(lambda a: jaxlle.lle(a, 2, k=8))(two_components())
     assert int(out.num_components) == 2
@@ -232,6 +245,7 @@ def test_missing_convergence_gives_a_warning_and_a_finite_result(cloud):
         assert np.isfinite(out.points).all()
 
 
+@pytest.mark.slow
 def test_auto_reports_its_choice_and_chooses_no_dense_solver_for_many_points(cloud):
     assert jaxlle.lle(cloud, 2, k=10).solver == "SparseLU"
     assert jaxlle.lle(cloud[:40], 2, k=10).solver == "DenseQR"
@@ -254,6 +268,7 @@ def test_solvers_are_hashable_and_equal_solvers_do_not_retrace(cloud):
     assert dense._solve._cache_size() == before
 
 
+@pytest.mark.slow
 def test_the_maximum_number_of_columns_can_be_computed():
     x = np.random.default_rng(0).normal(size=(10, 9)).astype(np.float32)
     out = jaxlle.lle(x, 9, k=9, solver=DenseQR())
@@ -261,6 +276,7 @@ def test_the_maximum_number_of_columns_can_be_computed():
     assert np.isinf(out.gap)
 
 
+@pytest.mark.slow
 def test_solvers_agree_for_extreme_weights(x64):
     from helpers import swiss_roll
 
@@ -269,6 +285,7 @@ def test_solvers_agree_for_extreme_weights(x64):
     assert subspace_angle(*outs) < 1e-4
 
 
+@pytest.mark.slow
 def test_invalid_options_raise(cloud):
     alignment = jaxlle.lle_alignment(cloud, k=10)
     for bad in ({"scaling": "none"}, {"disconnected": "ignore"}, {"solver": "arpack"}):

@@ -17,6 +17,32 @@ FIELDS = ("points", "singular_values")  # of an embedding
 SORTABLE = ("complex numbers", "strings", "bytes", "dates", "objects", "records", "objects with a text")
 
 
+class Tensor:
+    """A tensor of PyTorch that NumPy cannot read, because it requires gradients or consists of bfloat16."""
+
+    def __init__(self, values: Any, bfloat16: bool = False):
+        self.values, self.shape, self.ndim = values, np.shape(values), np.ndim(values)
+        self.dtype = "torch.bfloat16" if bfloat16 else "torch.float32"
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        if self.dtype == "torch.bfloat16":
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __float__(self) -> float:
+        return float(self.values)
+
+    def __iter__(self) -> Iterator:
+        return (Tensor(row) for row in self.values)
+
+    def detach(self) -> "Tensor":
+        """Return a tensor without gradients; it exists in PyTorch alone."""
+        return self
+
+
 class Attack(NamedTuple):
     """A changed argument.
 
@@ -100,7 +126,14 @@ def invalid(path: tuple, a: Any, rows: bool, columns: bool) -> Iterator[Attack]:
         if path[-1] in ("labels", "color"):  # of any type that can be sorted
             changes = [change for change in changes if change[0] not in SORTABLE]
     elif isinstance(a, jax.Array):
-        changes = [("a string", "seed"), ("a float", 0.5), ("an array of floats", np.ones(2))]
+        changes = [
+            ("a string", "seed"),
+            ("a float", 0.5),
+            ("an array of floats", np.ones(2)),
+            ("an integer", 0),
+            ("a NumPy generator", np.random.default_rng(0)),
+            ("two keys", jax.random.split(a)),
+        ]
     elif isinstance(a, bool):
         changes = []
     elif isinstance(a, str):
@@ -149,6 +182,9 @@ def _invalid_arrays(a: np.ndarray, rows: bool, columns: bool) -> Iterator[tuple[
         ("a function", len),
         ("masked entries", np.ma.array(a, mask=np.arange(a.size).reshape(a.shape) == a.size - 1)),
         ("a mask of all entries", np.ma.masked_all(a.shape, a.dtype)),
+        ("a tensor that requires gradients", Tensor(a)),
+        ("a tensor of bfloat16", Tensor(a, bfloat16=True)),
+        ("a graph", jaxlle.Neighbors(np.zeros((2, 2), int), np.ones((2, 2)))),
     ]
     if a.ndim > 1:
         yield "zero columns", a[:, :0]
@@ -205,6 +241,7 @@ def _invalid_numbers(path: tuple, a: float) -> list:
         ("an empty array", np.zeros(0)),
         ("an object", object()),
         ("a masked number", np.ma.masked),
+        ("a tensor of one number", Tensor(np.asarray(a))),
     ]
 
 
@@ -221,6 +258,7 @@ def _invalid_counts(path: tuple, a: int) -> list:
         ("two numbers", np.array([a, a])),
         ("an array of no axes", np.array(a + 0.5)),
         ("2^70", 2**70),
+        ("a tensor of one number", Tensor(np.asarray(a))),
         *([] if path[-1] in ("row", "output", "shard", "seed") else [("zero", 0)]),
     ]
 

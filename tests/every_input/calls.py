@@ -116,6 +116,7 @@ FIT = {"x": X, "dim": C, "k": K}
 GIVEN = {"neighbors": GRAPH, "fixed": "k"}  # the width of the graph replaces k
 SOLVED = {"solver": DENSE_QR}
 PAIR = {"x": X, "y": Y}
+SAMPLED = {**PAIR, "k": 5, "rows": np.arange(0, N, 2), **BYTES}
 NEW_X_Y = {"x_new": NEW, "x": X, "y": Y, "k": K}
 GRAM = np.einsum("nid,njd->nij", X[GRAPH.indices] - X[:, None], X[GRAPH.indices] - X[:, None])
 IMPOSTORS = losses.Impostors(NEAR[::-1] + 0.5, np.ones((B, K), bool), 2.0, 0.5)
@@ -124,6 +125,7 @@ LABELED = {"x": X, "labels": LABELS}
 VIEWS = [X, np.concatenate([X[:, :1] ** 2, X[:, 1:]], axis=1)]
 TWO = [ALIGNMENT, jaxlle.Alignment(INDICES[:, :4], np.array([1.0, -0.5, -0.25, -0.25]) * np.ones((N, 1, 1)))]
 KNOWN = {"known": np.array([0, 5, 11, 17, 23]), "targets": X[[0, 5, 11, 17, 23], :C]}
+MATCHES, MOVED = np.array([[0, 23], [5, 4], [11, 10], [23, 20]]), X[::-1] + 0.25
 SHAPED = {"key": KEY, "n": 10, "noise": 0.1}
 
 CALLS: dict[str, Callable[[], Call]] = {
@@ -190,7 +192,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         x=X[:B], x_neighbors=X[GRAPH.indices[:B]], weights=WEIGHTS[:B], ridge=0.1, origin="x x_neighbors"
     ),
     "losses.isometry_loss": lambda: call(**PAIRS, distances=GRAPH.distances[:B], **MASKS),
-    "losses.laplacian_loss": lambda: call(**PAIRS, affinities=WEIGHTS[:B], **MASKS),
+    "losses.laplacian_loss": lambda: call(**PAIRS, affinities=np.abs(WEIGHTS[:B]), **MASKS),
     "losses.lle_loss": lambda: call(**ANCHORS, **MASKS),
     "losses.lle_margin_loss": lambda: call(**ANCHORS, impostors=IMPOSTORS, **MASKS),
     "losses.log_det_penalty": lambda: call(**OUTPUTS, eps=1e-3, columns="y"),
@@ -216,17 +218,22 @@ CALLS: dict[str, Callable[[], Call]] = {
     "losses.spectral_loss": lambda: call(alignment=ALIGNMENT, dim=C, **SOLVED, key=KEY),
     "losses.variance_hinge": lambda: Call({**OUTPUTS, "target": 3.0, "eps": 1e-3}, columns=("y",)),
     "metrics.affine_residual": lambda: call(truth=X[:, :2], y=Y, columns="truth y"),
-    "metrics.continuity": lambda: call(**PAIR, k=5, **BYTES, columns="x y"),
+    "metrics.continuity": lambda: Call(SAMPLED, rows=("rows",), columns=("x", "y")),
     "metrics.coranking": lambda: call(**PAIR, **BYTES, columns="x y"),
     "metrics.density_divergence": lambda: call(**PAIR, sigma=0.1, **BYTES, columns="x y"),
+    "metrics.diagnostics": lambda: call(**PAIR, k=K, reg=1e-3, **BYTES, columns="x y"),
+    "metrics.foscttm": lambda: call(a=X, b=MOVED, pairs=MATCHES, **BYTES, rows="a b pairs", origin="a b"),
+    "metrics.kmeans_agreement": lambda: call(y=Y, labels=LABELS, clusters=2, starts=2, key=KEY, columns="y"),
     "metrics.label_accuracy": lambda: call(y=Y, labels=LABELS, k=5, columns="y"),
     "metrics.local_procrustes": lambda: call(**PAIR, k=K, **BYTES, columns="x y"),
+    "metrics.matching_accuracy": lambda: call(a=X, b=MOVED, k=3, pairs=MATCHES, rows="a b pairs", origin="a b"),
     "metrics.preservation_error": lambda: call(**PAIR, k=K, **BYTES, columns="x y"),
     "metrics.procrustes": lambda: call(a=X[:, :2], b=Y, origin="a b"),
     "metrics.relative_rank_errors": lambda: call(**PAIR, k=5, **BYTES, columns="x y"),
     "metrics.residual_variance": lambda: call(**PAIR, **BYTES, columns="x y"),
+    "metrics.silhouette": lambda: call(y=Y, labels=LABELS, columns="y"),
     "metrics.subspace_angle": lambda: call(a=X[:, :2], b=Y, origin="a b"),
-    "metrics.trustworthiness": lambda: call(**PAIR, k=5, **BYTES, columns="x y"),
+    "metrics.trustworthiness": lambda: Call(SAMPLED, rows=("rows",), columns=("x", "y")),
     "neighbors.approximate_knn": lambda: call(x=X, k=K, effort=2.0, sample=20, key=KEY, **FREE_X),
     "neighbors.as_neighbors": lambda: call(indices=GRAPH.indices, distances=GRAPH.distances),
     "neighbors.knn": lambda: call(x=X, k=K, query=NEW, metric="manhattan", algorithm="auto", **BYTES, rows="x query"),
@@ -235,17 +242,29 @@ CALLS: dict[str, Callable[[], Call]] = {
     "neighbors.radius_neighbors": lambda: call(
         x=X, radius=1.5, max_neighbors=20, query=NEW, metric="euclidean", **BYTES, rows="x query"
     ),
+    "nn.local_linear_attention": lambda: call(
+        query=np.stack([NEW, NEW[::-1]])[:, :, None],
+        key=np.stack([X, X[::-1]])[:, :, None],
+        value=np.stack([Y, Y])[:, :, None],
+        ridge=1e-3,
+        mask=np.ones((2, N), bool),
+        columns="query",  # fewer queries
+    ),
     "nn.match_embedding": lambda: call(encoder=encoder(), x=X, embedding=Y, columns="x"),
     "nn.solve_last_layer": lambda: call(encoder=encoder(), x=X, alignment=ALIGNMENT, columns="x"),
     "plot.diagnosis": lambda: call(result=jaxlle.diagnose(ALIGNMENT, EMBEDDING), y=Y, columns="y"),
+    "plot.diagnostic": lambda: call(y=Y, x=X, kind="cost", k=K, columns="x y"),
     "plot.embedding": lambda: call(y=Y, color=X[:, 0], columns="y"),
     "plot.explanation": lambda: call(
         found=explanation(), z=NEW, bank=X, image_shape=(1, 3), output=0, count=2, rows="bank"
     ),
     "plot.grid": lambda: call(grid=grid(), criterion="procrustes"),
     "plot.neighbor_graph": lambda: call(points=Y, neighbors=GRAPH, color=X[:, 0]),
+    "plot.pairs": lambda: call(a=Y, b=Y[::-1], pairs=MATCHES, color=[X[:, 0], X[:, 1]], rows="pairs"),
     "plot.spectrum": lambda: call(values=SINGULAR, dim=1, rows="values"),
+    "plot.summary": lambda: call(y=Y, x=X, color=X[:, 0], k=K, columns="x y"),
     "serving.export_map": lambda: call(function=square, features=3),
+    "serving.export_onnx": lambda: call(function=square, features=3),
     "sharding.embed": lambda: call(alignment=ALIGNMENT, dim=C, mesh=mesh(), points=X, columns="points"),
     "sharding.knn": lambda: call(x=X, k=K, mesh=mesh(), metric="euclidean", **BYTES, **FREE_X),
     "sharding.lle": lambda: call(**FIT, **GIVEN, mesh=mesh(), reg=1e-3, columns="x"),
@@ -257,7 +276,9 @@ CALLS: dict[str, Callable[[], Call]] = {
     "variants.add_points": lambda: call(state=state(), x_new=NEW, far="warn", rows="x_new"),
     "variants.average_alignments": lambda: call(alignments=TWO, shares=np.array([0.25, 0.75])),
     "variants.deformed_neighbors": lambda: call(x=X, k=K, dim=2, pool=10, **BYTES, **FREE_X),
-    "variants.discriminant_projection": lambda: call(alignment=ALIGNMENT, **LABELED, dim=1, reg=1e-3, columns="x"),
+    "variants.discriminant_projection": lambda: call(
+        alignment=ALIGNMENT, **LABELED, dim=1, reg=1e-3, scatter="pairs", columns="x"
+    ),
     "variants.fuse_views": lambda: call(views=VIEWS, shares=np.array([0.25, 0.75]), columns="views"),
     "variants.generative_lle": lambda: call(**FIT, num_samples=1, noise=0.0, reg=1e-3, **SOLVED, **FREE_X),
     "variants.geodesic_neighbors": lambda: call(x=X, k=K, graph=GRAPH, **BYTES, columns="x"),
@@ -280,9 +301,12 @@ CALLS: dict[str, Callable[[], Call]] = {
         alignment=ALIGNMENT, dim=C, points=X, num_landmarks=16, landmark_neighbors=6, columns="points"
     ),
     "variants.landmark_lle": lambda: call(**FIT, reg=1e-3, num_landmarks=16, landmark_neighbors=6, **FREE_X),
+    "variants.ldr_alignment": lambda: call(**FIT, metric="euclidean", **GIVEN, **BYTES, columns="x"),
+    "variants.ldr_lle": lambda: call(**FIT, metric="euclidean", **SOLVED, **FREE_X),
     "variants.linear_projection": lambda: call(alignment=ALIGNMENT, x=X, dim=2, columns="x"),
     "variants.lle": lambda: call(**FIT, reg=1e-3, metric="euclidean", **SOLVED, **FREE_X),
     "variants.lle with a graph": lambda: call(**FIT, **GIVEN, reg=1e-3, **SOLVED, columns="x"),
+    "semisupervised.align": lambda: call(alignments=TWO, pairs=MATCHES, dim=C, trust=np.arange(1.0, 5.0), **SOLVED),
     "semisupervised.classify": lambda: call(
         alignment=ALIGNMENT,
         known=KNOWN["known"],
@@ -356,6 +380,7 @@ OTHER = {  # public functions without a call, and why
             "neighbors.save",
             "nn.load_model",
             "nn.save_model",
+            "plot.interactive",
             "serving.load_exported",
         ),
         FILES,

@@ -54,8 +54,10 @@ def canonical(value):
         x = np.asarray(value.coordinates, np.float64) * float(value.unit)
         return [x - x.mean(axis=0)]
     if isinstance(value, jaxlle.variants.LinearMap):
-        a = np.asarray(value.matrix, np.float64)
-        return [a @ a.T, np.asarray(value.values)]
+        a = np.asarray(value.matrix, np.float64) / float(value.unit)
+        size = float(np.abs(a).max()) or 1.0  # products of numbers near 1e300 overflow
+        a = a / size if np.isfinite(size) else a
+        return [a @ a.T if np.isfinite(size) else a, np.asarray(size), np.asarray(value.values)]
     if isinstance(value, jaxlle.variants.WeightPosterior):
         factor = np.asarray(value.factor, np.float64)
         return [np.asarray(value.mean), factor @ np.swapaxes(factor, 1, 2)]

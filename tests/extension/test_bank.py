@@ -41,6 +41,7 @@ def test_projection_is_invariant_to_a_rotation_of_points_and_bank(banks):
     np.testing.assert_allclose(turned.residuals, base.residuals, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_projection_runs_under_jit_vmap_and_grad(x64, banks):
     z, bank, values = map(jnp.asarray, banks)
 
@@ -55,6 +56,7 @@ def test_projection_runs_under_jit_vmap_and_grad(x64, banks):
     check_grads(jax.jit(f), (z[:3], bank, values), order=1)
 
 
+@pytest.mark.slow
 def test_the_gradient_at_a_point_of_the_bank_is_finite():
     bank = jnp.repeat(jnp.asarray(np.random.default_rng(0).normal(size=(20, 3)), jnp.float32), 2, axis=0)
     with jax.debug_nans(True):

@@ -61,6 +61,7 @@ def test_points_transformed_one_at_a_time_match_a_batch(fitted):
     np.testing.assert_allclose(alone, jaxlle.transform(new, x, y, k=12)[:5], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_transform_is_differentiable_and_runs_under_jit_and_vmap(x64):
     rng = np.random.default_rng(0)
     x, new, y = (jnp.asarray(rng.normal(size=s)) for s in ((40, 3), (4, 3), (40, 2)))
@@ -83,6 +84,7 @@ def test_shapes_that_do_not_match_raise(fitted):
         jaxlle.transform(np.full((1, 3), np.nan, np.float32), x, y, k=12)
 
 
+@pytest.mark.slow_cases("int32")
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, bool])
 def test_integer_and_boolean_values_are_combined_in_floating_point(fitted, dtype):
     x, new, y = fitted
@@ -111,6 +113,7 @@ def test_the_inverse_of_images_of_integers_is_in_floating_point(fitted):
     assert expected.max() > 50
 
 
+@pytest.mark.slow
 def test_the_other_extensions_map_integer_embeddings_as_their_floating_point_values(fitted):
     x, new, y = fitted
     whole = np.round(100 * y).astype(np.int32)

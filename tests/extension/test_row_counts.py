@@ -21,20 +21,6 @@ def data():
     return x, jaxlle.lle(x, 2, k=6), new
 
 
-@pytest.fixture
-def compiled():
-    """Return a list of the names of the programs that are compiled, or read from the cache of compiled programs."""
-    names = []
-
-    def record(event, duration, **details):
-        if event == "/jax/core/compile/backend_compile_duration":
-            names.append(details.get("fun_name", event))
-
-    jax.monitoring.register_event_duration_secs_listener(record)
-    yield names
-    jax.monitoring.unregister_event_duration_listener(record)
-
-
 def distances_between(a, b):
     return np.sqrt(((a[:, None] - b) ** 2).sum(-1))
 
@@ -84,6 +70,7 @@ def test_every_number_of_rows_up_to_the_next_size_uses_the_same_programs(data, c
             assert not compiled, (name, convert, compiled)
 
 
+@pytest.mark.slow
 def test_estimators_compile_nothing_for_another_number_of_rows(data, compiled):
     x, _, new = data
     for estimator in (
@@ -97,6 +84,7 @@ def test_estimators_compile_nothing_for_another_number_of_rows(data, compiled):
         assert not compiled
 
 
+@pytest.mark.slow
 def test_the_results_are_those_without_padding_bit_for_bit(data, compiled, monkeypatch):
     x, embedding, new = data
     programs = set()
@@ -113,6 +101,7 @@ def test_the_results_are_those_without_padding_bit_for_bit(data, compiled, monke
     assert len(programs) > 5  # those for 76 rows are others
 
 
+@pytest.mark.slow
 def test_derivatives_outside_jit_are_those_under_jit(data):
     x, y, new = data[0][:, :3], data[0][:, 3:5], data[2][:, :3]
 

@@ -141,6 +141,22 @@ def test_an_epoch_is_iterated_and_indexed(data):
         batches[5]
 
 
+def test_batches_of_one_anchor_contain_its_neighborhood(data):
+    x, neighbors, weights = data
+    batch = neighborhood_batches(x, neighbors, weights, batch_size=1).batch(0)
+    assert int(batch.where.sum()) == len(batch.anchors) == 1
+
+
+def test_a_shard_has_room_for_its_own_neighborhoods_or_for_as_many_points_as_were_given(data):
+    x, neighbors, weights = data
+    k = neighbors.indices.shape[1]
+    whole = neighborhood_batches(x, neighbors, weights, batch_size=8)
+    assert whole.with_shard(0, 4).max_points == 2 * (k + 1)
+    assert whole.with_shard(0, 4).with_shard(0, 1).max_points == whole.max_points
+    given = neighborhood_batches(x, neighbors, weights, batch_size=8, max_points=k + 3)
+    assert given.with_shard(0, 2).max_points == k + 3
+
+
 def test_a_batch_size_larger_than_the_data_warns_and_gives_all_points(data):
     with pytest.warns(jaxlle.JaxlleWarning, match="every batch consists of all 50"):
         batches = neighborhood_batches(*data, batch_size=51)

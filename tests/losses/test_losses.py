@@ -60,6 +60,7 @@ def test_an_offset_of_the_outputs_does_not_reduce_the_accuracy(batch):
     )
 
 
+@pytest.mark.slow
 def test_the_loss_at_the_embedding_is_the_sum_of_squared_singular_values(x64):
     x = swiss_roll(60)
     neighbors = jaxlle.knn(x, 10)
@@ -82,6 +83,7 @@ def test_the_loss_of_any_alignment_equals_the_dense_product(batch):
     np.testing.assert_allclose(losses.alignment_loss(*f32(*both)), losses.lle_loss(*f32(y, near, w)), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_batch_loss_of_the_full_batch_is_the_loss_with_its_graph():
     x = jnp.asarray(swiss_roll(120), jnp.float32)
     y = x[:, :2]
@@ -92,6 +94,7 @@ def test_the_batch_loss_of_the_full_batch_is_the_loss_with_its_graph():
     np.testing.assert_allclose(losses.batch_lle_loss(x, y, k=8, neighbors=neighbors), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_weights_are_differentiated_only_on_request(x64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(20, 3)))
     y = x[:, :2]
@@ -190,6 +193,7 @@ def test_guards_are_their_formulas(batch):
         np.testing.assert_allclose(losses.participation_ratio(a, where=given), ratio, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_guard_is_zero_for_white_outputs():
     white = jnp.asarray(np.linalg.qr(np.random.default_rng(0).normal(size=(50, 4)) @ np.eye(4))[0])
     white = (white - white.mean(0)) @ jnp.linalg.inv(jnp.linalg.cholesky(jnp.cov(white.T, bias=True))).T
@@ -202,6 +206,7 @@ def test_every_guard_is_zero_for_white_outputs():
     np.testing.assert_allclose(ratios, 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_devices_give_the_values_of_one_device(batch):
     y, near, w, mask, where = batch
     y, near, w = f32(y, near, w)
@@ -240,6 +245,7 @@ def test_the_relative_cost_reveals_a_collapse(batch):
     assert losses.participation_ratio(jnp.ones((5, 2))) == 0
 
 
+@pytest.mark.slow
 def test_every_loss_has_the_derivative_of_finite_differences(x64, batch):
     y, near, w, mask, where = (jnp.asarray(a) for a in batch)
 
@@ -264,6 +270,7 @@ def test_every_loss_has_the_derivative_of_finite_differences(x64, batch):
     check_grads(everything, (y, near), order=1, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_where_points_coincide():
     y, near, w = jnp.ones((4, 2)), jnp.ones((4, 3, 2)), jnp.full((4, 3), 1 / 3)
     x = jnp.repeat(jnp.eye(3), 4, axis=0)
@@ -368,6 +375,7 @@ def test_the_isometry_loss_is_its_formula_and_zero_for_rotations(batch):
     np.testing.assert_allclose(many[0], errors.mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_isometry_loss_is_zero_where_outputs_coincide(batch, x64):
     y, near, w = (jnp.asarray(a) for a in batch[:3])
     check_grads(

@@ -24,6 +24,13 @@ def test_every_loss_has_a_case():
     assert {case.split()[0] for case in CASES} == functions - {"neighborhood_batches"}
 
 
+@pytest.mark.slow_cases(
+    "batch_lle_loss with a graph-x",
+    "batch_lle_loss-x",
+    "batch_lle_loss-y",
+    "probability_lle_loss-logits",
+    "spectral_loss-blocks",
+)
 @pytest.mark.parametrize(("case", "name", "masked"), ARGUMENTS)
 def test_nan_at_an_entry_that_counts_raises_and_gives_nan_inside_jit(case, name, masked):
     function, arrays, _ = CASES[case]
@@ -43,8 +50,8 @@ def test_masked_entries_may_be_nan_and_affect_neither_value_nor_gradient(case):
     function, arrays, _ = CASES[case]
     given = options(case)
     hidden = {name: jnp.where(counts(case, name), a, jnp.nan) for name, a in arrays.items()}
-    value, slope = jax.jit(jax.value_and_grad(lambda arrays: function(**arrays, **given)))(arrays)
-    again, same = jax.jit(jax.value_and_grad(lambda arrays: function(**arrays, **given)))(hidden)
+    run = jax.jit(jax.value_and_grad(lambda arrays: function(**arrays, **given)))
+    (value, slope), (again, same) = run(arrays), run(hidden)
     assert np.isfinite(value)
     np.testing.assert_array_equal(again, value)
     np.testing.assert_allclose(function(**hidden, **given), value, rtol=1e-6)

@@ -15,6 +15,7 @@ MEASURES = {
     "residual_variance": metrics.residual_variance,
     "local_procrustes": partial(metrics.local_procrustes, k=9),
     "preservation_error": partial(metrics.preservation_error, k=9),
+    "preservation_error, fitted": partial(metrics.preservation_error, k=9, scale="fitted"),
 }
 EACH = pytest.mark.parametrize("name", MEASURES)
 
@@ -41,12 +42,17 @@ def test_the_measures_agree_with_their_formulas(x64, c):
     far_x, far_y, near, back = cdist(x, x), cdist(y, y), nearest(x, 9), nearest(y, 9)
     own = np.arange(80)[:, None]
     scale = (far_x[own, near] * far_y[own, near]).sum() / (far_y[own, near] ** 2).sum()
-    change = (far_x - scale * far_y) ** 2
-    kept = [change[i, near[i]].mean() for i in range(80)]
     new = [np.setdiff1d(back[i], near[i]) for i in range(80)]
-    gained = [change[i, ids].mean() if len(ids) else 0 for i, ids in enumerate(new)]
-    expected = (np.mean(kept) + np.mean(gained)) / 2 / (far_x[own, near] ** 2).mean()
-    np.testing.assert_allclose(MEASURES["preservation_error"](x, y), expected, rtol=1e-9)
+    changes = {
+        "fitted": (far_x - scale * far_y) ** 2 / (far_x[own, near] ** 2).mean(),
+        "largest": (far_x / far_x.max() - far_y / far_y.max()) ** 2,
+    }
+    for scale, change in changes.items():
+        kept = [change[i, near[i]].mean() for i in range(80)]
+        gained = [change[i, ids].mean() if len(ids) else 0 for i, ids in enumerate(new)]
+        found = metrics.preservation_error(x, y, k=9, scale=scale)
+        np.testing.assert_allclose(found, (np.mean(kept) + np.mean(gained)) / 2, rtol=1e-9)
+    assert MEASURES["preservation_error"](x, y) == metrics.preservation_error(x, y, k=9, scale="largest")
 
 
 @EACH
@@ -56,7 +62,8 @@ def test_similar_copies_are_perfect_at_any_scale_and_offset_and_noise_is_not(nam
     for scale, offset in ((1, 0), (1e-18, 0), (1e15, 0), (1, 300)):
         value = float(MEASURES[name](x, np.float32(scale) * x @ rotation + np.float32(offset)))
         assert 0 <= value < 1e-4
-    assert float(MEASURES[name](x, np.random.default_rng(2).permutation(x))) > 0.5
+    noise = 0.02 if name == "preservation_error" else 0.5  # its distances are relative to the largest of all
+    assert float(MEASURES[name](x, np.random.default_rng(2).permutation(x))) > noise
 
 
 @EACH
@@ -75,11 +82,12 @@ def test_blocks_jit_vmap_and_dtype_do_not_change_the_value(name):
 @EACH
 def test_an_embedding_of_equal_points_explains_nothing(name):
     x, expected = pair()[0].astype(np.float32), 1.0
-    if name == "preservation_error":  # the nearest points in the embedding are the first of all others
+    if "preservation" in name:  # the nearest points in the embedding are the first of all others
         squares, near = cdist(x, x) ** 2, nearest(x, 9)
         new = [np.setdiff1d([j for j in range(10) if j != i][:9], near[i]) for i in range(80)]
         kept = np.take_along_axis(squares, near, axis=1).mean()
-        expected = (kept + np.mean([squares[i, ids].mean() for i, ids in enumerate(new)])) / 2 / kept
+        unit = kept if "fitted" in name else squares.max()
+        expected = (kept + np.mean([squares[i, ids].mean() for i, ids in enumerate(new)])) / 2 / unit
     assert float(MEASURES[name](x, np.ones((80, 2), np.float32))) == pytest.approx(expected, rel=1e-5)
 
 
@@ -102,3 +110,8 @@ def test_invalid_input_raises(name):
         metrics.local_procrustes(x, y, k=1)
     with pytest.raises(ValueError, match=r"k \(n_neighbors\) = 80"):
         metrics.preservation_error(x, y, k=80)
+    # The second form is that of the checks of annotations.
+    with pytest.raises(
+        (ValueError, TypeError), match=r"'unit' is not known: use 'largest' or 'fitted'|'largest', 'fitted'"
+    ):
+        metrics.preservation_error(x, y, k=8, scale="unit")

@@ -18,6 +18,7 @@ def rotation(c, seed, reflect):
     return q * flip
 
 
+@pytest.mark.slow_cases("1-False", "2-False", "5-False")
 @pytest.mark.parametrize("reflect", [False, True])
 @pytest.mark.parametrize("c", [1, 2, 5])
 def test_procrustes_recovers_a_similarity(x64, c, reflect):
@@ -43,6 +44,7 @@ def test_procrustes_agrees_with_scipy_and_its_fields_reproduce_the_aligned_point
     np.testing.assert_allclose((residual**2).sum() / ((b - b.mean(0)) ** 2).sum(), found.disparity, rtol=1e-12)
 
 
+@pytest.mark.slow_cases("1e-18-0")
 @pytest.mark.parametrize(("scale", "offset"), [(1e-18, 0), (1e18, 0), (1, 1e4)])
 def test_procrustes_is_accurate_in_float32_at_any_scale_and_offset(scale, offset):
     rng = np.random.default_rng(0)
@@ -55,11 +57,13 @@ def test_procrustes_is_accurate_in_float32_at_any_scale_and_offset(scale, offset
     np.testing.assert_allclose(metrics.procrustes(b.astype(np.float32), near).disparity, exact, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_procrustes_has_correct_derivatives(x64):
     a, b = jnp.asarray(np.random.default_rng(0).normal(size=(2, 12, 3)))
     check_grads(jax.jit(lambda a, b: tuple(metrics.procrustes(a, b))), (a, b), order=1)
 
 
+@pytest.mark.slow
 def test_procrustes_has_correct_derivatives_between_embeddings_with_orthonormal_columns(x64):
     # All singular values are equal, so that the factors U and V are not differentiable.
     rng = np.random.default_rng(0)
@@ -75,6 +79,7 @@ def test_procrustes_has_finite_gradients_for_collinear_points(x64):
     assert np.isfinite(grad).all()
 
 
+@pytest.mark.slow
 def test_procrustes_runs_under_jit_and_vmap():
     a, b = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 20, 2)), jnp.float32)
     batched = jax.jit(jax.vmap(metrics.procrustes))(a, b)
@@ -145,6 +150,7 @@ def test_the_affine_residual_is_one_minus_the_coefficient_of_determination():
     np.testing.assert_allclose(jax.jit(metrics.affine_residual)(truth.astype(np.float32), y), found, rtol=1e-4)
 
 
+@pytest.mark.slow_cases("1e-18")
 @pytest.mark.parametrize("scale", [1e-18, 1, 1e18])
 def test_the_affine_residual_of_an_affine_map_is_zero_and_a_repeated_column_does_not_change_it(scale):
     truth = np.random.default_rng(1).normal(size=(100, 2)).astype(np.float32)
@@ -153,6 +159,7 @@ def test_the_affine_residual_of_an_affine_map_is_zero_and_a_repeated_column_does
     np.testing.assert_allclose(metrics.affine_residual(truth, scale * truth[:, [0, 0]]), alone, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_affine_residual_has_correct_gradients(x64):
     truth, y = jnp.asarray(np.random.default_rng(0).normal(size=(2, 12, 2)))
     check_grads(metrics.affine_residual, (truth, y), order=1, modes=["rev"])

@@ -48,6 +48,25 @@ def test_continuity_is_the_trustworthiness_of_scikit_learn_with_data_and_embeddi
     np.testing.assert_allclose(metrics.continuity(x, y, k=7), sklearn_trustworthiness(y, x, n_neighbors=7), rtol=1e-13)
 
 
+@pytest.mark.slow_cases("40")
+@pytest.mark.parametrize("d", [3, 40])
+def test_the_mean_over_some_rows_is_that_of_their_ranks(x64, d):
+    x, y = pair(d=d)
+    rows = np.random.default_rng(1).permutation(150)
+    near, excess = ranks(y) <= 4, np.maximum(ranks(x) - 4, 0)
+    for part in (rows[:37], rows[37:]):
+        expected = 1 - 2 / (len(part) * 4 * (300 - 12 - 1)) * excess[part][near[part]].sum()
+        np.testing.assert_allclose(
+            metrics.trustworthiness(x, y, k=4, rows=part, block_bytes=20_000), expected, rtol=1e-13
+        )
+        jitted = jax.jit(lambda x, y, part: metrics.trustworthiness(x, y, k=4, rows=part))(x, y, part)
+        np.testing.assert_allclose(jitted, expected, rtol=1e-12)
+    assert metrics.continuity(x, y, k=4, rows=rows) == metrics.continuity(x, y, k=4)
+    for rows, message in (([0, 150], "rows ranges from 0 to 150"), ([3, 3], "rows lists point 3"), ([], "integer row")):
+        with pytest.raises(ValueError, match=message):
+            metrics.trustworthiness(x, y, k=4, rows=rows)
+
+
 @pytest.mark.parametrize(("d", "levels", "k"), [(2, 2, 1), (2, 2, 29), (5, 4, 3), (20, 2, 3)])
 def test_ties_and_duplicates_are_ranked_by_index(d, levels, k):
     rng = np.random.default_rng(1)
@@ -76,6 +95,7 @@ def test_neither_blocks_nor_jit_change_the_score(d, block_bytes):
     np.testing.assert_allclose(inside, whole, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_vmap_agrees_with_eager_calls():
     pairs = [pair(n=60, d=25, seed=s) for s in range(3)]
     xs, ys = (jnp.asarray(np.stack(a), jnp.float32) for a in zip(*pairs, strict=True))
@@ -84,6 +104,7 @@ def test_vmap_agrees_with_eager_calls():
     np.testing.assert_allclose(jax.jit(jax.vmap(one))(xs, ys), eager, rtol=1e-6)
 
 
+@pytest.mark.slow_cases("0-30")
 @pytest.mark.parametrize("d", [8, 30])
 @pytest.mark.parametrize("distance", [0, 1e3])
 def test_float32_agrees_with_float64_within_1e_5_also_for_distant_clusters(d, distance):
@@ -95,6 +116,7 @@ def test_float32_agrees_with_float64_within_1e_5_also_for_distant_clusters(d, di
     np.testing.assert_allclose(metrics.continuity(y, x, k=10), metrics.trustworthiness(x, y, k=10), atol=1e-6)
 
 
+@pytest.mark.slow_cases("30-1e+20")
 @pytest.mark.parametrize(("d", "scale"), [(3, 1e-20), (30, 1e20)])
 def test_the_score_of_a_scaled_copy_is_exactly_one(d, scale):
     x = pair(n=90, d=d)[0].astype(np.float32)

@@ -38,6 +38,7 @@ def test_queries_keep_all_neighbors_and_missing_neighbors_are_masked():
         ([[1.5, 2.0]], None, "integer row numbers"),
         ([1, 2], None, "integer row numbers"),
         ([[1, 1], [0, 2], [0, 1]], None, "Row 0 of the graph lists a point twice"),
+        ([[1, 2, 3], [0, 2, 3], [0, 3, 3], [0, 1, 2]], None, "Row 2 of the graph lists a point twice"),
         ([[1, 2], [0, 2], [0, 1]], [[1.0, 2.0]], "shape"),
         ([[1, 2], [0, 2], [0, 1]], [[1.0, np.nan]] * 3, "finite"),
         ([[1, 2], [0, 2], [0, 1]], [[1.0, -2.0]] * 3, "squared"),

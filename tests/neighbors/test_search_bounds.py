@@ -1,5 +1,7 @@
 """What makes a search exact: bounds on rounding errors, projections, tiny distances, and points as their own neighbors."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 import jaxlle
-from jaxlle.neighbors import _projection, approximate, blockwise
+from jaxlle.neighbors import _products, _projection, approximate, blockwise
 
 N, D, K = 120, 300, 6
 
@@ -37,7 +39,7 @@ def test_clusters_of_any_spread_are_searched_exactly(spread):
 
 def test_rows_are_certain_only_if_the_result_is_correct_at_the_largest_rounding_errors(monkeypatch):
     """Errors of the size that the analysis of rounding allows, in the least favorable direction."""
-    gamma, plain = D * np.finfo(np.float32).eps / 2, blockwise.matmul
+    gamma, plain = D * np.finfo(np.float32).eps / 2, _products.matmul
     certain_rows = []
     for spread in np.geomspace(2e-4, 0.3, 7):
         points = np.asarray(clusters(spread).coordinates)
@@ -50,11 +52,11 @@ def test_rows_are_certain_only_if_the_result_is_correct_at_the_largest_rounding_
             product = plain(a, b)
             return product if b.ndim == 1 else product.at[:, :N].add(jnp.asarray(error, jnp.float32))
 
-        monkeypatch.setattr(blockwise, "matmul", adverse)
+        monkeypatch.setattr(_products, "matmul", adverse)
         squares = (length**2 * (1 + gamma)).astype(np.float32)
-        prepared = blockwise._pad(jnp.asarray(points), points, squares)
-        queries = blockwise._Prepared(prepared.points, prepared.factor[:N], prepared.squares[:N])
-        found, _, certain = blockwise._by_products(prepared, queries, jnp.arange(N), K, 4)
+        prepared = _products.Prepared(jnp.asarray(points), jnp.asarray(points), jnp.asarray(squares))
+        queries = _products.Prepared(prepared.points, prepared.factor[:N], prepared.squares[:N])
+        found, _, certain = _products.by_products(prepared, queries, jnp.arange(N), K, 4)
         wrong = (np.asarray(found) != expected).any(axis=1)
         assert not (wrong & np.asarray(certain)).any(), spread
         certain_rows.append(int(certain.sum()))
@@ -68,9 +70,9 @@ def test_rows_are_certain_only_if_the_result_is_correct_for_loose_bounds():
     x[: N // 2, 10:] *= 0.05  # where the bounds are tight
     expected, _ = by_brute_force(x)
     factor = np.concatenate([x[:, :10], np.linalg.norm(x[:, 10:], axis=1, keepdims=True)], axis=1)
-    prepared = blockwise._pad(jnp.asarray(x), factor, (x**2).sum(axis=1))
-    queries = blockwise._Prepared(prepared.points, prepared.factor[:N], prepared.squares[:N])
-    found, _, certain = blockwise._by_products(prepared, queries, jnp.arange(N), K, 4)
+    prepared = _products.Prepared(jnp.asarray(x), jnp.asarray(factor), jnp.asarray((x**2).sum(axis=1)))
+    queries = _products.Prepared(prepared.points, prepared.factor[:N], prepared.squares[:N])
+    found, _, certain = _products.by_products(prepared, queries, jnp.arange(N), K, 4)
     wrong = (np.asarray(found) != expected).any(axis=1)
     assert not (wrong & np.asarray(certain)).any()
     assert wrong.any()
@@ -78,7 +80,7 @@ def test_rows_are_certain_only_if_the_result_is_correct_for_loose_bounds():
 
 
 def test_rows_that_a_projection_leaves_uncertain_are_searched_with_more_candidates_and_then_with_all_columns(
-    monkeypatch,
+    monkeypatch, compiled
 ):
     x = np.random.default_rng(0).normal(size=(N, 20)).astype(np.float32)
     x[::2, 10:] *= 0.02  # bounds by the other columns are tight for these rows
@@ -101,6 +103,9 @@ def test_rows_that_a_projection_leaves_uncertain_are_searched_with_more_candidat
     np.testing.assert_array_equal(jaxlle.knn(x, K).indices, expected)
     counts = [len(rows) for rows in searched]
     assert counts[0] == N > counts[1] > counts[2] > 0  # few columns, more candidates, and all columns
+    names = {re.sub(r"\W|jit", "", name) for name in compiled}
+    # The results are combined by NumPy.
+    assert names <= {"_select", "_block", "_squared_norms", "_multiply", "negative"}
 
 
 def test_distances_whose_squares_underflow_are_measured_by_differences():
@@ -161,6 +166,7 @@ def test_blocks_that_are_searched_concurrently_keep_float64(x64):
     np.testing.assert_allclose(found.distances, np.sort(far, axis=1)[:, :K], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_distances_selected_by_products_are_differentiable_inside_jit(x64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(30, 20)))
     slope = jax.jit(jax.grad(lambda a: jaxlle.knn(a, 3).distances.sum()))(x)

@@ -23,6 +23,7 @@ def ring():
     return ellipse()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_gives_the_result_of_an_uninterrupted_one(ring, tmp_path):
     whole, options = linear_model(), {"batch_size": 32, "progress": False}
     whole.fit(ring, epochs=4, options=FitOptions(metrics_path=tmp_path / "whole.jsonl"), **options)
@@ -41,6 +42,7 @@ def test_a_resumed_run_gives_the_result_of_an_uninterrupted_one(ring, tmp_path):
     assert resumed.fit(ring, epochs=4, **options) == []
 
 
+@pytest.mark.slow
 def test_damaged_checkpoints_and_those_of_another_model_raise(ring, tmp_path):
     options = {"batch_size": 32, "progress": False, "options": FitOptions(checkpoint_dir=tmp_path)}
     linear_model().fit(ring, epochs=1, **options)
@@ -97,6 +99,7 @@ def test_a_truncated_checkpoint_raises_and_the_previous_one_can_be_resumed(ring,
     jax.tree.map(np.testing.assert_array_equal, nnx.state(whole, nnx.Param), nnx.state(resumed, nnx.Param))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_leaves_the_checkpoints_intact(ring, tmp_path):
     options = {"batch_size": 32, "progress": False, "options": FitOptions(checkpoint_dir=tmp_path)}
     linear_model().fit(ring, epochs=2, **options)
@@ -131,6 +134,7 @@ def changed(x):
     return x
 
 
+@pytest.mark.slow_cases("k")
 @pytest.mark.parametrize(
     ("model", "data", "fit", "message"),
     [
@@ -158,6 +162,7 @@ def test_a_run_with_another_setting_or_other_data_is_not_resumed(ring, saved, mo
     jax.tree.map(np.testing.assert_array_equal, before, nnx.to_pure_dict(nnx.state(other)))
 
 
+@pytest.mark.slow
 def test_more_epochs_and_other_options_of_the_loop_are_resumed(ring, saved, tmp_path):
     folder = tmp_path / "steps"
     shutil.copytree(saved, folder)
@@ -172,6 +177,7 @@ def test_more_epochs_and_other_options_of_the_loop_are_resumed(ring, saved, tmp_
     jax.tree.map(np.testing.assert_array_equal, nnx.state(whole, nnx.Param), nnx.state(model, nnx.Param))
 
 
+@pytest.mark.slow
 def test_another_graph_of_the_same_points_is_not_resumed(ring, saved):
     model = model_of_curve()
     neighbors, weights = model.graph(ring)
@@ -187,6 +193,7 @@ def test_another_graph_of_the_same_points_is_not_resumed(ring, saved):
             train(model, train_step, batches, epochs=3, progress=False, options=FitOptions(checkpoint_dir=saved))
 
 
+@pytest.mark.slow
 def test_a_replaced_graph_must_be_returned_again_after_resuming(ring, tmp_path):
     model = linear_model()
     neighbors, weights = model.graph(ring)
@@ -204,6 +211,7 @@ def test_a_replaced_graph_must_be_returned_again_after_resuming(ring, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, nnx.state(whole, nnx.Param), nnx.state(resumed, nnx.Param))
 
 
+@pytest.mark.slow
 def test_masked_entries_and_the_kind_of_array_do_not_change_the_fingerprint(ring):
     model = linear_model()
     neighbors, weights = model.graph(ring)
@@ -222,6 +230,7 @@ def test_masked_entries_and_the_kind_of_array_do_not_change_the_fingerprint(ring
         check_fingerprint(prints[0], changed, "Checkpoint")
 
 
+@pytest.mark.slow
 def test_large_arrays_are_represented_by_evenly_spaced_rows(ring, monkeypatch):
     monkeypatch.setattr("jaxlle.nn._fingerprint._CHECKED_BYTES", 12 * 8)  # eight rows of the points
     model = linear_model()
@@ -237,6 +246,7 @@ def test_large_arrays_are_represented_by_evenly_spaced_rows(ring, monkeypatch):
     assert len({sums[row] for row in (None, 0, 9, 63)}) == 4
 
 
+@pytest.mark.slow
 def test_settings_of_an_optimizer_are_compared_by_what_it_computes():
     decay = optax.exponential_decay(1e-2, 1000, 0.5, staircase=True)
     optimizers = [

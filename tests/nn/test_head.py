@@ -14,6 +14,7 @@ def correlated(rows=200):
     return jnp.asarray(y, jnp.float32)
 
 
+@pytest.mark.slow
 def test_the_head_whitens_and_computes_the_same_function_in_evaluation():
     head, y = OrthonormalHead(3, eps=1e-7), correlated()
     z = head(y)
@@ -28,6 +29,7 @@ def test_the_head_whitens_and_computes_the_same_function_in_evaluation():
     np.testing.assert_allclose(head.mean[...] - y.mean(axis=0), 0.1, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_gradient_with_respect_to_the_scale_of_the_features_is_zero():
     graph, state = nnx.split(OrthonormalHead(3))
 
@@ -66,6 +68,7 @@ def test_constant_and_repeated_features_have_finite_values_and_gradients(degrade
     assert np.isfinite(grad).all()
 
 
+@pytest.mark.slow
 def test_devices_share_the_statistics_of_the_head():
     graph, state = nnx.split(OrthonormalHead(3, axis_name="devices"))
     y = correlated()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers import keeping_programs
 
-EPOCHS, KILLS = 240, 20
+EPOCHS = 240
 
 RUN = f"""
 import pathlib, sys
@@ -56,13 +56,15 @@ def run_and_kill(folder, chance):
     return int(lines[0]) if lines else None
 
 
+@pytest.mark.exhaustive_cases("20")
 @pytest.mark.slow
-def test_a_run_killed_twenty_times_gives_the_result_of_an_uninterrupted_one(tmp_path):
+@pytest.mark.parametrize("kills", [6, 20])
+def test_a_run_killed_several_times_gives_the_result_of_an_uninterrupted_one(tmp_path, kills):
     whole, killed, chance = tmp_path / "whole", tmp_path / "killed", random.Random(0)
     whole.mkdir()
     killed.mkdir()
     reference = start(whole)  # runs at the same time
-    for _ in range(KILLS):
+    for _ in range(kills):
         before = checkpoints(killed)
         first = run_and_kill(killed, chance)
         assert first in (None, max(before, default=0))  # only the steps since the last complete checkpoint are lost

@@ -26,6 +26,7 @@ def roll():
     return (x - x.mean(axis=0)) / x.std()
 
 
+@pytest.mark.slow_cases("3")
 @pytest.mark.parametrize("width", [3, 4])
 def test_the_last_layer_of_least_cost_of_a_linear_encoder_is_neighborhood_preserving_embedding(width):
     x = (np.random.default_rng(0).normal(size=(120, 4)) @ np.diag([3, 2, 1, 0.5]) + 5).astype(np.float32)
@@ -51,6 +52,7 @@ def centered(y):
     return (y - y.mean(axis=0)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_the_cost_of_the_last_layer_is_that_of_the_outputs_and_other_layers_cost_more(roll):
     model = tanh_model()
     cost = model.solve_last_layer(roll)
@@ -96,6 +98,7 @@ def test_the_layer_that_matches_an_embedding_is_the_least_squares_solution_for_a
     assert subspace_angle(z, transformed.transform(roll)) < 1e-3
 
 
+@pytest.mark.slow
 def test_new_points_are_mapped_as_accurately_as_by_the_out_of_sample_map(roll):
     known, new = roll[:750], roll[750:]
     exact = jaxlle.lle(known, 2, k=12, reg=0.1).points
@@ -108,6 +111,7 @@ def test_new_points_are_mapped_as_accurately_as_by_the_out_of_sample_map(roll):
     assert ours < 1.5 * theirs
 
 
+@pytest.mark.slow
 def test_a_last_layer_without_bias_with_constant_features_and_in_half_precision(roll):
     model = tanh_model(64, use_bias=False)
     full = model.solve_last_layer(roll)
@@ -125,6 +129,7 @@ def test_a_last_layer_without_bias_with_constant_features_and_in_half_precision(
     assert 0 < full < half.solve_last_layer(roll) < 1
 
 
+@pytest.mark.slow
 def test_an_encoder_points_or_an_embedding_without_a_solution_raise(roll):
     ends = nnx.Sequential(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), jnp.tanh)
     for bad in (ends, nnx.LoRALinear(3, 2, lora_rank=1, rngs=nnx.Rngs(0))):

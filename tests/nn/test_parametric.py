@@ -1,5 +1,7 @@
 """ParametricLLE: the embedding that it learns, its decoder, white outputs, bad arguments."""
 
+from pathlib import Path
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -16,6 +18,7 @@ def ring():
     return ellipse()
 
 
+@pytest.mark.slow
 def test_an_encoder_learns_the_exact_embedding(ring):
     model = linear_model()
     history = model.fit(ring, epochs=150, batch_size=32, progress=False)
@@ -28,6 +31,7 @@ def test_an_encoder_learns_the_exact_embedding(ring):
     np.testing.assert_allclose(model(jnp.asarray(ring[:3])), z[:3], atol=1e-5)  # with and without jit, in float32
 
 
+@pytest.mark.slow
 def test_the_training_points_are_white_after_a_short_training(ring):
     model = linear_model(optimizer=optax.adam(0.3))  # so that the features change much in every step
     model.fit(ring, epochs=3, batch_size=16, progress=False)
@@ -36,6 +40,7 @@ def test_the_training_points_are_white_after_a_short_training(ring):
     np.testing.assert_allclose(z.T @ z / N, np.eye(2), atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_decoder_with_a_schedule_a_new_graph_and_a_half_precision_encoder(ring):
     encoder = nnx.Linear(3, 2, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
     decoder = nnx.Linear(2, 3, rngs=nnx.Rngs(1))
@@ -85,8 +90,11 @@ def test_bad_arguments_raise(ring):
 
 
 @pytest.mark.slow
-def test_an_encoder_reaches_the_exact_embedding_of_a_swiss_roll_and_maps_new_points_as_accurately_as_transform():
-    from benchmarks.learning import encoder
+def test_an_encoder_reaches_the_exact_embedding_of_a_swiss_roll_and_maps_new_points_as_accurately_as_transform(
+    monkeypatch,
+):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    from learning import encoder
 
     random, trained = encoder(n=1500, held_out=300, seeds=1, graphs=("LLE, k = 20, reg 0.1",))
     assert random["encoder cosine"] < 0.9 < 0.99 < random["solved cosine"]

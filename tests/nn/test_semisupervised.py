@@ -30,6 +30,7 @@ def network(seed=0):
     return nnx.Sequential(nnx.Linear(D, 64, rngs=rngs), jax.nn.relu, nnx.Linear(64, C, rngs=rngs))
 
 
+@pytest.mark.slow
 def test_a_step_on_all_targets_is_a_gradient_step_with_normalized_confidence():
     confidence = np.linspace(0, 4, N).astype(np.float32)
     for weights in (None, confidence):
@@ -50,6 +51,7 @@ def test_points_without_confidence_do_not_matter():
     np.testing.assert_array_equal(kernel(models[0]), kernel(models[1]))
 
 
+@pytest.mark.slow_cases("lle")
 @pytest.mark.parametrize("name", ["lle", "ltsa"])
 def test_a_step_with_the_alignment_is_a_gradient_step_on_targets_and_cost(name):
     alignment = {"lle": jaxlle.lle_alignment(X, k=6), "ltsa": jaxlle.ltsa_alignment(X, 2, k=6)}[name]
@@ -62,6 +64,7 @@ def test_a_step_with_the_alignment_is_a_gradient_step_on_targets_and_cost(name):
     np.testing.assert_allclose(kernel(model), start - 0.1 * (2 * fit + 2 * 3.0 * cost), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_mini_batches_give_an_unbiased_gradient_of_the_cost():
     alignment = jaxlle.lle_alignment(X, k=6)
     steps = []
@@ -76,6 +79,7 @@ def test_mini_batches_give_an_unbiased_gradient_of_the_cost():
     assert (np.abs(np.mean(steps, axis=0) - kernel(whole)) < 4 * error).all()
 
 
+@pytest.mark.slow
 def test_classes_are_trained_by_cross_entropy_and_the_cost_of_probabilities():
     alignment, labels = jaxlle.lle_alignment(X, k=6), np.eye(C, dtype=np.float32)[np.arange(5) % 2]
     model, b = linear(), alignment.to_dense()
@@ -109,6 +113,7 @@ def test_the_joint_targets_solve_the_linear_system_of_the_trained_network():
     assert out.losses.shape == (60,)
 
 
+@pytest.mark.slow
 def test_every_way_lowers_the_error_on_new_points_of_a_curved_surface():
     curve = jaxlle.datasets.s_curve(jax.random.key(0), 600)
     truth = (curve.parameters - curve.parameters.mean(axis=0)) / curve.parameters.std(axis=0)

@@ -19,6 +19,7 @@ def ring():
     return ellipse()
 
 
+@pytest.mark.slow
 def test_a_new_graph_takes_effect_in_its_epoch_and_an_equal_one_changes_nothing(ring):
     neighbors, weights = linear_model().graph(ring)
     graphs = {"none": None, "same": (neighbors, weights), "other": (neighbors, jnp.full_like(weights, 1 / 6))}
@@ -52,6 +53,7 @@ def test_a_batch_with_nan_is_visible_in_the_metrics_of_the_step(ring):
     assert np.isnan(train_step(model, batch._replace(points=batch.points.at[3].set(jnp.nan)))["loss"])
 
 
+@pytest.mark.slow
 def test_a_step_on_a_rank_deficient_batch_with_repeated_points_is_finite():
     x = np.repeat(np.random.default_rng(0).normal(size=(8, 3)), 4, axis=0).astype(np.float32)
     x[:, 2] = x[:, 0]
@@ -62,6 +64,7 @@ def test_a_step_on_a_rank_deficient_batch_with_repeated_points_is_finite():
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 
+@pytest.mark.slow
 def test_a_custom_loop_over_the_step_decreases_the_cost(ring):
     model = linear_model()
     batches = jaxlle.neighborhood_batches(ring, *model.graph(ring), batch_size=24)

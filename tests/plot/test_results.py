@@ -51,6 +51,7 @@ def test_a_spectrum_without_a_dimension_has_no_mark(ax):
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [1e-3, 1e-2], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_relative_gap_of_an_embedding_is_written_at_its_last_value(points, ax):
     result = jaxlle.lle(points, 3, k=8)
     plot.spectrum(result, ax=ax)
@@ -77,7 +78,7 @@ def test_a_spectrum_without_the_requested_gap_raises(values, dim):
 
 
 @pytest.mark.parametrize("criterion", ["procrustes", "preservation"])
-def test_a_grid_frames_its_best_pair_and_labels_disconnected_rows(ax, criterion):
+def test_a_grid_has_a_curve_for_each_reg_and_marks_its_best_pair(ax, criterion):
     measures = {name: np.array([[0.9, 0.8], [0.3, 0.2], [0.1, 0.4]]) for name in ("procrustes", "preservation")}
     parts = np.array([[2, 2], [1, 1], [1, 1]])
     grid = jaxlle.choosing.Grid(
@@ -90,18 +91,27 @@ def test_a_grid_frames_its_best_pair_and_labels_disconnected_rows(ax, criterion)
     )
     k, reg = grid.best(criterion)
     plot.grid(grid, criterion, ax=ax)
-    (frame,), (image,) = ax.patches, ax.images
-    row, column = list(grid.ks).index(k), list(grid.regs).index(reg)
-    assert frame.get_xy() == (column - 0.5, row - 0.5)
-    drawn = np.ma.filled(image.get_array(), np.nan)
-    np.testing.assert_array_equal(drawn, np.where(parts == 1, measures[criterion], np.nan))
-    texts = {text.get_text(): text.get_position() for text in ax.texts}
-    assert texts == {"disconnected": (0.5, 0), f"{measures[criterion][row, column]:.2g}": (column, row)}
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["4", "8", "12"]
-    assert (ax.get_title(), sides(ax)) == ("", [])
-    assert ax.figure.axes[1].get_ylabel() == criterion
+    first, second, mark = (line.get_xydata() for line in ax.lines)
+    expected = np.where(parts == 1, measures[criterion], np.nan)
+    for curve, values in zip((first, second), expected.T, strict=True):
+        np.testing.assert_array_equal(curve, np.column_stack([grid.ks, values]))
+    np.testing.assert_array_equal(mark, [[k, np.nanmin(expected)]])
+    texts = {text.get_text(): getattr(text, "xy", None) for text in ax.texts}
+    ends = [text.get_position()[1] for text in ax.texts if text.get_text() in ("reg = 0.001", "reg = 0.1")]
+    assert np.abs(np.diff(ends)) > 0.07 * np.diff(ax.get_ylim())  # names do not overlap
+    assert texts[f"k = {k}, reg = {reg:.3g}, at the end of the grid"] == (k, np.nanmin(expected))
+    assert "disconnected: k = 4" in texts
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["4", "8", "12"]
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title(), sides(ax)) == ("k", criterion, "", ["left", "bottom"])
+    plot.grid(
+        grid._replace(**{field: getattr(grid, field)[1:2] for field in ("ks", *grid._fields[2:])}),
+        ax=(over := plt.subplots()[1]),
+    )
+    assert (over.get_xlabel(), over.get_xscale()) == ("reg", "log")
+    np.testing.assert_array_equal(over.lines[0].get_xydata(), np.column_stack([grid.regs, measures["procrustes"][1]]))
 
 
+@pytest.mark.slow
 def test_a_diagnosis_without_the_points_says_that_the_condition_is_missing(points):
     alignment = jaxlle.lle_alignment(points, k=8)
     out = jaxlle.embed(alignment, 2)

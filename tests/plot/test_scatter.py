@@ -140,6 +140,7 @@ def test_an_embedding_of_one_dimension_is_drawn_over_the_row_number(points):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("coordinate", "row")
 
 
+@pytest.mark.slow
 def test_an_embedding_object_and_jax_arrays_are_drawn_like_their_points(points):
     result = jaxlle.lle(points, 2, k=8)
     np.testing.assert_allclose(offsets(plot.embedding(result, color=jnp.arange(60.0))), result.points)
@@ -231,6 +232,7 @@ def test_images_are_shown_at_their_own_points_and_no_more_than_asked(points):
     np.testing.assert_allclose([box.xy for box in boxes], points[shown])
 
 
+@pytest.mark.slow
 def test_images_do_not_overlap_each_other_or_names_and_stay_on_the_axes(clusters):
     points, members = clusters
     ax = plot.embedding(points, color=members, images=drawings(150))
@@ -251,6 +253,7 @@ def test_images_of_points_at_the_edge_stay_on_the_axes(points, ax):
     assert (boxes[:, 1] <= edge.max).all()
 
 
+@pytest.mark.slow
 def test_images_hide_few_points():
     points = np.random.default_rng(0).normal(size=(4000, 2))
     ax = plot.embedding(points, images=drawings(4000))
@@ -260,6 +263,7 @@ def test_images_hide_few_points():
     assert inside.any(axis=1).mean() < 0.02
 
 
+@pytest.mark.slow
 def test_images_keep_apart_and_have_the_color_of_their_class():
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.normal(size=(30, 2)) * 1e-3, [[1.0, 1.0]], [[0.0, 1.0]]])
@@ -334,6 +338,7 @@ def test_a_neighbor_graph_of_three_columns_is_drawn_in_three_dimensions():
     assert len(lines.get_segments()) == 240
 
 
+@pytest.mark.slow
 def test_masked_neighbors_have_no_line(points):
     neighbors = jaxlle.neighbors.radius_neighbors(points, 1.0)
     assert neighbors.mask is not None
@@ -345,6 +350,7 @@ def test_masked_neighbors_have_no_line(points):
     assert max(lengths) <= 1.0
 
 
+@pytest.mark.slow
 def test_a_neighbor_graph_accepts_an_embedding_and_colors(points):
     result = jaxlle.lle(points, 2, k=8)
     ax = plot.neighbor_graph(result, jaxlle.knn(points, 8), color=["a", "b"] * 30)

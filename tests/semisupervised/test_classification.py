@@ -30,6 +30,7 @@ def harmonic(alignment, known, one_hot):
     return f, unknown
 
 
+@pytest.mark.slow_cases("labeled")
 @pytest.mark.parametrize("priors", ["labeled", None, [2.0, 1.0, 1.0]])
 def test_probabilities_are_harmonic_functions_with_the_class_masses_of_the_priors(alignment, priors):
     out = classify(alignment, KNOWN, LABELS, priors=priors)

@@ -31,6 +31,7 @@ def left_out(alignment, trust, solver):
     return out
 
 
+@pytest.mark.slow_cases("laplacian-exact", "lle-exact", "ltsa-exact")
 @pytest.mark.parametrize("trust", [None, 0.05, TRUST], ids=["exact", "one trust", "trust of each"])
 @pytest.mark.parametrize("name", ["lle", "ltsa", "laplacian"])
 def test_the_closed_form_equals_the_predictions_without_each_point(x64, cloud, name, trust):
@@ -54,6 +55,7 @@ def test_an_affine_map_of_the_targets_is_applied_to_the_predictions(x64, cloud):
         np.testing.assert_allclose(moved, 1e3 * plain @ turn + shift, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_float32_agrees_with_float64_on_a_smooth_surface(x64):
     """Products with B^T B in place of sums of squares would have fifteen times this error with SparseInverse."""
     flat = np.random.default_rng(0).uniform(size=(300, 2))
@@ -68,6 +70,7 @@ def test_float32_agrees_with_float64_on_a_smooth_surface(x64):
         np.testing.assert_allclose(rounded.predictions, exact.predictions, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_the_memory_for_columns_does_not_change_the_result(cloud):
     alignment = jaxlle.lle_alignment(cloud.astype(np.float32), k=8)
     for trust in (None, TRUST.astype(np.float32)):
@@ -107,6 +110,7 @@ def test_it_runs_under_vmap_and_traces_once(cloud):
         np.testing.assert_allclose(one, leave_one_out(alignment, KNOWN, t, trust=trust).predictions, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_points_that_cannot_be_left_out_raise(x64, cloud):
     alignment = jaxlle.lle_alignment(cloud, k=8)
     with pytest.raises(ValueError, match="there must be at least two"):

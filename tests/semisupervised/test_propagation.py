@@ -47,6 +47,7 @@ def oracle(alignment, known, places, trust=None):
     return np.linalg.lstsq(stacked, np.concatenate([np.zeros((b.shape[0], 2)), rows * places]), rcond=None)[0]
 
 
+@pytest.mark.slow_cases("lle-linear0", "lle-linear2")
 @pytest.mark.parametrize(
     ("name", "linear"),
     [
@@ -78,6 +79,7 @@ def test_targets_equal_those_of_dense_least_squares(x64, cloud, name, linear):
     np.testing.assert_array_equal(exact.targets[KNOWN], PLACES)
 
 
+@pytest.mark.slow_cases("linear0")
 @pytest.mark.parametrize("linear", LINEAR)
 def test_results_in_float32_are_close_to_the_oracle_and_keep_their_dtype(cloud, linear):
     alignment = jaxlle.lle_alignment(cloud.astype(np.float32), k=8)
@@ -110,6 +112,7 @@ def test_an_affine_map_of_the_places_is_applied_to_all_points(x64, cloud):
         np.testing.assert_allclose(same, plain, atol=1e-9)
 
 
+@pytest.mark.slow_cases("ltsa_alignment")
 @pytest.mark.parametrize("align", [jaxlle.ltsa_alignment, jaxlle.hessian_alignment])
 def test_an_affine_map_of_a_flat_sheet_is_recovered_exactly_from_three_points(x64, align):
     flat = np.random.default_rng(0).uniform(size=(N, 2))
@@ -126,6 +129,7 @@ def test_an_affine_map_of_a_flat_sheet_is_recovered_exactly_from_three_points(x6
             propagate(align(x, 2, k=9), known[:2], truth[known[:2]], solver=linear)
 
 
+@pytest.mark.slow
 def test_twenty_known_places_unroll_a_swiss_roll_and_the_pull_identifies_a_wrong_one(x64):
     roll = jaxlle.datasets.swiss_roll(jax.random.key(0), 1000)
     truth = np.asarray(roll.parameters)
@@ -165,6 +169,7 @@ def test_derivatives_inside_jit_match_finite_differences(x64, linear):
     check_grads(loss, values, order=1, modes=["rev"], eps=1e-6, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_derivatives_on_the_host_match_finite_differences(x64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(24, 3)))
     neighbors, known = jaxlle.knn(x, 6), np.array([1, 8, 15, 20])
@@ -194,6 +199,7 @@ def test_second_derivatives_match_finite_differences(x64):
     check_grads(loss, values, order=2, modes=["rev"], eps=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_propagate_runs_under_jit_and_vmap_and_traces_once(cloud):
     alignment = jaxlle.lle_alignment(jnp.asarray(cloud, jnp.float32), k=8)
     traces = []

@@ -164,6 +164,7 @@ def test_new_points_and_points_of_the_embedding_are_mapped_with_the_metric_and_t
         np.testing.assert_array_equal(found, np.argsort(cdist(NEW, X, name), axis=1)[:, :10])
 
 
+@pytest.mark.slow
 def test_new_points_are_mapped_by_their_distances_alone():
     estimator = LLE(**COMMON, eigen_solver=SparseLU(), metric="precomputed").fit(cdist(X, X))
     expected = barycentric(NEW, X, estimator.embedding_)

@@ -27,12 +27,41 @@ def data():
     return np.random.default_rng(0).normal(size=(120, 5))
 
 
+# Checks that fit data of their own shapes, for which each estimator compiles some seconds.
+FITTING = (
+    *("check_dont_overwrite_parameters", "check_dtype_object", "check_estimators_dtypes", "check_estimators_nan_inf"),
+    *(
+        "check_estimators_overwrite_params",
+        "check_fit2d_1feature",
+        "check_fit2d_predict1d",
+        "check_fit_check_is_fitted",
+    ),
+    *("check_fit_idempotent", "check_fit_score_takes_y", "check_n_features_in_after_fitting"),
+    *("check_positive_only_tag_during_fit", "check_transformer_preserve_dtypes"),
+)
+
+
+def checks_in_turn(estimators, count):
+    """Parametrize with all checks of all estimators, where each check of FITTING is exhaustive for all but `count` in turn."""
+    checks = parametrize_with_checks(estimators, expected_failed_checks=lambda estimator: {})
+    names, cases = checks.args
+
+    def chosen(estimator, check):
+        place = FITTING.index(check.func.__name__) + estimators.index(estimator)
+        return place % len(estimators) < count
+
+    marked = [
+        case
+        if case[1].func.__name__ not in FITTING or chosen(*case)
+        else pytest.param(*case, marks=pytest.mark.exhaustive)
+        for case in cases
+    ]
+    return pytest.mark.parametrize(names, marked, **checks.kwargs)
+
+
 @pytest.mark.slow  # repeats the checks of the defaults
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks(
-    [LocallyLinearEmbedding(method=method) for method in ("modified", "hessian", "ltsa")],
-    expected_failed_checks=lambda estimator: {},
-)
+@checks_in_turn([LocallyLinearEmbedding(method=method) for method in ("modified", "hessian", "ltsa")], count=1)
 def test_estimator_checks_pass_for_every_method(estimator, check):
     check(estimator)
 
@@ -41,11 +70,9 @@ PREDICTORS = ("LocallyLinearClassifier", "LocallyLinearRegressor")  # tests/skle
 VARIANTS = [name for name in jaxlle.sklearn.__all__ if name not in ("LocallyLinearEmbedding", *PREDICTORS)]
 
 
-@pytest.mark.slow  # a minute per estimator
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks(
-    [getattr(jaxlle.sklearn, name)() for name in VARIANTS], expected_failed_checks=lambda estimator: {}
-)
+@checks_in_turn([getattr(jaxlle.sklearn, name)() for name in VARIANTS], count=2)
 def test_estimator_checks_pass_for_every_variant(estimator, check):
     check(estimator)
 
@@ -53,6 +80,7 @@ def test_estimator_checks_pass_for_every_variant(estimator, check):
 FAST = ("NeighborhoodPreservingEmbedding", "SupervisedLocallyLinearEmbedding")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
 @pytest.mark.parametrize("name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in VARIANTS])
 def test_variants_keep_dtype_training_rows_feature_names_and_pickles(data, name):
@@ -69,6 +97,7 @@ def test_variants_keep_dtype_training_rows_feature_names_and_pickles(data, name)
     np.testing.assert_allclose(wide.transform(data[:9]), wide.embedding_[:9], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_variants_give_the_results_of_their_functions(data, x64):
     labels = np.arange(120) % 2
     estimator = jaxlle.sklearn.SupervisedLocallyLinearEmbedding(n_neighbors=10, alpha=0.05).fit(data, labels)
@@ -100,6 +129,19 @@ def test_partial_fit_adds_points_and_counts_refits(data, x64):
     assert jaxlle.metrics.subspace_angle(eager.embedding_, plain.embedding_) < 1e-2
 
 
+@pytest.mark.slow_cases(
+    "LocallyLinearEmbedding()-check_dont_overwrite_parameters",
+    "LocallyLinearEmbedding()-check_dtype_object",
+    "LocallyLinearEmbedding()-check_estimators_dtypes",
+    "LocallyLinearEmbedding()-check_estimators_nan_inf",
+    "LocallyLinearEmbedding()-check_estimators_overwrite_params",
+    "LocallyLinearEmbedding()-check_fit_check_is_fitted",
+    "LocallyLinearEmbedding()-check_fit_idempotent",
+    "LocallyLinearEmbedding()-check_fit_score_takes_y",
+    "LocallyLinearEmbedding()-check_n_features_in_after_fitting",
+    "LocallyLinearEmbedding()-check_positive_only_tag_during_fit",
+    "LocallyLinearEmbedding()-check_transformer_preserve_dtypes",
+)
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks([LocallyLinearEmbedding()], expected_failed_checks=lambda estimator: {})
 def test_estimator_checks_pass_for_the_defaults(estimator, check):
@@ -125,6 +167,7 @@ OTHER_CHECKS = [
 ]
 
 
+@pytest.mark.slow_cases("check_dataframe_column_names_consistency", "check_inplace_ensure_writeable")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", [name for name in OTHER_CHECKS if name and hasattr(estimator_checks, name)])
 def test_checks_that_scikit_learn_does_not_yield_pass_too(name):
@@ -153,6 +196,7 @@ def test_the_constructor_has_the_parameters_of_scikit_learn_and_a_metric():
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in ours.values())
 
 
+@pytest.mark.slow_cases("float32-auto", "float32-dense")
 @pytest.mark.parametrize("solver", ["auto", "arpack", "dense", DenseQR()])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_solver_keeps_the_dtype_and_matches_scikit_learn(data, solver, dtype):
@@ -175,6 +219,7 @@ def test_float64_is_kept_without_x64_and_without_a_warning(data):
     np.testing.assert_array_equal(lle.transform(data), lle.embedding_)
 
 
+@pytest.mark.slow
 def test_the_metric_decides_the_neighbors(data):
     from scipy.spatial.distance import cdist
 
@@ -192,6 +237,7 @@ def test_the_metric_decides_the_neighbors(data):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
 def test_pipelines_grid_searches_clones_and_pickles_work():
     x, y = load_digits(n_class=4, return_X_y=True)
@@ -221,12 +267,16 @@ def test_data_frames_keep_their_column_names_and_index(data):
         lle.transform(pandas.DataFrame(data, columns=columns[::-1]))
 
 
+@pytest.mark.slow
 def test_inverse_transform_maps_the_embedding_to_the_data(data):
     lle = LocallyLinearEmbedding(n_neighbors=8, n_components=4).fit(data)
     np.testing.assert_array_equal(lle.inverse_transform(lle.embedding_), data)
 
 
-@pytest.mark.parametrize("method", ["modified", "ltsa", "hessian"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method", ["ltsa", *(pytest.param(method, marks=pytest.mark.slow) for method in ("modified", "hessian"))]
+)
 def test_every_method_is_close_to_scikit_learn_and_transforms_new_points(method):
     from sklearn.datasets import make_s_curve
 
@@ -243,6 +293,7 @@ def test_every_method_is_close_to_scikit_learn_and_transforms_new_points(method)
     assert cosines.min() > 0.999
 
 
+@pytest.mark.slow
 def test_automatic_n_neighbors_is_the_best_of_choose(data):
     lle = LocallyLinearEmbedding(n_neighbors="auto", random_state=0).fit(data)
     key = jax.random.key(0)
@@ -259,6 +310,7 @@ def test_automatic_n_neighbors_is_the_best_of_choose(data):
         LocallyLinearEmbedding(n_neighbors="many").fit(data)
 
 
+@pytest.mark.slow
 def test_an_unknown_method_raises(data):
     with pytest.raises(ValueError, match="'method' parameter"):
         LocallyLinearEmbedding(method="isomap").fit(data)

@@ -15,6 +15,15 @@ from jaxlle.semisupervised import classify, propagate
 from jaxlle.sklearn import LocallyLinearClassifier, LocallyLinearRegressor
 
 
+@pytest.mark.slow_cases(
+    "LocallyLinearClassifier()-check_classifier_data_not_an_array",
+    "LocallyLinearClassifier()-check_classifiers_classes",
+    "LocallyLinearClassifier()-check_classifiers_train",
+    "LocallyLinearClassifier()-check_estimators_dtypes",
+    "LocallyLinearClassifier()-check_methods_subset_invariance",
+    "LocallyLinearRegressor()-check_methods_subset_invariance",
+    "LocallyLinearRegressor()-check_regressors_int",
+)
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks(
     [LocallyLinearClassifier(), LocallyLinearRegressor()], expected_failed_checks=lambda estimator: {}
@@ -36,6 +45,7 @@ def roll():
     return x, t, np.where(np.arange(400) % 20 == 0, t, np.nan)
 
 
+@pytest.mark.slow
 def test_few_labels_give_a_lower_error_than_label_spreading_and_new_points_are_interpolated(digits):
     x, y, few = digits
     model = LocallyLinearClassifier(reg=0.1).fit(x[:1400], few[:1400])
@@ -50,6 +60,7 @@ def test_few_labels_give_a_lower_error_than_label_spreading_and_new_points_are_i
     np.testing.assert_allclose(model.predict_proba(x[:50]), model.label_distributions_[:50], atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["standard", "modified", "hessian", "ltsa", "laplacian"])
 def test_every_method_gives_the_result_of_its_function(roll, x64, method):
     x, _, few = roll
@@ -76,6 +87,7 @@ def test_every_method_gives_the_result_of_its_function(roll, x64, method):
     np.testing.assert_allclose(classes.confidence_, expected.confidence, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_dtypes_pickles_and_several_targets_are_kept(roll):
     x, t, few = roll
     two = np.stack([few, 2 * few + 1], axis=1).astype(np.float32)
@@ -92,6 +104,7 @@ def test_dtypes_pickles_and_several_targets_are_kept(roll):
     assert complete.score(x[1::2], t[1::2]) > 0.9  # without propagation
 
 
+@pytest.mark.slow
 def test_a_grid_search_selects_parameters(digits):
     x, y, _ = digits
     search = GridSearchCV(LocallyLinearClassifier(), {"n_neighbors": [5, 10], "reg": [1e-3, 0.1]}, cv=3)
@@ -124,6 +137,7 @@ def test_the_coding_minus_one_and_one_gives_a_warning_and_two_classes():
     assert model.classes_.tolist() == [-1, 1]
 
 
+@pytest.mark.slow
 def test_a_component_without_a_label_is_named():
     x = np.random.default_rng(0).normal(size=(60, 3)) + 100 * (np.arange(60) >= 30)[:, None]
     y = np.where(np.arange(60) < 8, np.arange(60) % 2, -1)

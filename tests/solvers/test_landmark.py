@@ -31,6 +31,7 @@ def exact(digits):
         return jax.tree.map(np.asarray, jaxlle.embed(alignment, 2, solver=DenseQR()))
 
 
+@pytest.mark.slow
 def test_float32_finds_the_subspace_of_a_dense_solve_in_float64(digits, exact):
     out = jaxlle.lle(digits, 2, k=10, solver=Landmark())
     assert out.solver == "Landmark"
@@ -40,6 +41,7 @@ def test_float32_finds_the_subspace_of_a_dense_solve_in_float64(digits, exact):
     np.testing.assert_allclose(out.singular_values, exact.singular_values, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_float64_finds_the_subspace_to_the_tolerance(x64, digits, exact):
     out = jaxlle.lle(digits.astype(np.float64), 2, k=10, solver=Landmark(tol=1e-8))
     assert out.points.dtype == np.float64
@@ -47,6 +49,7 @@ def test_float64_finds_the_subspace_to_the_tolerance(x64, digits, exact):
     np.testing.assert_allclose(out.singular_values, exact.singular_values, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_without_points_the_solver_computes_smooth_coordinates(digits, exact):
     alignment = jaxlle.lle_alignment(digits, k=10)
     out = jaxlle.embed(alignment, 2, solver=Landmark())
@@ -54,12 +57,13 @@ def test_without_points_the_solver_computes_smooth_coordinates(digits, exact):
 
 
 SHEET = """
+import sys
 import numpy as np
 from sklearn.datasets import make_swiss_roll
 import jaxlle
 from jaxlle.solvers import Landmark, SparseLU
 
-x = make_swiss_roll(20_000, random_state=0)[0].astype(np.float32)
+x = make_swiss_roll(int(sys.argv[1]), random_state=0)[0].astype(np.float32)
 alignment = jaxlle.lle_alignment(x, k=12)
 exact = jaxlle.embed(alignment, 2, solver=SparseLU())
 out = jaxlle.embed(alignment, 2, solver=Landmark(), points=x)
@@ -67,10 +71,12 @@ print(bool(out.converged), float(jaxlle.metrics.subspace_angle(out.points, exact
 """
 
 
+@pytest.mark.exhaustive_cases("20000")
 @pytest.mark.slow
-def test_a_two_dimensional_sheet_in_float32_is_not_reported_as_converged_too_early():
+@pytest.mark.parametrize("n", [6_000, 20_000])
+def test_a_two_dimensional_sheet_in_float32_is_not_reported_as_converged_too_early(n):
     # In its own process, compiled with optimization as by users: without it the thousands of products take five times as long.
-    command = [sys.executable, "-W", "error", "-c", SHEET]
+    command = [sys.executable, "-W", "error", "-c", SHEET, str(n)]
     converged, angle = subprocess.run(
         command, capture_output=True, text=True, env=compiled_as_users_do(), check=True
     ).stdout.split()
@@ -90,8 +96,8 @@ def test_deflation_solves_a_sheet_in_few_iterations():
 
 @pytest.mark.slow
 def test_few_iterations_on_a_sheet_are_not_reported_as_converged():
-    x = jaxlle.datasets.swiss_roll(jax.random.key(0), 20_000).points
-    few_iterations = Landmark(max_iterations=5)
+    x = jaxlle.datasets.swiss_roll(jax.random.key(0), 1_500).points  # which takes eight
+    few_iterations = Landmark(max_iterations=2)
     with pytest.warns(ConvergenceWarning, match="Landmark did not converge"):
         jaxlle.embed(jaxlle.lle_alignment(x, k=12), 2, solver=few_iterations, points=x)
 
@@ -107,6 +113,7 @@ def test_tall_alignments_are_solved_too():
     assert subspace_angle(a.points, b.points) < np.deg2rad(0.1)
 
 
+@pytest.mark.slow_cases("kmeans_landmarks")
 @pytest.mark.parametrize("choice", CHOICES)
 def test_landmarks_are_distinct_points(choice, digits):
     with_copies = jnp.asarray(np.concatenate([digits[:200], digits[:50]]))
@@ -139,23 +146,27 @@ def test_the_choice_of_landmarks_does_not_change_the_result(digits, exact):
         assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
 
 
+@pytest.mark.slow
 def test_fewer_points_than_landmarks_and_duplicates_are_solved(digits):
     x = np.concatenate([digits[:60], digits[:30]])
     a, b = (jaxlle.lle(x, 2, k=10, solver=s) for s in (Landmark(landmarks=1000), DenseQR()))
     assert subspace_angle(a.points, b.points) < np.deg2rad(0.1)
 
 
+@pytest.mark.slow
 def test_fewer_landmarks_than_iterated_vectors_give_the_same_result(digits, exact):
     out = jaxlle.lle(digits, 2, k=10, solver=Landmark(landmarks=5))
     assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
 
 
+@pytest.mark.slow
 def test_a_smoother_of_a_very_short_interval_is_finite_and_only_slow(digits, exact):
     with pytest.warns(ConvergenceWarning, match="Landmark did not converge"):
         out = jaxlle.lle(digits, 2, k=10, solver=Landmark(ratio=2.0, max_iterations=80))
     assert subspace_angle(out.points, jnp.asarray(exact.points, np.float32)) < np.deg2rad(0.1)
 
 
+@pytest.mark.slow
 def test_a_disconnected_graph_is_reported_and_its_indicator_found(digits):
     x = np.concatenate([digits[:120], digits[120:250] + 10])
     with pytest.warns(jaxlle.warnings.DisconnectedGraphWarning, match="2 components of 130, 120"):
@@ -251,6 +262,7 @@ def test_with_all_points_as_landmarks_both_approximations_are_exact(digits):
         assert subspace_angle(out.embedding.points, wanted) < np.deg2rad(0.1)
 
 
+@pytest.mark.slow
 def test_new_points_are_embedded_by_the_landmarks(digits):
     for approximate, k in ((jaxlle.variants.landmark_lle, 8), (jaxlle.variants.nystrom_lle, 10)):
         out = approximate(digits, 2, k=10, num_landmarks=100)

@@ -54,6 +54,7 @@ def test_rings_in_several_components_have_their_indicators_as_null_vectors(solve
     np.testing.assert_allclose(within - within[:, :1], 0, atol=1e-6)
 
 
+@pytest.mark.slow_cases("1")
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_null_vector_of_either_sign_is_left_out(x64, sign):
     b = np.asarray(random_alignment().to_dense())
@@ -77,6 +78,7 @@ def test_a_null_vector_along_the_first_axis_is_left_out(x64, sign):
     np.testing.assert_allclose(out.vectors[0], 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_landmarks_are_interpolated_by_themselves_and_other_points_by_barycentric_weights(x64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(N, 3)))
     found = coarse.interpolate(x, 20, 5, random_landmarks, jax.random.key(0), x.dtype, Rows(N))
@@ -137,6 +139,7 @@ def test_the_estimate_of_the_largest_eigenvalue_is_an_upper_bound_with_a_small_m
     assert top <= float(top_eigenvalue(operator, start)) <= 1.25 * top
 
 
+@pytest.mark.slow
 def test_the_deflation_inverts_m_on_its_space(operator):
     smoother = Smoother(operator, *map(jnp.asarray, (1.1 * np.linalg.norm(normal(operator), 2), 20.0, 4, 1.0)))
     start = operator.rows.random_normal(jax.random.key(0), operator.prepared.alignment.blocks[:, 0, 0], 6)
@@ -166,6 +169,7 @@ def whole(parts):
     return np.concatenate(np.asarray(parts))[:N]
 
 
+@pytest.mark.slow
 def test_vectors_distributed_over_devices_give_the_results_of_one_device(x64):
     rng = np.random.default_rng(0)
     a, b = jnp.asarray(rng.normal(size=(N, 3))), jnp.asarray(rng.normal(size=(N, 2)))
@@ -190,6 +194,7 @@ def test_vectors_distributed_over_devices_give_the_results_of_one_device(x64):
     np.testing.assert_array_equal(np.concatenate(on_shards(draw(many), a))[N:], 0)
 
 
+@pytest.mark.slow_cases("1")
 @pytest.mark.parametrize("r", [1, 3])
 def test_an_operator_distributed_over_devices_gives_the_products_of_one_device(x64, r):
     rng = np.random.default_rng(0)

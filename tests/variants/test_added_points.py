@@ -91,6 +91,7 @@ def test_points_farther_than_three_radii_are_far_also_after_other_points(line):
         variants.add_points(more, beyond, far="error")
 
 
+@pytest.mark.slow
 def test_batches_of_new_points_give_the_graph_of_one_batch(line, monkeypatch):
     x, new, state, more = line
     monkeypatch.setattr(incremental, "_BATCH", 4)
@@ -116,3 +117,29 @@ def test_the_angle_and_the_growth_are_those_of_centered_columns():
     np.testing.assert_allclose(basis.sum(axis=0), 0, atol=1e-5)
     expected = np.linalg.qr(y - y.mean(axis=0))[0]
     np.testing.assert_allclose(basis @ basis.T, expected @ expected.T, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_added_points_solve_the_problem_that_keeps_the_eigenvalues(x64):
+    added = 12
+    x = np.asarray(jaxlle.datasets.s_curve(jax.random.key(2), 150 + added).points)
+    state = variants.incremental_lle(x[:150], 2, k=8)
+    more = variants.add_points(state, x[150:])
+    b = np.asarray(jaxlle.weights_alignment(more.neighbors, more.weights).to_dense())
+    m, kept = b.T @ b, np.diag(np.asarray(state.fitted.singular_values) ** 2)
+    old, new = np.asarray(more.points[:150]), np.asarray(more.points[150:])
+
+    def excess(new):
+        z = np.concatenate([old, new])
+        return z.T @ m @ z - kept
+
+    assert np.linalg.eigvalsh(excess(new)).min() > 0
+    best = np.linalg.norm(excess(new))
+    rng = np.random.default_rng(0)
+    for size in (1e-4, 1e-2, 1):
+        for _ in range(20):
+            assert np.linalg.norm(excess(new + size * np.abs(new).max() * rng.normal(size=new.shape))) > best
+    # The eigenvalues in the equations of the new rows are negligible.
+    for column, value in zip(range(2), np.diag(kept), strict=True):
+        shifted = np.linalg.solve(m[150:, 150:] - value * np.eye(added), -m[150:, :150] @ old[:, column])
+        np.testing.assert_allclose(new[:, column], shifted, rtol=0, atol=1e-4 * np.abs(new).max())

@@ -52,6 +52,7 @@ def test_distances_are_unchanged_where_neighbors_are_balanced():
     np.testing.assert_allclose(a.distances[inner], b.distances[inner], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_known_deformation_is_inverted():
     b, n, direction = 0.5, 2_000, np.array([0.0, 0.6, 0.8])
     normal = np.random.default_rng(0).normal(size=(n, 3))

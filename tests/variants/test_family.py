@@ -36,6 +36,7 @@ EMBEDDINGS = {
     "modified": lambda x, dim, **o: jaxlle.modified_lle(x, dim, **o).points,
     "hessian": lambda x, dim, **o: jaxlle.hessian_lle(x, dim, **o).points,
     "ltsa": lambda x, dim, **o: jaxlle.ltsa(x, dim, **o).points,
+    "ldr": lambda x, dim, **o: jaxlle.variants.ldr_lle(x, dim, **o).points,
     "kernel": lambda x, dim, **o: jaxlle.variants.kernel_lle(x, dim, jnp.dot, **o).points,
     "supervised": lambda x, dim, **o: (
         jaxlle.variants.supervised_lle(x, labels_of(x), dim, rule=jaxlle.variants.Shift(0.02), **o).points
@@ -78,6 +79,22 @@ def cases(names, quick=("lle",)):
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
+def in_turn(names, options, quick=("lle",)):
+    """Return pairs of names and options: all options of `quick`, and one of each other name in turn, which is slow.
+
+    The others are exhaustive.
+    """
+
+    def marks(i, j):
+        return (pytest.mark.slow, *[pytest.mark.exhaustive] * ((i - j) % len(options) != 0))
+
+    return [
+        pytest.param(name, option, marks=() if name in quick else marks(i, j))
+        for i, name in enumerate(names)
+        for j, option in enumerate(options)
+    ]
+
+
 @pytest.fixture
 def points():
     return np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
@@ -99,9 +116,10 @@ def test_every_variant_raises_for_invalid_arguments(points, name):
         with pytest.raises(ValueError, match=r"k \(n_neighbors\) = |num_landmarks = "):
             FAMILY[name](points, 1, k=k)
     check_dimensions(name, points)
-    with pytest.raises(TypeError, match="must be dense"):
-        FAMILY[name](scipy.sparse.csr_array(points), 1, k=K)
-    if name not in ("hessian", "ltsa", "lltsa"):
+    if name != "lle":  # which accepts sparse points
+        with pytest.raises(TypeError, match="must be dense"):
+            FAMILY[name](scipy.sparse.csr_array(points), 1, k=K)
+    if name not in ("hessian", "ldr", "ltsa", "lltsa"):
         with pytest.raises(ValueError, match="reg = -1"):
             FAMILY[name](points, DIM, k=K, reg=-1.0)
 
@@ -117,6 +135,7 @@ TOO_SMALL = {
     "hessian": (4, r"more than dim \(dim \+ 3\) / 2 = 5 members"),
     "ltsa": (2, r"dim \+ 1 = 3 affine functions"),
     "lltsa": (2, r"dim \+ 1 = 3 affine functions"),
+    "ldr": (2, "more neighbors than coordinates"),
     "modified": (1, "n_neighbors >= n_components = 2"),
 }
 
@@ -161,8 +180,7 @@ def test_more_copies_than_neighbors_raise_or_give_a_finite_embedding(points, nam
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
-@pytest.mark.parametrize("dtype", [np.float16, np.int64, np.uint8, object])
-@pytest.mark.parametrize("name", cases(FAMILY))
+@pytest.mark.parametrize(("name", "dtype"), in_turn(FAMILY, [np.float16, np.int64, np.uint8, object]))
 def test_other_dtypes_are_cast_first(name, dtype):
     x = np.random.default_rng(0).integers(0, 200, (60, 4))
     expected = FAMILY[name](x.astype(np.float32), DIM, k=K)
@@ -172,8 +190,7 @@ def test_other_dtypes_are_cast_first(name, dtype):
 
 
 @pytest.mark.filterwarnings("ignore::jaxlle.JaxlleWarning")
-@pytest.mark.parametrize("change", ["1e-20", "1e15", "offset"])
-@pytest.mark.parametrize("name", cases(SCALE_INVARIANT))
+@pytest.mark.parametrize(("name", "change"), in_turn(SCALE_INVARIANT, ["1e-20", "1e15", "offset"]))
 def test_embeddings_are_invariant_to_scale_and_offset(name, change):
     # Integers, whose differences are exact at an offset of 1e8 in float64; the cast to float32 follows the centering.
     x = np.random.default_rng(0).integers(-100, 100, (60, 4)).astype(np.float64)

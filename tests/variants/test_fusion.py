@@ -15,6 +15,7 @@ def views():
     return rng.normal(size=(70, 3)), 1e4 * rng.normal(size=(70, 4)) + 1e6
 
 
+@pytest.mark.slow
 def test_the_gram_matrix_of_fused_features_is_the_weighted_sum_of_those_of_the_views(x64, views):
     a, b = views
     shares = np.array([0.3, 0.7])
@@ -29,6 +30,7 @@ def test_the_gram_matrix_of_fused_features_is_the_weighted_sum_of_those_of_the_v
     assert np.isfinite(grads).all()
 
 
+@pytest.mark.slow
 def test_averaged_and_stacked_alignments_equal_their_dense_sums(x64, views):
     each = [jaxlle.lle_alignment(v, k=k) for v, k in zip(views, (6, 9), strict=True)]
     b = [np.asarray(a.to_dense()) for a in each]

@@ -22,6 +22,7 @@ def label_kernel(labels):
     return k / np.linalg.norm(k, 2)
 
 
+@pytest.mark.slow
 def test_with_all_modes_the_embedding_spans_the_bottom_eigenvectors_of_the_guided_matrix(x64, data):
     x, labels = data
     alignment = jaxlle.lle_alignment(x, k=8)

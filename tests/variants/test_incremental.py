@@ -155,6 +155,7 @@ def test_kernel_maps_equal_the_published_regression(x64):
             jaxlle.extension.kernel_map(x, y, **bad)
 
 
+@pytest.mark.slow
 def test_large_integers_join_exactly_and_mixed_kinds_raise():
     rng = np.random.default_rng(0)
     x, new = rng.integers(-1000, 1000, (120, 3)), rng.integers(-900, 900, (10, 3))

@@ -19,6 +19,7 @@ def gaussian(scale):
     return lambda a, b: jnp.exp(-scale * jnp.sum((a - b) ** 2))
 
 
+@pytest.mark.slow
 def test_the_linear_kernel_gives_lle(x64, points):
     out = jaxlle.variants.kernel_lle(points, 2, jnp.dot, k=10)
     assert subspace_angle(out.points, jaxlle.lle(points, 2, k=10).points) < 1e-8
@@ -52,6 +53,7 @@ def test_a_metric_that_is_euclidean_in_other_coordinates_gives_the_weights_of_th
     np.testing.assert_allclose(jaxlle.weights.metric_weights(spd, neighbors, far), expected, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_weights_are_differentiable_in_the_parameters_of_kernels_and_metrics(x64, points):
     neighbors = jaxlle.knn(points, 6)
 

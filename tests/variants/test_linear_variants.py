@@ -22,6 +22,7 @@ def quadratic(alignment, x):
     return bx.T @ bx
 
 
+@pytest.mark.slow_cases("npe")
 @pytest.mark.parametrize("method", ["npe", "lltsa"])
 def test_orthonormal_outputs_solve_the_generalized_eigenproblem(x64, wide, method):
     made = getattr(jaxlle.variants, method)(wide, 2, k=10)
@@ -46,6 +47,7 @@ def test_an_orthonormal_matrix_solves_the_eigenproblem(x64, wide):
     np.testing.assert_allclose(jnp.linalg.norm(made.transform(wide)[0] - made.transform(wide)[1]), far, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_with_more_features_than_points_the_linear_map_equals_lle(x64):
     x = np.random.default_rng(0).normal(size=(40, 60))
     made = jaxlle.variants.npe(x, 2, k=8)
@@ -85,7 +87,7 @@ def test_the_reconstruction_map_of_low_rank_is_optimal_for_its_rank(x64, wide):
     cost = ((wide - w @ np.asarray(made.transform(wide))) ** 2).sum()
     # Eckart and Young: the cost is that of the full map plus the squared singular values beyond the second.
     full = ((wide - w @ np.asarray(jaxlle.variants.reconstruction_map(alignment, wide).transform(wide))) ** 2).sum()
-    np.testing.assert_allclose(cost, full + (np.asarray(made.values)[2:] ** 2).sum() * float(made.unit) ** 2, rtol=1e-9)
+    np.testing.assert_allclose(cost, full + (np.asarray(made.values)[2:] ** 2).sum(), rtol=1e-9)
     rng = np.random.default_rng(1)
     a, b = np.asarray(made.matrix / made.unit), np.asarray(made.offset)
     left, s, right = np.linalg.svd(a)
@@ -115,12 +117,38 @@ def test_the_discriminant_map_solves_its_generalized_eigenproblem(x64, wide):
         jaxlle.variants.discriminant_projection(alignment, wide, labels[1:], 1)
 
 
+def test_the_discriminant_map_of_pairs_solves_its_generalized_eigenproblem(x64, wide):
+    labels = (wide[:, 0] > 5).astype(int) + 2 * (wide[:, 1] > 5)
+    labels[::7] = -1  # without a label
+    alignment = jaxlle.lle_alignment(wide, k=10)
+    made = jaxlle.variants.discriminant_projection(alignment, wide, labels, 5, reg=1e-3, scatter="pairs")
+    cost = quadratic(alignment, wide)
+    cost += 1e-3 * np.trace(cost) / 6 * np.eye(6)
+    known = np.flatnonzero(labels >= 0)
+    differences = [
+        wide[i] - wide[j] for at, i in enumerate(known) for j in known[:at] if labels[i] != labels[j]
+    ]  # of every pair of different classes
+    values, vectors = scipy.linalg.eigh(np.transpose(differences) @ differences / len(known), cost)
+    np.testing.assert_allclose(made.values**2, values[::-1][:5], rtol=1e-9)
+    assert subspace_angle(made.transform(wide), (wide - wide.mean(axis=0)) @ vectors[:, ::-1][:, :5]) < 1e-8
+    p = np.random.default_rng(0).dirichlet(np.ones(4), len(wide))  # probabilities of the classes
+    soft = jaxlle.variants.discriminant_projection(alignment, wide, p, 5, reg=1e-3, scatter="pairs")
+    steps = wide[:, None] - wide[None]
+    sums = np.einsum("ij,ija,ijb->ab", 1 - p @ p.T, steps, steps) / 2 / len(wide)
+    np.testing.assert_allclose(soft.values**2, scipy.linalg.eigh(sums, cost)[0][::-1][:5], rtol=1e-9)
+
+
 def test_the_parameters_of_the_discriminant_map_are_validated(wide):
     x = wide.astype(np.float32)
     labels, alignment = x[:, 0] > 5, jaxlle.lle_alignment(x, k=10)
     for reg in (-1e-3, np.nan, np.inf):
         with pytest.raises(ValueError, match=r"reg = .* is not allowed"):
             jaxlle.variants.discriminant_projection(alignment, x, labels, 1, reg=reg)
+    with pytest.raises(ValueError, match="scatter = 'within' is not known"):
+        jaxlle.variants.discriminant_projection(alignment, x, labels, 1, scatter="within")
+    for one, dim in ((np.zeros(len(x), int), 1), (labels, 7)):
+        with pytest.raises(ValueError, match=r"dim .* is not allowed"):
+            jaxlle.variants.discriminant_projection(alignment, x, one, dim, scatter="pairs")
     constant = np.column_stack([x, np.ones(len(x), np.float32)])
     with pytest.raises(ValueError, match="reg = 0 is too small"):
         jaxlle.variants.discriminant_projection(alignment, constant, labels, 1, reg=0)

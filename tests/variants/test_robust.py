@@ -121,6 +121,7 @@ def test_convex_weights_equal_those_of_nonnegative_least_squares(x64):
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_convex_weights_respect_a_mask_and_are_differentiable(x64):
     x = np.random.default_rng(0).normal(size=(30, 4))
     wide = jaxlle.knn(x, 7)

@@ -55,6 +55,7 @@ def test_points_of_another_metric_raise_where_only_the_euclidean_is_known(points
             fit()
 
 
+@pytest.mark.slow_cases("<lambda>1")
 @pytest.mark.parametrize(
     "fit",
     [
@@ -268,6 +269,7 @@ def test_iterative_lle_stops_at_a_fixed_point_and_fuses_the_given_share(points):
     np.testing.assert_allclose(mixed.changes, [1 - kept], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_landmarks_of_the_nystrom_extension_have_the_norm_of_their_share(points):
     key = jax.random.key(2)
     for scaling, norm in (("unit", np.sqrt(30 / 60)), ("covariance", np.sqrt(30))):
@@ -281,6 +283,7 @@ def test_landmarks_of_the_nystrom_extension_have_the_norm_of_their_share(points)
     np.testing.assert_allclose(y, placed, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_landmark_embeddings_are_computed_in_blocks(points, monkeypatch):
     alignment, key = jaxlle.lle_alignment(points, k=K), jax.random.key(2)
     chosen = coarse.interpolate(jnp.asarray(points), 20, 5, jaxlle.solvers.random_landmarks, key, jnp.float32, Rows(60))
@@ -293,6 +296,7 @@ def test_landmark_embeddings_are_computed_in_blocks(points, monkeypatch):
     assert subspace_angle(found.vectors, jnp.asarray(p @ vectors[:, 1:4], jnp.float32)) < 1e-2
 
 
+@pytest.mark.slow
 def test_landmarks_are_drawn_by_the_key(points, monkeypatch):
     seen, out = [], jaxlle.lle(points, 2, k=K)
     monkeypatch.setattr(landmarks, "embed", lambda alignment, dim, *, solver, options: seen.append(solver) or out)

@@ -86,6 +86,7 @@ def hessian_normal(x, dim, members):
     return m
 
 
+@pytest.mark.slow_cases("hessian-6", "modified-12")
 @pytest.mark.parametrize(("name", "k"), [("modified", 12), ("ltsa", 12), ("hessian", 6)])
 def test_the_subspace_and_the_cost_match_scikit_learn(x64, name, k):
     # scikit-learn's Hessian LLE agrees with the paper only for as many neighbors as functions; for more it is LTSA.
@@ -97,6 +98,7 @@ def test_the_subspace_and_the_cost_match_scikit_learn(x64, name, k):
     np.testing.assert_allclose((out.singular_values**2).sum(), theirs.reconstruction_error_, rtol=1e-5)
 
 
+@pytest.mark.slow_cases("2-12-0.001")
 @pytest.mark.parametrize(("dim", "k", "reg"), [(2, 12, 1e-3), (3, 6, 1e-1)])
 def test_modified_lle_matches_the_formula_of_the_paper_with_many_large_directions(x64, dim, k, reg):
     x = np.random.default_rng(0).normal(size=(80, 9)) * [9, 7, 5, 1, 1, 1, 0.1, 0.1, 0.1]
@@ -104,6 +106,7 @@ def test_modified_lle_matches_the_formula_of_the_paper_with_many_large_direction
     np.testing.assert_allclose(normal(jaxlle.modified_alignment(x, dim, k=k, reg=reg)), expected, atol=1e-10)
 
 
+@pytest.mark.slow_cases("3-False")
 @pytest.mark.parametrize(("dim", "include_self"), [(1, True), (3, False)])
 def test_hessian_lle_matches_the_formula_of_the_paper(x64, dim, include_self):
     x = np.random.default_rng(0).normal(size=(80, 9))
@@ -115,12 +118,15 @@ def test_hessian_lle_matches_the_formula_of_the_paper(x64, dim, include_self):
     np.testing.assert_allclose(normal(found), hessian_normal(x, dim, members), atol=1e-10)
 
 
+@pytest.mark.slow
 def test_ltsa_has_the_published_cost_on_the_digits_example_of_scikit_learn(x64):
     x = load_digits(n_class=6).data
     out = jaxlle.ltsa(x, 2, k=30, include_self=False)
     np.testing.assert_allclose((out.singular_values**2).sum(), 0.2128, atol=2e-4)
 
 
+@pytest.mark.exhaustive_cases("hessian-2", "hessian-5")
+@pytest.mark.slow_cases("hessian-1", "hessian-2", "hessian-3", "hessian-5", "ltsa-1")
 @pytest.mark.parametrize("dim", [1, 2, 3, 5])
 @pytest.mark.parametrize("name", ["hessian", "ltsa"])
 def test_the_null_space_on_a_flat_sheet_consists_of_the_affine_functions(x64, name, dim):
@@ -132,6 +138,7 @@ def test_the_null_space_on_a_flat_sheet_consists_of_the_affine_functions(x64, na
     np.testing.assert_allclose(b.sum(axis=1), 0, atol=1e-12)
 
 
+@pytest.mark.slow_cases("hessian-solver0", "ltsa-solver0")
 @pytest.mark.parametrize("solver", [DenseQR(), SparseLU()])
 @pytest.mark.parametrize("name", ["hessian", "ltsa"])
 def test_a_flat_sheet_is_recovered_up_to_an_affine_map(x64, name, solver):
@@ -141,6 +148,7 @@ def test_a_flat_sheet_is_recovered_up_to_an_affine_map(x64, name, solver):
     assert bool(out.converged)
 
 
+@pytest.mark.slow
 def test_modified_lle_converges_to_the_affine_functions_as_reg_decreases(x64):
     u, x = sheet(200, 2, 4)
     angles = [
@@ -152,6 +160,7 @@ def test_modified_lle_converges_to_the_affine_functions_as_reg_decreases(x64):
     assert angles[2] < angles[1] / 50
 
 
+@pytest.mark.slow
 def test_ltsa_equals_hessian_lle_if_the_members_exactly_determine_a_quadratic(x64):
     x = swiss_roll(200)
     np.testing.assert_allclose(
@@ -159,6 +168,7 @@ def test_ltsa_equals_hessian_lle_if_the_members_exactly_determine_a_quadratic(x6
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hessian", "ltsa"])
 def test_a_swiss_roll_with_a_hole_is_unrolled(name):
     made = jaxlle.datasets.swiss_roll(jax.random.key(0), 1000, hole=True)
@@ -170,6 +180,8 @@ def test_a_swiss_roll_with_a_hole_is_unrolled(name):
     assert (left**2).sum() / (target**2).sum() < 0.015
 
 
+@pytest.mark.exhaustive_cases("hessian", "ltsa")
+@pytest.mark.slow
 @EACH
 def test_both_solvers_find_the_same_subspace(x64, name):
     alignment = ALIGNMENTS[name](swiss_roll(400), 2, k=12)
@@ -178,6 +190,7 @@ def test_both_solvers_find_the_same_subspace(x64, name):
     np.testing.assert_allclose(dense.singular_values, sparse.singular_values, rtol=1e-7)
 
 
+@pytest.mark.slow
 @EACH
 def test_float32_is_within_a_tenth_of_a_degree_of_float64(name):
     x = swiss_roll(400)
@@ -188,6 +201,7 @@ def test_float32_is_within_a_tenth_of_a_degree_of_float64(name):
         assert np.rad2deg(subspace_angle(found, exact)) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ltsa", pytest.param("modified", marks=SLOW), pytest.param("hessian", marks=SLOW)])
 def test_digits_are_embedded_without_warnings(name):
     x = load_digits().data.astype(np.float32)
@@ -199,6 +213,7 @@ def test_digits_are_embedded_without_warnings(name):
     assert (1 / (np.asarray(out.points, np.float64) ** 4).sum(axis=0) > 30).all()  # supported on many points
 
 
+@pytest.mark.slow
 def test_points_outside_all_neighborhoods_give_a_warning(x64):
     x = load_digits().data
     with (
@@ -209,6 +224,7 @@ def test_points_outside_all_neighborhoods_give_a_warning(x64):
     assert out.singular_values[0] < 1e-12
 
 
+@pytest.mark.slow_cases("hessian", "modified")
 @EACH
 def test_the_operator_is_invariant_to_translation_rotation_scaling_and_permutation(x64, name):
     x = swiss_roll(150)
@@ -220,6 +236,7 @@ def test_the_operator_is_invariant_to_translation_rotation_scaling_and_permutati
     np.testing.assert_allclose(normal(ALIGNMENTS[name](x[order], 2, k=8)), base[np.ix_(order, order)], atol=1e-9)
 
 
+@pytest.mark.slow
 @EACH
 def test_precomputed_distances_give_the_same_operator(x64, name):
     x = np.random.default_rng(0).normal(size=(60, 4))
@@ -254,6 +271,7 @@ def test_the_operator_is_differentiable_in_the_points(x64, name, features):
     check_grads(cost, (jnp.asarray(x),), order=1, modes=["rev"], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ltsa", pytest.param("modified", marks=SLOW), pytest.param("hessian", marks=SLOW)])
 def test_the_derivative_is_finite_for_equal_singular_values(name):
     x = jnp.asarray(np.stack(np.meshgrid(*[np.arange(4.0)] * 2), -1).reshape(-1, 2), jnp.float32)
@@ -267,7 +285,9 @@ def test_the_derivative_is_finite_for_equal_singular_values(name):
     assert bool(jnp.isfinite(slope(x)).all())
 
 
-@pytest.mark.parametrize("name", ["ltsa", pytest.param("modified", marks=SLOW), pytest.param("hessian", marks=SLOW)])
+@pytest.mark.exhaustive_cases("hessian")
+@pytest.mark.slow
+@EACH
 def test_data_sets_can_be_batched_and_compile_once(name):
     x = jnp.asarray(np.stack([swiss_roll(80, seed) for seed in range(3)]), jnp.float32)
     count = 0
@@ -285,6 +305,7 @@ def test_data_sets_can_be_batched_and_compile_once(name):
     assert count == 1
 
 
+@pytest.mark.slow_cases("hessian")
 @pytest.mark.parametrize("name", ["hessian", "ltsa"])
 def test_neighborhoods_on_a_line_give_a_warning(name):
     x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
@@ -307,6 +328,7 @@ def test_modified_lle_depends_on_reg(x64):
     assert abs(a[0] / b[0] - 1) > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:k = 2 neighbors cannot span")
 def test_too_few_neighbors_raise(cloud):
     for f, dim, k, message in (
@@ -321,6 +343,7 @@ def test_too_few_neighbors_raise(cloud):
     assert jaxlle.modified_lle(cloud, 2, k=3, reg=1e-2).points.shape == (120, 2)
 
 
+@pytest.mark.slow
 @EACH
 def test_invalid_points_and_arguments_raise(cloud, name):
     pipeline = PIPELINES[name]
@@ -341,6 +364,7 @@ def test_invalid_points_and_arguments_raise(cloud, name):
     np.testing.assert_array_equal(out.points[120:], out.points[:30])
 
 
+@pytest.mark.exhaustive_cases("ltsa")  # which has the subspaces of hessian
 @pytest.mark.slow
 @EACH
 def test_5000_handwritten_digits_are_embedded_accurately(name):
