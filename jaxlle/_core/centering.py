@@ -33,7 +33,7 @@ def _low_high_mean(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if coarse >= 1e290:  # the sum could overflow
         scaled = sum((rows.astype(np.float64) / coarse).sum(axis=0) for _, rows in row_blocks(x))
         return low, high, scaled / n * coarse
-    return low, high, np.mean(x, axis=0, dtype=np.float64) if total is None else total / n
+    return low, high, np.asarray(np.mean(x, axis=0, dtype=np.float64)) if total is None else total / n
 
 
 def round_center(center: Any, extent: float) -> Any:
