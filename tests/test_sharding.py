@@ -57,7 +57,7 @@ for metric in ("euclidean", "manhattan", ratio):
     here, there = (find(x, 6, metric=metric, **at) for find, at in ((jaxlle.knn, {}), (sharding.knn, {"mesh": mesh})))
     np.testing.assert_array_equal(there.indices, here.indices)
     np.testing.assert_allclose(there.distances, here.distances, rtol=1e-5)
-sharding.embed = lambda alignment, dim, **given: (alignment, dim, given)  # its compilation takes most of the time
+sharding.stages.embed = lambda alignment, dim, **given: (alignment, dim, given)  # its compilation takes most of the time
 ridge, options = jaxlle.regularizers.AbsoluteRidge(0.5), jaxlle.EmbedOptions(key=jax.random.key(1))
 solver = jaxlle.solvers.Landmark(landmarks=20)
 for k, graph in ((6, None), (3, here)):
