@@ -40,7 +40,7 @@ def pseudo_inverse(alignment: Alignment) -> tuple[Any, PseudoInverse]:
         square = (matrix.T @ matrix).tocsr()[kept][:, kept]
         invert = partial(_invert_normal, labels=components.labels)
     else:
-        square, invert = matrix[kept][:, kept], _invert_square
+        square, invert = _without(matrix, grounded), _invert_square
     order = elimination_order(square, alignment)
     for pivoting in (False, True):
         inverse = invert(matrix, square, order, grounded, kept, pivoting)
@@ -97,6 +97,21 @@ def _grounded_points(matrix: Any, components: Components) -> np.ndarray:
     return np.array([members[degree[members].argmax()] for members in components.closed])
 
 
+def _without(matrix: Any, points: np.ndarray) -> Any:
+    """Return a square CSR matrix without some of its rows and columns, in a third of the time of indexing."""
+    n = matrix.shape[0]
+    kept = np.ones(n, bool)
+    kept[points] = False
+    entries = kept[matrix.indices]
+    for point in points:
+        entries[matrix.indptr[point] : matrix.indptr[point + 1]] = False
+    starts = np.concatenate([[0], np.cumsum(entries)])[matrix.indptr]
+    starts = np.append(starts[:-1][kept], starts[-1]).astype(matrix.indptr.dtype)
+    place = np.cumsum(kept, dtype=matrix.indices.dtype) - 1
+    size = n - len(points)
+    return type(matrix)((matrix.data[entries], place[matrix.indices[entries]], starts), shape=(size, size))
+
+
 def _invert_square(
     matrix: Any, square: Any, order: Order, grounded: np.ndarray, kept: np.ndarray, pivoting: bool
 ) -> PseudoInverse | None:
@@ -114,7 +129,7 @@ def _invert_square(
     # A null vector is 1 at one grounded point and 0 at the other grounded points; the equations of all other points
     # determine the rest of it.
     right, left = np.zeros((n, c)), np.zeros((n, c))
-    right[kept] = factor(-matrix[kept][:, grounded].toarray(), "N")
+    right[kept] = factor(-matrix[:, grounded].toarray()[kept], "N")
     left[kept] = factor(-matrix[grounded][:, kept].toarray().T, "T")
     right[grounded, np.arange(c)] = left[grounded, np.arange(c)] = 1
     if not (np.isfinite(right).all() and np.isfinite(left).all()):
