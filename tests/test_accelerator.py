@@ -1,6 +1,7 @@
 """The benchmark of accelerators: what its bounds count, and that one section that fails does not end the others."""
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
+from helpers import keeping_programs
 from jax import lax
 
 FOLDER = Path(__file__).parent / "benchmarks"
@@ -118,14 +120,15 @@ def test_sections_end_with_their_time_and_their_status_is_reported(capsys):
     assert capsys.readouterr().out.count("no time is left") == len(accelerator.SECTIONS)
 
 
-def script(*arguments):
+def script(*arguments, **environment):
     command = [sys.executable, str(FOLDER / "accelerator.py"), *arguments]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    environment = {**os.environ, **environment}
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
 
 
 @pytest.mark.slow
-def test_the_script_prints_every_row_at_a_small_size():
-    printed = script("--small", "--minutes", "30")
+def test_the_script_prints_every_row_at_a_small_size(tmp_path):
+    printed = script("--small", "--minutes", "30", **keeping_programs(tmp_path))  # its sections are processes
     for stage in ("search", "weights", "Landmark"):
         times = rf"{stage}, second call +[\d.e+-]+ s +[\d.e+-]+ s +\d+%"
         plan = rf"{stage} +arguments [\d.]+, results [\d.]+, temporary [\d.]+; compiled in [\d.]+ s"

@@ -45,7 +45,7 @@ class Size(NamedTuple):
     product: int = 8192  # rows of the products that measure the device
 
 
-SMALL = Size((400, 24), (600, 17), (400, 24), 300, 300, 256)
+SMALL = Size((400, 24), (400, 24), (400, 24), 400, 400, 256)  # one shape, whose programs the sections can share
 
 
 def manifold(n: int, d: int, seed: int = 0) -> np.ndarray:
