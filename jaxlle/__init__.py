@@ -38,7 +38,8 @@ _LOCATIONS = {  # module: names that users may look for at the top level
         "stack_alignments supervised_lle supervised_neighbors weight_posterior weighted_alignment"
     ),
     "warnings": (
-        "ConvergenceWarning DataWarning DisconnectedGraphWarning DuplicateWarning GapWarning PrecisionWarning RankWarning"
+        "ConvergenceWarning DataWarning DisconnectedGraphWarning DuplicateWarning GapWarning PrecisionWarning RankWarning "
+        "RecallWarning"
     ),
     "weights": (
         "distance_weights gram_weights kernel_weights local_condition metric_weights ridge_regression_weights "

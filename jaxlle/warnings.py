@@ -29,5 +29,9 @@ class RankWarning(JaxlleWarning):
     """A neighborhood spans fewer dimensions than the method needs, so that a part of its local map is arbitrary."""
 
 
+class RecallWarning(JaxlleWarning):
+    """An approximate search missed many of the exact neighbors."""
+
+
 class DataWarning(JaxlleWarning):
     """A column of a file is left out, because it looks like an identifier or a row number."""

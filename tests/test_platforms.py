@@ -12,6 +12,7 @@ from traced_functions import function_cases, runs_on_the_host, split_arguments
 
 import jaxlle
 from jaxlle._core.blocks import cache_budget, map_rows
+from jaxlle.neighbors import approx_min_k, inverted_file
 from jaxlle.solvers import Landmark
 
 ALL = ("cpu", "cuda", "tpu")
@@ -79,6 +80,15 @@ def test_landmark_and_its_gradient_lower_for_every_platform():
     x = jax.ShapeDtypeStruct((3000, 20), jnp.float32)
     value_and_gradient = jax.value_and_grad(lambda x: (embed(x) ** 4).sum())
     assert_precise_and_on_the_device(lower(value_and_gradient, (*ALL, "rocm"), x))
+
+
+def test_approximate_searches_lower_for_every_platform():
+    x = jax.ShapeDtypeStruct((4000, 20), jnp.float32)
+    sizes = inverted_file._Sizes(lists=20, capacity=100, probes=4, sampled=640, iterations=2)
+    by_lists = partial(inverted_file._search, k=6, sizes=sizes, block_bytes=2**20)
+    selected = partial(approx_min_k._search, k=6, recall=0.9, block_bytes=2**20)
+    for text in (lower(by_lists, ALL, x, jax.random.key(0)), lower(selected, ALL, x)):
+        assert_precise_and_on_the_device(text)
 
 
 def test_a_prepared_product_holds_no_array_of_all_terms():

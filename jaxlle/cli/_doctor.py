@@ -16,7 +16,7 @@ _OPTIONAL = {  # package: extra that installs it, and what it changes
     "pyarrow": ("", "the same, with pandas"),
     "pillow": ("images", "folders of images, and images in interactive figures"),
     "rich": ("cli", "the commands embed, transform, report and choose"),
-    "pynndescent": ("approximate", "approximate neighbors on a CPU (approximate_knn)"),
+    "pynndescent": ("approximate", "nearest-neighbor descent on the host (approximate_knn)"),
     "pymetis": ("metis", "SparseLU factorizes wider graphs, in less time and memory"),
     "pypardiso": ("mkl", "SparseLU factorizes 5,000 points or more by PARDISO, in about half of the processor time"),
     "orbax-checkpoint": ("train", "checkpoints of training (checkpoint_dir)"),

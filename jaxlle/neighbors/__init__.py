@@ -15,6 +15,7 @@ matrices of SciPy, which are never made dense.
 | `radius_neighbors` | all points within a radius |
 | `local_neighborhoods` | a number of neighbors for each point, smaller where the data bend |
 | `approximate_knn` | approximate neighbors, as `ApproximateNeighbors` with the measured recall |
+| `InvertedFile`, `NearestNeighborDescent`, `ApproxMinK` | its methods: on any device, on the host, and for TPUs |
 | `as_neighbors` | a graph from faiss, pynndescent, cuVS or scikit-learn, after validation |
 | `save`, `load` | a graph in a file |
 | `prepare_points`, `Points` | points, validated, centered and scaled once; every stage accepts them in place of an array |
@@ -26,14 +27,20 @@ available; see its documentation. Neighborhoods that depend on labels, on geodes
 
 from .._core.calls import explain_calls
 from .._core.points import Points, prepare_points
+from .approx_min_k import ApproxMinK
 from .approximate import ApproximateNeighbors, approximate_knn
+from .descent import NearestNeighborDescent
 from .exact import knn
 from .graph import Neighbors, as_neighbors, load, save
+from .inverted_file import InvertedFile
 from .local import local_neighborhoods
 from .radius import radius_neighbors
 
 __all__ = [
+    "ApproxMinK",
     "ApproximateNeighbors",
+    "InvertedFile",
+    "NearestNeighborDescent",
     "Neighbors",
     "Points",
     "approximate_knn",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxlle
-from jaxlle import losses
+from jaxlle import losses, neighbors
 
 from .data import (
     ALIGNMENT,
@@ -234,7 +234,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "metrics.silhouette": lambda: call(y=Y, labels=LABELS, columns="y"),
     "metrics.subspace_angle": lambda: call(a=X[:, :2], b=Y, origin="a b"),
     "metrics.trustworthiness": lambda: Call(SAMPLED, rows=("rows",), columns=("x", "y")),
-    "neighbors.approximate_knn": lambda: call(x=X, k=K, effort=2.0, sample=20, key=KEY, **FREE_X),
+    "neighbors.approximate_knn": lambda: call(x=X, k=K, method=neighbors.InvertedFile(), sample=20, key=KEY, **FREE_X),
     "neighbors.as_neighbors": lambda: call(indices=GRAPH.indices, distances=GRAPH.distances),
     "neighbors.knn": lambda: call(x=X, k=K, query=NEW, metric="manhattan", algorithm="auto", **BYTES, rows="x query"),
     "neighbors.local_neighborhoods": lambda: call(x=X, k_min=3, k_max=K, detour=1.3, **BYTES, **FREE_X),

@@ -210,11 +210,12 @@ def test_the_recall_is_the_share_of_exact_neighbors_found(cloud):
 def test_every_search_finds_the_only_copy_of_a_point_and_not_the_point_itself(d):
     x = np.repeat(np.random.default_rng(0).normal(size=(40, d)), 2, axis=0).astype(np.float32)
     points = jaxlle.neighbors.prepare_points(x)
+    methods = jaxlle.neighbors.ApproxMinK(recall_target=1.0), jaxlle.neighbors.InvertedFile()
     for found in (
         jaxlle.knn(x, 3),
         jaxlle.knn(x, 3, algorithm="brute"),
         jax.jit(lambda a: jaxlle.knn(a, 3))(x),
-        approximate._on_tpu(points, 3, 1.0),
+        *(method(points, 3, jax.random.key(0)) for method in methods),
     ):
         np.testing.assert_array_equal(found.indices[:, 0], np.arange(80) ^ 1)
         assert (found.distances[:, 0] < 1e-2).all()
