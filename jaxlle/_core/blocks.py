@@ -71,7 +71,14 @@ def take_rows(a: jax.Array, ids: jax.Array) -> jax.Array:
     Indexing also accepts negative numbers, whose conversion is a kernel of its own for each set of ids. In an unrolled sum of
     rows these kernels take most of the compile time.
     """
-    return a.at[ids].get(mode="promise_in_bounds", wrap_negative_indices=False)
+    return gather_rows(a, ids[..., None])
+
+
+def gather_rows(a: jax.Array, ids: jax.Array) -> jax.Array:
+    """Return the rows of `take_rows` for ids with a last axis of length 1, which a sum of many terms need not remove."""
+    axes = tuple(range(ids.ndim - 1, ids.ndim - 1 + a.ndim - 1))
+    numbers = lax.GatherDimensionNumbers(axes, collapsed_slice_dims=(0,), start_index_map=(0,))
+    return lax.gather(a, ids, numbers, (1, *a.shape[1:]), mode=lax.GatherScatterMode.PROMISE_IN_BOUNDS)
 
 
 def map_rows(function: Callable, rows: Any, budget: int | Budget, bytes_per_row: int) -> Any:

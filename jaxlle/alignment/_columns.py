@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Real
 
-from .._core.blocks import take_rows
+from .._core.blocks import gather_rows, take_rows
 
 UNROLL = 64  # largest number of terms of an unrolled sum, which XLA fuses into one pass over the memory
 # Up to this size of a column of points, eight of which fit in a core's cache, one slab is the fastest. It has a quarter more
@@ -23,7 +23,9 @@ UNROLL = 64  # largest number of terms of an unrolled sum, which XLA fuses into 
 _TABLE_BYTES, _SPARE = 2**18, 1.25
 # Otherwise all slabs of a group have this multiple of the mean, all of which a GPU reads.
 _REACH = 2.5
-_SLAB = 4  # entries per column in a slab; fewer need more passes, more are often empty
+# Entries per column in a slab: fewer need more passes, more are often empty. For many entries per column, as in the interpolation
+# from landmarks, a quarter of the mean, up to a limit beyond which the sum takes longer to compile but is not faster.
+_SLAB, _WIDEST = 4, 16
 _FUSED = 8  # with more terms XLA computes a sum that it adds in place several times as slowly as one by itself
 _GROUPS, _GROUP_ROWS = 16, 1024  # largest number of groups, and smallest number of columns in each if there are several
 
@@ -47,8 +49,12 @@ class Columns(NamedTuple):
     filled: Int[Array, ""]
     rest: "Segments"
 
+    @partial(jax.jit, static_argnames="fixed")
     def product(self, z: Real[Array, "p r c"], fixed: bool = False) -> Float[Array, "n c"]:
-        """Return B^T z, by loops of a fixed number of steps if `fixed`: these are slower, but JAX can transpose them."""
+        """Return B^T z, by loops of a fixed number of steps if `fixed`: these are slower, but JAX can transpose them.
+
+        Compiled by itself, so that a program with many products of the same shape is traced and lowered once for all of them.
+        """
         # Without the barrier XLA may recompute z for every entry that reads it.
         flat = lax.optimization_barrier(z.reshape(-1, z.shape[2]))
         if fixed:
@@ -64,35 +70,35 @@ class Segments(NamedTuple):
     Attributes:
         rows: the first rows of B to which the entries belong, shape (chunks, s, u).
         entries: the entries, zero where a segment has fewer, shape (chunks, s, u, r).
-        number: which of the segments of its column within its chunk each is, shape (chunks, s).
+        after: the number of segments of the same column that follow each within its chunk, shape (chunks, s).
+        levels: the number of steps, in each of which pairs are added, that sum the segments of every column, shape (chunks,).
         target: the position of its column for the first of a column within its chunk; else a number beyond, shape (chunks, s).
         used: the number of chunks that are not empty.
     """
 
     rows: Int[Array, "chunks s u"]
     entries: Float[Array, "chunks s u r"]
-    number: Int[Array, "chunks s"]
+    after: Int[Array, "chunks s"]
+    levels: Int[Array, " chunks"]
     target: Int[Array, "chunks s"]
     used: Int[Array, ""]
 
     def add(self, total: Float[Array, "q c"], flat: Real[Array, "pr c"], fixed: bool) -> Float[Array, "q c"]:
         """Add the sums of the segments to the sums of their columns."""
-        chunks, size = self.number.shape
+        chunks, size = self.after.shape
         own = jnp.arange(size, dtype=jnp.int32)
 
         def add_chunk(chunk: Array, total: Array) -> Array:
-            rows, entries, number, target = (lax.dynamic_index_in_dim(a, chunk, keepdims=False) for a in self[:4])
+            rows, entries, after, levels, target = (_at(a, chunk) for a in self[:5])
             sums = lax.optimization_barrier(_sum_entries(rows, entries, flat))
 
             def add_pairs(level: Array, sums: Array) -> Array:
                 step = jnp.left_shift(jnp.int32(1), level.astype(jnp.int32))
-                other = jnp.minimum(own + step, size - 1)
-                same = take_rows(number, other) == number + step  # that is, of the same column
-                return sums + jnp.where(same[:, None], take_rows(sums, other), 0)
+                other = take_rows(sums, jnp.minimum(own + step, size - 1))
+                return sums + jnp.where((after >= step)[:, None], other, 0)
 
             # The first segment of a column becomes the sum of all, in as many steps as the logarithm of their number.
-            levels = (size - 1).bit_length() if fixed else 32 - lax.clz(number.max())
-            sums = lax.fori_loop(0, levels, add_pairs, sums)
+            sums = lax.fori_loop(0, (size - 1).bit_length() if fixed else levels, add_pairs, sums)
             return total.at[target].add(sums, mode="drop", unique_indices=True)
 
         if not fixed:
@@ -110,10 +116,10 @@ def _sum_entries(
     """Return the sums of the products of the entries with the rows of a vector, plus twice the start, in one pass."""
     # The barriers keep XLA from a kernel for every term. Halving and doubling: see the product with B.
     rows, halves = lax.optimization_barrier(rows), lax.optimization_barrier(entries) / 2
-    u, r = entries.shape[1:]
-    first = (rows[:, j] if s == 0 else rows[:, j] + s for j in range(u) for s in range(r))
-    factors = (halves[:, j, s, None] for j in range(u) for s in range(r))
-    total: Any = sum((factor * take_rows(flat, ids) for factor, ids in zip(factors, first, strict=True)), start)
+    q, u, r = entries.shape
+    ids = [first if s == 0 else first + s for first in lax.split(rows, (1,) * u, axis=1) for s in range(r)]
+    factors = lax.split(halves.reshape(q, u * r), (1,) * (u * r), axis=1)
+    total: Any = sum((factor * gather_rows(flat, i) for factor, i in zip(factors, ids, strict=True)), start)
     return 2 * total
 
 
@@ -140,8 +146,8 @@ def _sum_slabs(
         return lax.optimization_barrier(_sum_entries(slab_rows[0], slab_entries[0], flat))
 
     def add_slab(step: Array, total: Array) -> Array:
-        rows, entries = (lax.dynamic_index_in_dim(a, order[step], keepdims=False) for a in (slab_rows, slab_entries))
-        start = order[step] % groups * size
+        slab = _at(order, step)
+        rows, entries, start = _at(slab_rows, slab), _at(slab_entries, slab), slab % groups * size
         before = lax.dynamic_slice_in_dim(total, start, size)
         if width * r <= _FUSED:
             sums = _sum_entries(rows, entries, flat, before / 2)
@@ -214,16 +220,22 @@ def _segments(entries: _Entries, reach: int, width: int, per_chunk: int) -> Segm
     number = jnp.where(used, segment - take_rows(before, column), total)
     rows, values = entries.take(column, reach + number * width, width)
     within = segment % per_chunk
-    number = jnp.where(used, jnp.minimum(number, within), 0)
-    target = jnp.where(used & (number == 0), column, size + within)
-    shape = (chunks, per_chunk)
+    first = jnp.minimum(number, within) == 0  # of its column within its chunk
+    after = jnp.minimum(take_rows(before, column + 1) - 1 - segment, per_chunk - 1 - within)
+    after = jnp.where(used, after, 0).reshape(chunks, per_chunk)
     return Segments(
-        rows=rows.reshape(*shape, width),
-        entries=values.reshape(*shape, width, -1),
-        number=number.reshape(shape),
-        target=target.reshape(shape),
+        rows=rows.reshape(chunks, per_chunk, width),
+        entries=values.reshape(chunks, per_chunk, width, -1),
+        after=after,
+        levels=32 - lax.clz(after.max(axis=1)),
+        target=jnp.where(used & first, column, size + within).reshape(chunks, per_chunk),
         used=-(-before[-1] // per_chunk),
     )
+
+
+def _at(a: Array, index: Array) -> Array:
+    """Return ``a[index]`` for an index in range and not negative; see `take_rows`."""
+    return lax.dynamic_index_in_dim(a, index, keepdims=False, allow_negative_indices=False)
 
 
 class _Sizes(NamedTuple):
@@ -241,7 +253,7 @@ def _sizes(size: int, mean: float, r: int, itemsize: int) -> _Sizes:
     wide = ceil(_SPARE * mean)
     if size * itemsize <= _TABLE_BYTES and wide * r <= UNROLL:
         return _Sizes(wide, 1, 1, min(wide, 2 * _SLAB), ceil(size / 8))
-    width = max(1, min(UNROLL // r, max(_SLAB, int(mean) // 4)))
+    width = max(1, min(UNROLL // r, max(_SLAB, min(_WIDEST, int(mean) // 4))))
     groups = max(1, min(_GROUPS, size // _GROUP_ROWS))
     return _Sizes(width, ceil(_REACH * mean / width), groups, width, ceil(size / 32))
 

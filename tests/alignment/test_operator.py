@@ -75,7 +75,7 @@ def test_products_with_the_transpose_have_the_same_bits_in_two_runs_and_in_each_
     assert len(columns.order) == slabs
     assert int(columns.filled) < slabs or slabs == 1
     assert int(columns.rest.used) > 1  # chunks of segments, some of the same column
-    assert int(columns.rest.number.max()) > 1
+    assert int(columns.rest.after.max()) > 1
     np.testing.assert_array_equal(_sum_all(columns, jnp.asarray(z)), _sum_filled(columns, jnp.asarray(z)))
     fixed = columns.product(jnp.asarray(z).reshape(n, r, 3), fixed=True)
     np.testing.assert_allclose(fixed, first, rtol=1e-5, atol=1e-5)
