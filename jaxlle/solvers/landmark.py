@@ -148,15 +148,21 @@ def solve_rows(alignment: Alignment, count: int, key: Array, hints: Hints, optio
     deflation = make_deflation(operator, smoother, smoothest)
 
     def precondition(r: Float[Array, "n c"]) -> Float[Array, "n c"]:
-        solves = (smoother.__call__, deflation.correct, coarse.correct)
+        smoothing, degree = smoother.smoothing, smoother.degree
+        corrections = (smoothing.first_move, deflation.correct, coarse.correct)
         order = jnp.array([0, 1, 2, 1, 0])
+        stops = jnp.stack([degree + 1, 2, 2, 2, degree])  # the last step leaves its change pending
 
-        # A loop, because every product with M and every smoother of the program takes a tenth of a second to compile.
-        def correct(step: Array, z: Float[Array, "n c"]) -> Float[Array, "n c"]:
-            rest = lax.cond(step > 0, lambda: r - operator.gram(z), lambda: r)
-            return z + lax.switch(order[step], solves, rest)
+        # A loop, because every product with M of the program takes a tenth of a second to compile. Each correction is followed
+        # by the product that updates the residual, and those by the smoother by the further steps of the semi-iteration.
+        def correct(step: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            z, rest, _ = state
+            move = lax.switch(order[step], corrections, rest)
+            return smoothing.advance((z, rest, move), 1, stops[step])
 
-        return lax.fori_loop(0, len(order), correct, jnp.zeros_like(r))
+        zero = jnp.zeros_like(r)
+        z, _, move = lax.fori_loop(0, len(order), correct, (zero, r, zero))
+        return z + move
 
     def improve(state: _State) -> _State:
         residual = operator.rmatvec(state.image) - state.basis * state.values**2

@@ -11,7 +11,7 @@ from jaxlle.alignment.operator import prepare_rows
 from jaxlle.solvers import DenseQR, SparseLU, coarse, random_landmarks
 from jaxlle.solvers._deflation import make_deflation
 from jaxlle.solvers._factors import _to_scipy
-from jaxlle.solvers._smoothing import Smoother, top_eigenvalue
+from jaxlle.solvers._smoothing import Smoother, Smoothing, top_eigenvalue
 from jaxlle.solvers.dense import bottom_vectors
 from jaxlle.solvers.rows import Operator, Rows
 from jaxlle.warnings import DisconnectedGraphWarning
@@ -120,17 +120,35 @@ def test_the_default_number_of_landmarks_is_between_200_and_1000():
 
 
 @pytest.mark.parametrize("degree", [1, 2, 5])
-def test_the_smoother_is_the_chebyshev_polynomial_in_closed_form(operator, degree):
+def test_the_smoothing_is_the_chebyshev_polynomial_in_closed_form(operator, degree):
     values, vectors = np.linalg.eigh(normal(operator))
     top, ratio = 1.1 * values[-1], 20.0
-    smoother = Smoother(operator, jnp.asarray(top), jnp.asarray(ratio), jnp.asarray(degree), jnp.ones(()))
     middle, half = top * (1 + 1 / ratio) / 2, top * (1 - 1 / ratio) / 2
     some = [3, 20, 45]
     chebyshev = np.polynomial.Chebyshev.basis(degree)
     left = chebyshev((middle - values[some]) / half) / chebyshev(middle / half)  # 1 - t p(t)
-    np.testing.assert_allclose(
-        smoother(jnp.asarray(vectors[:, some])), vectors[:, some] * (1 - left) / values[some], atol=1e-9
-    )
+    v = jnp.asarray(vectors[:, some])
+    zero, first = jnp.zeros_like(v), v / middle
+    smoothing = Smoothing(operator, jnp.asarray(top / ratio), jnp.asarray(top))
+    np.testing.assert_allclose(smoothing.first_move(v), first, rtol=1e-12)
+    z, rest, move = smoothing.advance((zero, v, first), 1, degree)
+    np.testing.assert_allclose(z + move, vectors[:, some] * (1 - left) / values[some], atol=1e-9)
+    np.testing.assert_allclose(rest, v - operator.gram(z), atol=1e-9)
+    z, rest, move = smoothing.advance((zero, zero, v), 0, degree)  # the solution of M z = 0 from z = v
+    np.testing.assert_allclose(z + move, vectors[:, some] * left, atol=1e-9)
+    np.testing.assert_allclose(rest, -operator.gram(z), atol=1e-9)
+
+
+@pytest.mark.slow
+def test_damping_is_the_chebyshev_polynomial_over_half_of_the_ratio(operator):
+    values, vectors = np.linalg.eigh(normal(operator))
+    top, ratio = 1.1 * values[-1], 20.0
+    smoother = Smoother(operator, *map(jnp.asarray, (top, ratio, 4, 1.0)))
+    low = 2 * top / (1 + ratio)
+    middle, half = (top + low) / 2, (top - low) / 2
+    chebyshev = np.polynomial.Chebyshev.basis(6)
+    left = chebyshev((middle - values) / half) / chebyshev(middle / half)
+    np.testing.assert_allclose(smoother.damp(jnp.asarray(vectors), 1.5), vectors * left, atol=1e-9)
 
 
 def test_the_estimate_of_the_largest_eigenvalue_is_an_upper_bound_with_a_small_margin(operator):
