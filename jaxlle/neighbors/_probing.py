@@ -64,7 +64,9 @@ def _products(
 
     def add(step: Array, values: Float[Array, "m t"]) -> Float[Array, "m t"]:
         which, places = _tiles_of(pairs, step * group + jnp.arange(group, dtype=np.int32))
-        pair = jnp.where(places < total, take_rows(pairs.order, jnp.minimum(places, total - 1)), total)
+        # Missing pairs are out of range and different, because writes to equal places are done one after the other.
+        missing = total + jnp.arange(group * TILE, dtype=np.int32).reshape(group, TILE)
+        pair = jnp.where(places < total, take_rows(pairs.order, jnp.minimum(places, total - 1)), missing)
         members = take_rows(lists.members, which)
         # Relative to the center, differences of near points lose few digits in the products.
         centers = take_rows(lists.centers, which)[:, None]
@@ -73,7 +75,7 @@ def _products(
         product = jnp.einsum("gqd,gtd->gqt", a, b, precision=lax.Precision.HIGHEST)
         squares = jnp.where(members < n, jnp.sum(b**2, axis=2), jnp.inf)
         product = product - squares[:, None] / 2 - jnp.sum(a**2, axis=2)[:, :, None] / 2
-        return values.at[pair.reshape(-1)].set(product.reshape(-1, product.shape[2]), mode="drop", unique_indices=False)
+        return values.at[pair.reshape(-1)].set(product.reshape(-1, product.shape[2]), mode="drop", unique_indices=True)
 
     empty = jnp.full((total, lists.members.shape[1]), -jnp.inf, np.float32)
     return lax.fori_loop(0, -(-pairs.tile_ends[-1] // group), add, empty)

@@ -76,10 +76,10 @@ def test_a_missing_package_raises(monkeypatch):
 @pytest.mark.parametrize(
     ("method", "error", "message"),
     [
-        (NearestNeighborDescent(effort=0), ValueError, "effort = 0 is not allowed"),
+        (NearestNeighborDescent(effort=0.0), ValueError, "effort = 0.0 is not allowed"),
         (ApproxMinK(recall_target=1.5), ValueError, "recall_target = 1.5 .* above 0 and at most 1"),
         (InvertedFile, TypeError, r"method is the class InvertedFile, .* pass InvertedFile\(\)"),
-        ("ivf", TypeError, r"method = 'ivf' is not known: use an object of jaxlle.neighbors"),
+        ("ivf", TypeError, "method = 'ivf' is not known: use an object of jaxlle.neighbors|parameter 'method'"),
     ],
 )
 def test_invalid_methods_and_options_raise(method, error, message):

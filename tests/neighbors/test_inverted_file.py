@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxlle
-from jaxlle.neighbors import InvertedFile, _lists, approximate_knn, inverted_file
+from jaxlle.neighbors import InvertedFile, _candidates, _lists, approximate_knn, inverted_file
 
 N, D, K = 240, 5, 6
 ALL = InvertedFile(lists=12, probes=10**6)
@@ -62,6 +62,17 @@ def test_copies_of_a_point_are_its_neighbors_but_not_itself():
     np.testing.assert_allclose(found.distances, brute_force(x, K)[1], rtol=2e-5)
 
 
+def test_points_with_too_few_candidates_are_searched_exactly():
+    points = jaxlle.neighbors.prepare_points(NORMAL.astype(np.float32))
+    exact = jaxlle.knn(points, K)
+    found = np.arange(N) % 7 > 0
+    indices, dist = (jnp.where(found[:, None], a, -1) for a in exact[:2])
+    completed = _candidates.complete(points, indices, dist, jnp.asarray(found))
+    np.testing.assert_array_equal(completed.indices, exact.indices)
+    np.testing.assert_allclose(completed.distances, exact.distances, rtol=1e-6)
+    assert _candidates.complete(points, indices, dist, jnp.ones(N, bool)).indices is indices
+
+
 @pytest.mark.slow
 def test_points_whose_lists_hold_too_few_others_are_searched_exactly():
     x = UNEQUAL.astype(np.float32)
@@ -104,16 +115,17 @@ def test_every_point_is_in_one_list(capacity):
 
 
 def test_a_step_of_k_means_moves_centers_to_the_means_of_their_points():
-    x = jnp.asarray(UNEQUAL, np.float32)
-    sample = jnp.arange(N, dtype=np.int32)[::-1]
-    start = UNEQUAL[::-1][:5]
-    label = np.linalg.norm(UNEQUAL[:, None] - start, axis=2).argmin(axis=1)
-    means = np.array([UNEQUAL[label == j].mean(axis=0) for j in range(5)])
+    points = UNEQUAL.copy()
+    points[-5] = points[-1]  # so that no point is assigned to the last center
+    x, sample = jnp.asarray(points, np.float32), jnp.arange(N, dtype=np.int32)[::-1]
+    label = np.linalg.norm(points[:, None] - points[::-1][:5], axis=2).argmin(axis=1)
+    means = np.array([points[label == j].mean(axis=0) for j in range(4)] + [points[-1]])
     for block_bytes in (2000, 2**20):  # several blocks, and all at once
         centers = jax.jit(_lists.kmeans, static_argnums=(2, 3, 4))(x, sample, 5, 1, block_bytes)
         np.testing.assert_allclose(centers, means, atol=1e-5)
     product = np.asarray(_lists._by_products(jnp.c_[x, np.ones(N, np.float32)], jnp.asarray(label), 5))
-    np.testing.assert_allclose(product[:, :D] / product[:, D:], means, atol=1e-5)
+    np.testing.assert_allclose(product[:4, :D] / product[:4, D:], means[:4], atol=1e-5)
+    assert (product[4] == 0).all()
 
 
 @pytest.mark.slow
