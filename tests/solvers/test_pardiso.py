@@ -37,6 +37,20 @@ def test_solutions_with_a_matrix_and_its_transpose_are_exact(general, columns):
 
 
 @installed
+def test_solutions_are_exact_for_matrices_of_many_sizes():
+    """MKL's algorithms do not all give right solutions for all of them."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(2, 600))
+        matrix = csr_array(random_array((n, n), density=min(1, 6 / n), rng=rng) - 20 * eye_array(n))
+        factors = _pardiso.factorize(matrix, positive=False)
+        for shape in ((n,), (n, 1), (n, 4)):
+            b = rng.normal(size=shape)
+            np.testing.assert_allclose(matrix @ factors.solve(b, "N"), b, atol=1e-12)
+            np.testing.assert_allclose(matrix.T @ factors.solve(b, "T"), b, atol=1e-12)
+
+
+@installed
 def test_a_positive_definite_matrix_has_a_factor_of_its_own_kind(general):
     matrix = (general.T @ general).tocsr()
     b = np.random.default_rng(0).normal(size=300)
