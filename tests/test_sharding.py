@@ -13,6 +13,7 @@ EIGHT = """
 import jax, numpy as np, jaxlle
 from sklearn.datasets import load_digits
 from jaxlle.metrics import subspace_angle
+from jaxlle.sharding import _mesh, _search, _weights
 from jaxlle.solvers import Landmark
 
 assert jax.device_count() == 8
@@ -23,16 +24,46 @@ for mesh in (line, square):
     there = jaxlle.sharding.knn(x, 10, mesh=mesh)
     np.testing.assert_array_equal(there.indices, here.indices)
     np.testing.assert_allclose(there.distances, here.distances, rtol=1e-5)
+random = np.random.default_rng(0)
+distinct = random.normal(size=(20, 20)).astype(np.float32)
+hard = {
+    "ties": random.integers(0, 3, size=(500, 20)),
+    "duplicates": np.concatenate([distinct, distinct, distinct[:7]]),
+    "more devices than shards with points": distinct[:9],
+    "one point and its copies": np.eye(30, 20)[[0] + 29 * [21]],
+    "a cluster whose squared distances underflow": distinct * np.where(np.arange(20) < 10, 1, 1e-22)[:, None],
+}
+for name, points in hard.items():
+    points = points.astype(np.float32)
+    there, alone = jaxlle.sharding.knn(points, 8, mesh=square), jaxlle.knn(points, 8)
+    np.testing.assert_array_equal(there.indices, alone.indices, err_msg=name)
+    np.testing.assert_allclose(there.distances, alone.distances, rtol=1e-5, err_msg=name)
 alone = jaxlle.lle(x, 2, k=10, solver=Landmark(landmarks=100))
 spread = jaxlle.sharding.lle(jax.numpy.asarray(x), 2, k=10, mesh=line, solver=Landmark(landmarks=100))
 assert spread.points.shape == (403, 2)
 assert bool(spread.converged) and spread.solver == "ShardedLandmark"
-assert subspace_angle(spread.points, alone.points) < np.deg2rad(0.05)
+assert subspace_angle(spread.points, alone.points) < np.deg2rad(0.001)
 np.testing.assert_allclose(spread.singular_values, alone.singular_values, rtol=1e-4)
 one = jax.make_mesh((1,), ("points",), devices=jax.devices()[:1])
 alignment = jaxlle.lle_alignment(x, k=10)
 single = jaxlle.sharding.embed(alignment, 2, mesh=one, solver=Landmark(landmarks=100), points=x)
 assert subspace_angle(single.points, alone.points) < np.deg2rad(0.05)
+auto, n, d = _mesh.with_auto_axes(line), 2**20, 64  # no device holds an array as large as all points
+x_shape, ids = (jax.ShapeDtypeStruct((n, c), t, sharding=_mesh.by_rows(auto)) for c, t in ((d, "float32"), (12, "int32")))
+for program in (
+    _search._knn.lower(x_shape, n, 12, jaxlle.distances.euclidean, auto, 2**22),
+    _weights._solve_weights.lower(
+        x_shape, n, jaxlle.Neighbors(ids, None), jaxlle.regularizers.TraceRidge(1e-3), np.float32(1), auto, 2**22
+    ),
+):
+    plan = program.compile().memory_analysis()
+    assert plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes < 0.75 * 4 * n * d
+try:
+    jaxlle.sharding.embed(jaxlle.lle_alignment(x[:7], k=3), 2, mesh=line)
+except ValueError as error:
+    assert "7 points, but 8 devices" in str(error), error
+else:
+    raise AssertionError("fewer points than devices")
 for bad, text in (({"metric": "cosine"}, "not available over a mesh"), ({"k": 403}, "k (n_neighbors) = 403")):
     try:
         jaxlle.sharding.knn(x, **{"k": 10, "mesh": line, **bad})
@@ -46,6 +77,7 @@ print("same")
 THREE = """
 import jax, jax.numpy as jnp, numpy as np, jaxlle
 from jaxlle import sharding
+from jaxlle.neighbors import ring
 
 def ratio(a, b):  # depends on the origin and the scale
     return jnp.sum(jnp.abs(jnp.log(a / b)))
@@ -57,8 +89,17 @@ for metric in ("euclidean", "manhattan", ratio):
     here, there = (find(x, 6, metric=metric, **at) for find, at in ((jaxlle.knn, {}), (sharding.knn, {"mesh": mesh})))
     np.testing.assert_array_equal(there.indices, here.indices)
     np.testing.assert_allclose(there.distances, here.distances, rtol=1e-5)
+SMALL = 2**13  # blocks of few rows and of 8 features
+ring._ROUND_ROWS = 5  # the ties below need several rounds
+ties = np.random.default_rng(1).integers(0, 2, size=(50, 20)).astype(np.float32)
+ties[20:40] = ties[:20]
+there = sharding.knn(ties, 6, mesh=mesh, block_bytes=SMALL)
+np.testing.assert_array_equal(there.indices, jaxlle.knn(ties, 6).indices)
 sharding.stages.embed = lambda alignment, dim, **given: (alignment, dim, given)  # its compilation takes most of the time
-ridge, options = jaxlle.regularizers.AbsoluteRidge(0.5), jaxlle.EmbedOptions(key=jax.random.key(1))
+x = np.random.default_rng(2).normal(size=(50, 20)).astype(np.float32) + 7
+here = jaxlle.knn(x, 6)
+ridge = jaxlle.regularizers.AbsoluteRidge(0.5)
+options = jaxlle.EmbedOptions(key=jax.random.key(1), block_bytes=SMALL)
 solver = jaxlle.solvers.Landmark(landmarks=20)
 for k, graph in ((6, None), (3, here)):
     alignment, dim, given = sharding.lle(

@@ -13,6 +13,9 @@ Progress = Callable[[int, int], None]  # called with (done, total)
 
 BLOCK_BYTES = 2**27  # default memory limit of a block
 CACHE_BYTES = 2**22  # size of a block that fits in the cache of a CPU core
+# XLA on a CPU sums so many rows of a matrix at a time, and those that remain in another order. Numbers of rows are multiples of
+# it, so that the distances to duplicates are equal, and ordered by index, wherever they are computed.
+ROWS_AT_A_TIME = 16
 _MEMORY_SHARE = 40  # the default limit on an accelerator is its memory divided by this number: 2 GiB of 80
 
 
@@ -52,6 +55,17 @@ def device_limit(block_bytes: int, devices: Iterable[Any]) -> int:
     if block_bytes != BLOCK_BYTES or not all(stats):
         return block_bytes
     return max(BLOCK_BYTES, min(s.get("bytes_limit", 0) for s in stats if s) // _MEMORY_SHARE)
+
+
+def whole_groups(rows: Budget, total: int) -> Budget:
+    """Round numbers of rows per block to multiples of those summed at a time: up if they are all rows, else down."""
+
+    def rounded(size: int) -> int:
+        if size == total:
+            return -(-size // ROWS_AT_A_TIME) * ROWS_AT_A_TIME
+        return size // ROWS_AT_A_TIME * ROWS_AT_A_TIME or size
+
+    return Budget(*map(rounded, rows))
 
 
 def by_platform(function: Callable, sizes: Budget, *operands: Any) -> Any:

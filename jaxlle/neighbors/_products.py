@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .. import distances
-from .._core.blocks import BLOCK_BYTES, cache_budget, map_blocks, map_rows
+from .._core.blocks import BLOCK_BYTES, cache_budget, map_blocks, map_rows, whole_groups
 from .._core.linear import matmul
 from ._selection import TOP_MAX_COUNT, largest
 
@@ -73,21 +73,38 @@ def by_products(
     prepared: Prepared, queries: Prepared, own: Int[Array, " b"], k: int, spare: int
 ) -> tuple[Int[Array, "b k"], Float[Array, "b k"], Bool[Array, " b"]]:
     """Return indices, distances, and whether each row is certain: every other point is farther, by the bound of its product."""
+    indices, dist, bound = nearest_candidates(prepared, queries, own, k + 1 + spare)  # the query may be among them
+    return indices[:, :k], dist[:, :k], dist[:, k - 1] ** 2 < bound
+
+
+def nearest_candidates(
+    prepared: Prepared,
+    queries: Prepared,
+    own: Int[Array, " b"],
+    count: int,
+    padding: Bool[Array, " n"] | None = None,
+) -> tuple[Int[Array, "b c"], Float[Array, "b c"], Float[Array, " b"]]:
+    """Return at most `count` candidates, by distance and then by index, and a bound of the others.
+
+    Returns:
+        Indices, distances (infinite to the query itself and to padding), and a lower bound of the squared distances to all other
+        points: infinite if there are none, and negative if the squares of any distances are so small that they lose digits.
+    """
     n, m = prepared.points.shape[0], prepared.factor.shape[1]
     # In float32, |q|^2 + |x|^2 - 2 q.x has an error of at most 2 gamma (|q|^2 + |x|^2), whatever the order of the sums and
     # including the cast (Higham 2002, section 3.1); reducing the squares by it gives a lower bound. Its negative half
     # without |q|^2 gives the same ranks and saves one pass.
     shrunk = 1 - (m + 8) * np.finfo(np.float32).eps
     product = matmul(queries.factor, prepared.factor.T)
-    count = min(n, k + 1 + spare)  # the query itself may be among them
-    order, candidates = largest(product - shrunk / 2 * prepared.squares, count)
-    bound = shrunk * queries.squares - 2 * order[:, -1]
+    squares = prepared.squares if padding is None else jnp.where(padding, jnp.inf, prepared.squares)
+    order, candidates = largest(product - shrunk / 2 * squares, min(n, count))
+    bound = jnp.where(count >= n, jnp.inf, shrunk * queries.squares - 2 * order[:, -1])
     others = candidates != own[:, None]
+    others = others if padding is None else others & ~padding[candidates]
     dist, inaccurate = _measure(prepared.points, queries.points, candidates, others)
     dist = jnp.where(others, dist, jnp.inf)
     dist, candidates = lax.sort((dist, candidates), num_keys=2)
-    certain = (dist[:, k - 1] ** 2 < bound) | (count == n)
-    return candidates[:, :k], dist[:, :k], certain & ~inaccurate
+    return candidates, dist, jnp.where(inaccurate, -jnp.inf, bound)
 
 
 def _measure(
@@ -97,13 +114,15 @@ def _measure(
 
     On a CPU the blocks fit in the cache.
     """
-    d, dtype, budget = points.shape[1], points.dtype, cache_budget(BLOCK_BYTES)
+    d, dtype = points.shape[1], points.dtype
+    row = 2 * candidates.shape[1] * d
+    groups = whole_groups(cache_budget(BLOCK_BYTES).rows(row * dtype.itemsize, len(queries)), len(queries))
 
     def one(pair: tuple[Array, Array]) -> Array:
         q, ids = pair
         return _row_sums((points[ids] - q) ** 2)
 
-    squares = map_rows(one, (queries, candidates), budget, 2 * candidates.shape[1] * d * dtype.itemsize)
+    squares = map_rows(one, (queries, candidates), groups, 1)
     small = (squares < jnp.finfo(dtype).tiny * 1e8) & others
 
     def differs(some: Bool[Array, "b c"]) -> Bool[Array, " b"]:
@@ -111,7 +130,7 @@ def _measure(
             q, ids = pair
             return (points[ids] != q).any(axis=1)
 
-        return (map_rows(one, (queries, candidates), budget, 2 * candidates.shape[1] * d) & some).any(axis=1)
+        return (map_rows(one, (queries, candidates), cache_budget(BLOCK_BYTES), row) & some).any(axis=1)
 
     # Such small squares are usually those of duplicates, which are accurate.
     inaccurate = lax.cond(small.any(), differs, lambda some: some.any(axis=1), small)

@@ -20,6 +20,7 @@ from .. import distances
 from .._core.blocks import (
     BLOCK_BYTES,
     CACHE_BYTES,
+    ROWS_AT_A_TIME,
     Budget,
     Progress,
     by_platform,
@@ -28,6 +29,7 @@ from .._core.blocks import (
     memory_advice,
     on_cpu,
     take_rows,
+    whole_groups,
 )
 from .._core.checks import x64_is_on
 from .._core.ladder import pad_rows, padded_count, put_like, replace_rows
@@ -37,11 +39,11 @@ from ._selection import smallest
 
 Found = tuple[Int[Array, "q k"], Float[Array, "q k"]]
 _FINITE = (distances.euclidean, distances.manhattan, distances.chebyshev)  # metrics that need no check of their values
-_REPAIR_ROWS = 8  # uncertain rows searched at a time
+REPAIR_ROWS = 8  # uncertain rows searched at a time
 _CONCURRENT_BLOCKS = 2  # blocks that are searched concurrently on a CPU
 
 
-class _Options(NamedTuple):
+class Options(NamedTuple):
     """Static options of a search."""
 
     k: int
@@ -75,7 +77,7 @@ def nearest(
     """Return indices and distances, computed in blocks, so that a long search reports progress and can be interrupted."""
     local = on_cpu(points)
     block_bytes = device_limit(block_bytes, points.sharding.addressable_devices)
-    options = _Options(k, metric, query is None, block_bytes, SPARE if local else spare_for_kernel(k))
+    options = Options(k, metric, query is None, block_bytes, SPARE if local else spare_for_kernel(k))
     report = _ProgressCounter(progress, len(points if query is None else query))
     with memory_advice(f"the neighbor search used block_bytes = {block_bytes}; try {block_bytes // 8}"):
         self_products = query is None and uses_products(metric, points.shape[1])
@@ -88,7 +90,7 @@ def nearest(
 
 
 def _nearest_by_projection(
-    points: Float[Array, "n d"], plan: _projection.Plan, options: _Options, report: _ProgressCounter
+    points: Float[Array, "n d"], plan: _projection.Plan, options: Options, report: _ProgressCounter
 ) -> Found:
     """Search with the columns of a projection first, then with all columns for the rows that remain uncertain."""
     prepared = Prepared(points, *jax.device_put((plan.factor, plan.squares)))
@@ -110,7 +112,7 @@ def _search_rows(
     prepared: Prepared,
     source: Prepared | Float[Array, "padded d"],
     rows: np.ndarray,
-    options: _Options,
+    options: Options,
     report: _ProgressCounter,
 ) -> Found:
     """Search for some rows of the source by products, and by differences for the rows that remain uncertain."""
@@ -137,11 +139,11 @@ def _search_blocks(
     prepared: Prepared,
     source: Prepared | Float[Array, "padded d"],
     rows: np.ndarray,
-    options: _Options,
+    options: Options,
     report: _ProgressCounter,
 ) -> tuple[Int[Array, "r k"], Float[Array, "r k"], np.ndarray]:
     """Search for some rows of the source; return indices, distances, and which rows are certain."""
-    sizes = _block_rows(prepared.points, _rounded_count(len(rows), jax.tree.leaves(source)[0].shape[0]), options)
+    sizes = block_rows(prepared.points, _rounded_count(len(rows), jax.tree.leaves(source)[0].shape[0]), options)
     concurrent = on_cpu(prepared.points)
     size = sizes.cpu if concurrent else sizes.accelerator
     starts = range(0, len(rows), size)
@@ -202,20 +204,12 @@ def nearest_traced(
     return _with_derivative(found, points, points if query is None else query, metric, block_bytes)
 
 
-def nearest_of_rows(
-    points: Float[Array, "n d"], ids: Int[Array, " q"], k: int, metric: Callable, block_bytes: int
-) -> Found:
-    """Return indices and distances for some of the points, such as those of one device, inside jit."""
-    found = nearest_fixed(points, None, ids, k, metric, block_bytes)
-    return _with_derivative(found, points, points[ids], metric, block_bytes)
-
-
 def nearest_fixed(points: Array, query: Any, ids: Any, k: int, metric: Callable, block_bytes: int) -> Found:
     """Return indices and distances for all queries or some (ids) of them, inside jit, without derivative."""
     prepared = prepare(points, metric)
     source = prepared if query is None else prepare(query, metric)
     ids = jnp.arange(source.points.shape[0], dtype=np.int32) if ids is None else ids
-    options = _Options(k, metric, query is None, block_bytes, spare_for_kernel(k), how="both")
+    options = Options(k, metric, query is None, block_bytes, spare_for_kernel(k), how="both")
     return _find_in_blocks(prepared, source, ids, options)
 
 
@@ -226,7 +220,7 @@ def _with_derivative(found: Found, points: Array, query: Array, metric: Callable
     return indices, distances if metric in _FINITE else jnp.where(jnp.isnan(nearest), jnp.nan, distances)
 
 
-def _find_in_blocks(prepared: Prepared, source: Prepared, ids: Int[Array, " q"], options: _Options) -> Found:
+def _find_in_blocks(prepared: Prepared, source: Prepared, ids: Int[Array, " q"], options: Options) -> Found:
     total = ids.shape[0]
 
     def find_all(rows: int, prepared: Prepared, source: Prepared, ids: Array) -> Found:
@@ -237,7 +231,7 @@ def _find_in_blocks(prepared: Prepared, source: Prepared, ids: Int[Array, " q"],
         found = lax.map(find, jnp.arange(0, total, rows, dtype=np.int32))
         return jax.tree.map(lambda a: a.reshape(-1, options.k)[:total], found)
 
-    return by_platform(find_all, _block_rows(prepared.points, total, options), prepared, source, ids)
+    return by_platform(find_all, block_rows(prepared.points, total, options), prepared, source, ids)
 
 
 @partial(jax.jit, static_argnames=("metric", "block_bytes"))
@@ -258,16 +252,17 @@ def pair_distances(
     return map_rows(one, (query, indices), block_bytes, 2 * indices.shape[1] * points.shape[1] * points.dtype.itemsize)
 
 
-def _block_rows(points: Array, q: int, options: _Options) -> Budget:
+def block_rows(points: Array, q: int, options: Options) -> Budget:
     """Return how many of q queries a block has."""
     n, d = points.shape
     if options.how == "differences":
-        return Budget(*[min(q, _REPAIR_ROWS)] * 2)
+        return Budget(*[min(q, REPAIR_ROWS)] * 2)
     # Products and ranks are float32; differences have the dtype of the points.
     row = 8 * n if uses_products(options.metric, d) else 3 * n * points.dtype.itemsize
     # On a CPU enough rows for a fast product, few enough for the cache.
     cached = min(options.block_bytes // _CONCURRENT_BLOCKS, max(5 * CACHE_BYTES, 128 * row))
-    return Budget(int(cached), int(options.block_bytes)).rows(row, q)
+    rows = Budget(int(cached), int(options.block_bytes)).rows(row, q)
+    return whole_groups(rows, q) if options.exclude_self else rows  # few queries are not padded to a group
 
 
 @jax.jit
@@ -277,18 +272,18 @@ def _select(source: Any, ids: Int[Array, " b"]) -> Any:
 
 @partial(jax.jit, static_argnames=("options",))
 def _block(
-    prepared: Prepared, queries: Prepared, ids: Int[Array, " b"], options: _Options
+    prepared: Prepared, queries: Prepared, ids: Int[Array, " b"], options: Options
 ) -> tuple[Int[Array, "b k"], Float[Array, "b k"], Bool[Array, " b"]]:
     """Return the neighbors of queries, which are these rows of the points if `exclude_self`, and whether they are certain."""
     k, rows = options.k, len(ids)
     own = ids if options.exclude_self else jnp.full_like(ids, -1)
-    direct = partial(_by_differences, prepared.points, options=options)
+    direct = partial(by_differences, prepared.points, options=options)
     if options.how == "differences" or not uses_products(options.metric, queries.points.shape[1]):
         return *direct(queries.points, own), jnp.ones(rows, bool)
 
     def repair(state: tuple) -> tuple:
         # The first uncertain rows, and others that stay as they are; jnp.nonzero takes ten times as long to compile.
-        repaired, safe = lax.top_k(jnp.where(state[2], 0.0, 1.0), min(_REPAIR_ROWS, rows))
+        repaired, safe = lax.top_k(jnp.where(state[2], 0.0, 1.0), min(REPAIR_ROWS, rows))
         uncertain = jnp.where(repaired > 0, safe, rows)
         new = (*direct(take_rows(queries.points, safe), take_rows(own, safe)), True)
         return tuple(old.at[uncertain].set(value, mode="drop") for old, value in zip(state, new, strict=True))
@@ -300,11 +295,17 @@ def _block(
     return lax.while_loop(lambda state: ~state[2].all(), repair, state)
 
 
-def _by_differences(
-    points: Float[Array, "n d"], queries: Float[Array, "b d"], own: Int[Array, " b"], options: _Options
+def by_differences(
+    points: Float[Array, "n d"],
+    queries: Float[Array, "b d"],
+    own: Int[Array, " b"],
+    options: Options,
+    padding: Bool[Array, " n"] | None = None,
 ) -> Found:
+    """Return the neighbors of queries, by the distances to all points but the query itself and the padding."""
     n, d = points.shape
-    width = int(max(1, min(n, options.block_bytes // (2 * queries.shape[0] * d * points.dtype.itemsize))))
+    width = max(1, min(n, options.block_bytes // (2 * queries.shape[0] * d * points.dtype.itemsize)))
+    width = -(-width // ROWS_AT_A_TIME) * ROWS_AT_A_TIME  # see there
 
     def columns(start: Array) -> Float[Array, "b w"]:
         ids = jnp.minimum(start + jnp.arange(width, dtype=np.int32), n - 1)
@@ -312,9 +313,10 @@ def _by_differences(
 
     dist = lax.map(columns, jnp.arange(0, n, width, dtype=np.int32))
     dist = jnp.moveaxis(dist, 0, 1).reshape(queries.shape[0], -1)[:, :n]
-    itself = jnp.arange(n, dtype=np.int32)[None, :] == own[:, None]
-    indices, nearest = smallest(jnp.where(itself, jnp.inf, dist), options.k)
+    omitted = jnp.arange(n, dtype=np.int32)[None, :] == own[:, None]
+    omitted = omitted if padding is None else omitted | padding[None, :]
+    indices, nearest = smallest(jnp.where(omitted, jnp.inf, dist), min(options.k, n))
     if options.metric not in _FINITE:
         # A metric must be finite for all pairs: NaN in the result reports also the pairs that are no neighbors.
-        nearest = jnp.where((jnp.isfinite(dist) | itself).all(axis=1)[:, None], nearest, jnp.nan)
+        nearest = jnp.where((jnp.isfinite(dist) | omitted).all(axis=1)[:, None], nearest, jnp.nan)
     return indices, nearest

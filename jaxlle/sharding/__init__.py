@@ -1,8 +1,10 @@
 """LLE with the points distributed over a device mesh: several GPUs, a TPU slice, or several hosts.
 
-Each device computes the neighbors and the weights of its shard of the points, and holds all points once and its shard of every
-vector of the solver. The stages are those of a single device inside `jax.shard_map`. The results equal those of one device up
-to rounding and are replicated on every device. If the number of points is not divisible by the number of devices, it is padded.
+The points are distributed over the devices, and no device holds all of them. In the neighbor search copies of the shards travel
+around the ring of devices. The weights are computed from Gram matrices, which are sums over features, so that a few features of
+all points are gathered at a time. The solver distributes its vectors, and gathers eight columns at a time. The neighbors are
+those of `jaxlle.knn`; the other results equal those of one device up to rounding. Results are replicated on every device. If the
+number of points is not divisible by the number of devices, it is padded.
 
 One GPU needs no mesh: `jaxlle.lle` runs on it. On one host, a node of several GPUs or a TPU slice, a mesh over all devices is
 sufficient:
@@ -21,13 +23,17 @@ node of eight GPUs, which holds the data once per node. Notebook 07 has a progra
 # Memory
 
 With n points of d features, k neighbors and p devices, in float32, the compiled programs plan for about these bytes on every
-device; the terms without p do not fall with more devices:
+device, up to one block of `block_bytes`; the terms without p do not fall with more devices:
 
 | stage | bytes |
 | --- | --- |
-| neighbors | 4 n (2 d + d / p + 2 k), and one block of `block_bytes` |
-| weights | less than the neighbors |
-| solver | 4 n (d + 2 k + 200 + 200 / p) |
+| neighbors | 4 n (3 d + 5 k) / p |
+| weights | 4 n (8 + (2 d + k^2 / 2 + 4 k) / p) |
+| solver | 4 n (25 + (d + 500) / p) |
+
+The neighbors and the alignment, which are replicated on every device, take up to 4 n (4 k + 2) bytes more during the solver. For
+10,000,000 x 128 and k = 12 the programs plan for 2.1, 2.0 and 3.8 GiB on 8 devices, and 1.1, 1.2 and 2.3 GiB on 16
+(tests/benchmarks/mesh.py). Landmarks that are not chosen at random gather the leading coordinates of all points.
 
 # If a host fails
 

@@ -1,15 +1,16 @@
-"""Arrays over a device mesh: replicated on every device, or distributed by rows."""
+"""Arrays over a device mesh: their rows distributed over all axes, or replicated on every device."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
+
+from .._core.blocks import ROWS_AT_A_TIME
 
 
 def with_auto_axes(mesh: Mesh) -> Mesh:
@@ -17,18 +18,43 @@ def with_auto_axes(mesh: Mesh) -> Mesh:
     return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * mesh.devices.ndim)
 
 
-def replicate(x: Array, mesh: Mesh) -> Array:
-    """Replicate an array on every device of a mesh."""
-    source = x if len(x.sharding.device_set) > 1 else np.asarray(x)  # the same in every process
-    return jax.device_put(source, NamedSharding(mesh, P()))
+def by_rows(mesh: Mesh) -> NamedSharding:
+    """Return the sharding of arrays whose rows are distributed over all axes of a mesh."""
+    return NamedSharding(mesh, P(mesh.axis_names))
 
 
-def map_shards(function: Callable, mesh: Mesh, rows: Any, replicated: Any) -> Any:
-    """Apply a function of the shard of some rows on each device, and of replicated arrays, and return all rows of the results."""
-    n = jax.tree.leaves(rows)[0].shape[0]
-    padding = -n % mesh.size
-    padded = jax.tree.map(lambda a: jnp.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1)), rows)
-    spec = P(mesh.axis_names)
-    mapped = jax.shard_map(function, mesh=mesh, in_specs=(spec, P()), out_specs=spec, check_vma=False)
-    out = jax.tree.map(lambda a: a[:n], mapped(padded, replicated))
-    return lax.with_sharding_constraint(out, NamedSharding(mesh, P()))
+def distribute(rows: Any, mesh: Mesh) -> Any:
+    """Distribute the rows of arrays over a mesh, followed by zeros so that all devices have the same multiple of a few rows.
+
+    Args:
+        rows: pytree of arrays; arrays on the host or on one device must be the same in every process.
+        mesh: devices.
+    """
+    return jax.tree.map(partial(_distribute, mesh=mesh), rows)
+
+
+def _distribute(a: Any, mesh: Mesh) -> Array:
+    n, sharding = a.shape[0], by_rows(mesh)
+    padded = (n + -n % (mesh.size * ROWS_AT_A_TIME), *a.shape[1:])
+    if isinstance(a, jax.Array) and len(a.sharding.device_set) > 1:
+        return jax.device_put(a, sharding) if padded == a.shape else _pad(a, padded[0], sharding)
+    host = np.asarray(a)
+
+    def shard(index: Any) -> np.ndarray:
+        own = host[index]
+        wanted = len(range(padded[0])[index[0]])
+        return own if len(own) == wanted else np.pad(own, [(0, wanted - len(own)), *[(0, 0)] * (own.ndim - 1)])
+
+    return jax.make_array_from_callback(padded, sharding, shard)
+
+
+@partial(jax.jit, static_argnames=("size", "sharding"))
+def _pad(a: Array, size: int, sharding: NamedSharding) -> Array:
+    padded = jnp.pad(a, [(0, size - a.shape[0]), *[(0, 0)] * (a.ndim - 1)])
+    return jax.lax.with_sharding_constraint(padded, sharding)
+
+
+@partial(jax.jit, static_argnames=("count", "mesh"))
+def replicate(rows: Any, count: int, mesh: Mesh) -> Any:
+    """Return the first rows of distributed arrays, without the padding, on every device."""
+    return jax.lax.with_sharding_constraint(jax.tree.map(lambda a: a[:count], rows), NamedSharding(mesh, P()))

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
 from .._core.blocks import memory_advice
@@ -14,7 +14,7 @@ from ..solvers import Hints, Landmark, Spectrum
 from ..solvers.landmark import solve_rows
 from ..solvers.rows import Rows
 from ..solvers.spectrum import NO_HINTS
-from ._mesh import map_shards, replicate
+from ._mesh import distribute, replicate
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,28 @@ class ShardedLandmark:
 
     def __call__(self, alignment: Alignment, count: int, key: Array, hints: Hints = NO_HINTS) -> Spectrum:
         """Return the `count` smallest singular values, without the zero of the constant vector, and their vectors."""
-        if hints.points is not None:
-            hints = hints._replace(points=replicate(hints.points, self.mesh))
+        n = alignment.shape[1]
+        if n < self.mesh.size:
+            raise ValueError(
+                f"There are {n} points, but {self.mesh.size} devices in the mesh: use jaxlle.embed, or a mesh of fewer devices."
+            )
         with memory_advice(
             "every device holds several hundred vectors of its shard; use fewer landmarks, or more devices"
         ):
-            return _solve(alignment, count, key, hints, self.options, self.mesh)
+            shards = distribute((alignment, hints), self.mesh)
+            spectrum = _solve(*shards, n, count, jax.random.key_data(key), self.options, self.mesh)
+            return spectrum._replace(vectors=replicate(spectrum.vectors, n, self.mesh))
 
 
-@partial(jax.jit, static_argnames=("count", "options", "mesh"))
-def _solve(alignment: Alignment, count: int, key: Array, hints: Hints, options: Landmark, mesh: Mesh) -> Spectrum:
-    rows = Rows(alignment.shape[1], mesh.axis_names)
+@partial(jax.jit, static_argnames=("num_points", "count", "options", "mesh"))
+def _solve(
+    alignment: Alignment, hints: Hints, num_points: int, count: int, key_data: Array, options: Landmark, mesh: Mesh
+) -> Spectrum:
+    rows, spec = Rows(num_points, mesh.axis_names), P(mesh.axis_names)
 
-    def local(shard: tuple[Alignment, Hints], key_data: Array) -> tuple[Array, Any]:
-        own, hints = shard
-        spectrum = solve_rows(own, count, jax.random.wrap_key_data(key_data), hints, options, rows)
-        diagnostics = (spectrum.singular_values, spectrum.num_components, spectrum.converged)
-        return spectrum.vectors, jax.tree.map(lambda a: a[None], diagnostics)  # the same on every device
+    def local(alignment: Alignment, hints: Hints, key_data: Array) -> Spectrum:
+        return solve_rows(alignment, count, jax.random.wrap_key_data(key_data), hints, options, rows)
 
-    vectors, diagnostics = map_shards(local, mesh, (alignment, hints), jax.random.key_data(key))
-    values, num_components, converged = jax.tree.map(lambda a: a[0], diagnostics)
-    return Spectrum(values, vectors, num_components, converged)
+    out_specs = Spectrum._make((P(), spec, P(), P()))  # all but the vectors are equal on every device
+    mapped = jax.shard_map(local, mesh=mesh, in_specs=(spec, spec, P()), out_specs=out_specs, check_vma=False)
+    return mapped(alignment, hints, key_data)

@@ -12,12 +12,12 @@ from ..embedding import Embedding, EmbedOptions
 from ..embedding import embed as embed_alignment
 from ..embedding.embed import DEFAULTS
 from ..neighbors import Neighbors
-from ..neighbors.exact import in_data_units
+from ..neighbors.exact import in_data_units, require_finite_metric
 from ..neighbors.graph import prepare_graph, warn_of_duplicates
 from ..regularizers import RegularizerLike, as_regularizer
 from ..solvers import Landmark
 from ..weights.gram import check_reg, require_finite_weights
-from ._mesh import with_auto_axes
+from ._mesh import distribute, replicate, with_auto_axes
 from ._search import Metric, prepare, search
 from ._weights import weights as compute_weights
 from .solver import ShardedLandmark
@@ -28,15 +28,15 @@ _LANDMARK = Landmark()
 def knn(x: Any, k: int, *, mesh: Mesh, metric: Metric = "euclidean", block_bytes: int = BLOCK_BYTES) -> Neighbors:
     """Find the k nearest neighbors of every point, with the points distributed over a mesh: see `jaxlle.knn`.
 
-    ``N_i`` contains the k points j other than i with the smallest distances ``d(x_i, x_j)``. Each device searches the
-    neighbors of its shard among all points, which it holds once.
+    ``N_i`` contains the k points j other than i with the smallest distances ``d(x_i, x_j)``. Each device keeps its shard as
+    queries and searches their neighbors among the shards of all devices, which visit it one after the other.
 
     Args:
         x: points, shape (n, d), or a `Points` value: the same NumPy array in every process, or a global `jax.Array`.
         k: number of neighbors, 1 <= k <= n - 1.
         mesh: devices; the points are distributed over all axes of the mesh.
         metric: "euclidean", "manhattan", "chebyshev", or a JAX function of two vectors.
-        block_bytes: memory limit of one block of queries on a device, in bytes.
+        block_bytes: memory limit of one block of queries on a device, in bytes, as for `jaxlle.knn`.
 
     Returns:
         Neighbors of shape (n, k), replicated on every device, with distances in the units of the metric.
@@ -53,7 +53,8 @@ def knn(x: Any, k: int, *, mesh: Mesh, metric: Metric = "euclidean", block_bytes
     """
     mesh = with_auto_axes(mesh)
     points = prepare(x, metric, mesh)
-    return in_data_units(search(points, k, mesh, block_bytes), points)
+    found = replicate(search(points, k, mesh, block_bytes), points.shape[0], mesh)
+    return in_data_units(require_finite_metric(found, points.metric), points)
 
 
 def embed(
@@ -81,7 +82,7 @@ def embed(
         Embedding, replicated on every device.
 
     Raises:
-        ValueError: as `jaxlle.embed`.
+        ValueError: as `jaxlle.embed`; also if there are fewer points than devices.
         MemoryError: if the memory of a device is not sufficient.
 
     Warns:
@@ -153,8 +154,12 @@ def lle(
     dim = check_dim(dim, k, points.shape, points.metric)
     check_reg(reg, k, points.shape[1])
     if neighbors is None:
-        neighbors = search(points, k, mesh, options.block_bytes)
+        shards = search(points, k, mesh, options.block_bytes)
+        neighbors = require_finite_metric(replicate(shards, points.shape[0], mesh), points.metric)
         warn_of_duplicates(neighbors)
-    weights = compute_weights(points, neighbors, as_regularizer(reg), mesh, options.block_bytes)
-    alignment = weights_alignment(neighbors, require_finite_weights(weights, reg))
+    else:
+        shards = distribute(neighbors, mesh)
+    shards = compute_weights(points, shards, as_regularizer(reg), mesh, options.block_bytes)
+    weights = require_finite_weights(replicate(shards, points.shape[0], mesh), reg)
+    alignment = weights_alignment(neighbors, weights)
     return embed(alignment, dim, mesh=mesh, solver=solver, options=options, points=points)

@@ -70,11 +70,14 @@ def local_gram(
     scaled by one factor, at no cost; only neighborhoods 1e30 times smaller than the data (in float32) underflow. Dividing by the
     extent of each neighborhood would take two more passes over the differences, a quarter of the time of the stage.
     """
-    limits = jnp.finfo(points.dtype)
-    exponent = (limits.maxexp - 10 - points.shape[1].bit_length()) // 2  # d squares of this many bits do not overflow
-    scale = 2.0**exponent / power_of_two(jnp.asarray(reach, points.dtype))
-    gram, extent = _unit_gram(points[ids] - here, scale)
+    gram, extent = _unit_gram(points[ids] - here, gram_scale(points.shape[1], jnp.asarray(reach, points.dtype)))
     return gram, jnp.ones(ids.shape, points.dtype), extent
+
+
+def gram_scale(d: int, reach: Float[Array, ""]) -> Float[Array, ""]:
+    """Return the power of two by which differences of d entries up to `reach` are multiplied before their products."""
+    exponent = (jnp.finfo(reach.dtype).maxexp - 10 - d.bit_length()) // 2  # d squares of this many bits do not overflow
+    return 2.0**exponent / power_of_two(reach)
 
 
 @jax.custom_jvp
@@ -83,7 +86,11 @@ def _unit_gram(
 ) -> tuple[Float[Array, "k k"], Float[Array, ""]]:
     """Return D D^T for differences D, over its largest diagonal entry, and the root of this entry, treated as a constant."""
     scaled = differences * scale
-    gram = matmul(scaled, scaled.T)
+    return in_own_units(matmul(scaled, scaled.T), scale)
+
+
+def in_own_units(gram: Float[Array, "k k"], scale: Float[Array, ""]) -> tuple[Float[Array, "k k"], Float[Array, ""]]:
+    """Return the Gram matrix of scaled differences over its largest diagonal entry, and the extent of the differences."""
     size = jnp.max(jnp.diagonal(gram))
     positive = size > 0
     return gram / jnp.where(positive, size, 1), jnp.where(positive, jnp.sqrt(size) / scale, 1)

@@ -199,8 +199,8 @@ def test_memory_is_bounded_by_the_block_size():
     from jaxlle.neighbors import _products, blockwise
 
     n, d, k, budget = 20_000, 64, 12, 2**25
-    options = blockwise._Options(k, distances.euclidean, True, budget)
-    rows = blockwise._block_rows(jnp.zeros((n, d)), n, options).cpu
+    options = blockwise.Options(k, distances.euclidean, True, budget)
+    rows = blockwise.block_rows(jnp.zeros((n, d)), n, options).cpu
     prepared, queries = (
         _products.Prepared(*(jax.ShapeDtypeStruct(s, np.float32) for s in shapes))
         for shapes in (((n, d), (n, d), (n,)), ((rows, d), (rows, d), (rows,)))

@@ -29,7 +29,7 @@ def test_the_default_limit_of_a_block_is_a_share_of_the_memory_of_the_smallest_d
 
 @pytest.fixture
 def events(monkeypatch):
-    """Search as on an accelerator with blocks of 20 rows; return the list of blocks that are dispatched and of waits for one."""
+    """Search as on an accelerator with blocks of 16 rows; return the list of blocks that are dispatched and of waits for one."""
     happened, block, add = [], blockwise._block, blockwise._ProgressCounter.add
 
     def dispatched(*args):
@@ -44,7 +44,7 @@ def events(monkeypatch):
         raise AssertionError("the host waited for a block")
 
     monkeypatch.setattr(blockwise, "on_cpu", lambda x: False)
-    monkeypatch.setattr(blockwise, "device_limit", lambda limit, x: 8 * 90 * 20)
+    monkeypatch.setattr(blockwise, "device_limit", lambda limit, x: 8 * 90 * 16)
     monkeypatch.setattr(blockwise, "_block", dispatched)
     monkeypatch.setattr(blockwise._ProgressCounter, "add", reported)
     monkeypatch.setattr(jax, "block_until_ready", fail)
@@ -55,7 +55,7 @@ def test_the_host_waits_for_no_block_before_the_last_is_dispatched(events):
     x = np.random.default_rng(0).normal(size=(90, 20)).astype(np.float32)
     points = jaxlle.neighbors.prepare_points(x)
     found = jaxlle.knn(points, 5, algorithm="brute")
-    assert events == ["block"] * 5 + ["wait"]
+    assert events == ["block"] * 6 + ["wait"]
     far = np.linalg.norm(x[:, None].astype(np.float64) - x, axis=2)
     np.fill_diagonal(far, np.inf)
     np.testing.assert_array_equal(found.indices, np.argsort(far, axis=1, kind="stable")[:, :5])
@@ -63,6 +63,6 @@ def test_the_host_waits_for_no_block_before_the_last_is_dispatched(events):
     events.clear()
     seen = []
     again = jaxlle.knn(points, 5, algorithm="brute", progress=lambda *done: seen.append(done))
-    assert events == ["block", "block", *["wait", "block"] * 3, "wait", "wait"]  # always one block ahead
-    assert seen == [(20, 90), (40, 90), (60, 90), (80, 90), (90, 90)]
+    assert events == ["block", "block", *["wait", "block"] * 4, "wait", "wait"]  # always one block ahead
+    assert seen == [(16, 90), (32, 90), (48, 90), (64, 90), (80, 90), (90, 90)]
     np.testing.assert_array_equal(again.indices, found.indices)
