@@ -58,7 +58,7 @@ def run_and_kill(folder, chance):
 
 @pytest.mark.exhaustive_cases("20")
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [6, 20])
+@pytest.mark.parametrize("kills", [3, 20])
 def test_a_run_killed_several_times_gives_the_result_of_an_uninterrupted_one(tmp_path, kills):
     whole, killed, chance = tmp_path / "whole", tmp_path / "killed", random.Random(0)
     whole.mkdir()
