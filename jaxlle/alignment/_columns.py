@@ -253,7 +253,8 @@ def _sizes(size: int, mean: float, r: int, itemsize: int) -> _Sizes:
     wide = ceil(_SPARE * mean)
     if size * itemsize <= _TABLE_BYTES and wide * r <= UNROLL:
         return _Sizes(wide, 1, 1, min(wide, 2 * _SLAB), ceil(size / 8))
-    width = max(1, min(UNROLL // r, max(_SLAB, min(_WIDEST, int(mean) // 4))))
+    slab = min(_SLAB, ceil(mean))  # of the rows of one of many devices, most columns have no entry or one
+    width = max(1, min(UNROLL // r, max(slab, min(_WIDEST, int(mean) // 4))))
     groups = max(1, min(_GROUPS, size // _GROUP_ROWS))
     return _Sizes(width, ceil(_REACH * mean / width), groups, width, ceil(size / 32))
 

@@ -118,10 +118,10 @@ def interpolate(
     n = rows.num_points
     size = max(1, min(n, count))
     points = lax.stop_gradient(points)
-    whole = rows.all_gather(points)[:n]
-    landmarks = choice(whole, size, key)
+    # A choice that does not read the points, as the default, does not gather them: XLA removes what is not used.
+    landmarks = choice(rows.all_gather(points)[:n], size, key)
     # Centered, because distances and Gram matrices of points far from the origin lose digits.
-    own = whole[landmarks]
+    own = rows.take(points, landmarks)
     center = own.mean(axis=0)
     own, points = own - center, points - center
     nearest, distances = nearest_fixed(own, points, None, min(k, size), euclidean, BLOCK_BYTES)

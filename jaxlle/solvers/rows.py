@@ -1,15 +1,18 @@
 """Vectors with one row per point, on one device or distributed over the axes of a mesh: the same code for both."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from .._core.linear import matmul
 from ..alignment import PreparedAlignment
+
+_GATHERED = 8  # columns of all points that a device holds at a time
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,24 @@ class Rows:
         """Return this device's rows of the sum over all devices of arrays with all rows."""
         return whole if self.axis is None else lax.psum_scatter(whole, self.axis, tiled=True)
 
+    def take(self, part: Float[Array, "n c"], ids: Int[Array, " l"]) -> Float[Array, "l c"]:
+        """Return rows of all devices by their numbers, on every device."""
+        if self.axis is None:
+            return part[ids]
+        place = ids - self.offset_and_total(len(part))[0]
+        own = (place >= 0) & (place < len(part))
+        return self.all_sum(jnp.where(own[:, None], part[jnp.where(own, place, 0)], 0))
+
+    def map_columns(self, function: Callable, vectors: Float[Array, "n c"]) -> Float[Array, "m c"]:
+        """Apply a function of vectors to a few at a time if they are distributed, since it gathers them on every device."""
+        count = vectors.shape[1]
+        if self.axis is None or count <= _GATHERED:
+            return function(vectors)
+        padded = jnp.pad(vectors, [(0, 0), (0, -count % _GATHERED)])
+        parts = jnp.moveaxis(padded.reshape(len(padded), -1, _GATHERED), 1, 0)
+        out = jnp.moveaxis(lax.map(function, parts), 0, 1)
+        return out.reshape(len(out), -1)[:, :count]
+
     def offset_and_total(self, count: int) -> tuple[Array, int]:
         """Return the index of the first of the `count` rows of this device, and the number of rows of all devices."""
         if self.axis is None:
@@ -56,11 +77,13 @@ class Rows:
 
     def random_normal(self, key: Array, like: Float[Array, " n"], columns: int) -> Float[Array, "n c"]:
         """Return random vectors that do not depend on the mesh."""
-        first, count = self.offset_and_total(like.shape[0])
-        whole = jax.random.normal(key, (count, columns), like.dtype)
-        return jnp.where(
-            self.is_point(like.shape[0])[:, None], lax.dynamic_slice_in_dim(whole, first, like.shape[0]), 0
-        )
+        count = like.shape[0]
+        if self.axis is None:
+            return jax.random.normal(key, (count, columns), like.dtype)
+        # From a key for each point, because the numbers of all points would take several vectors of all points.
+        ids = self.offset_and_total(count)[0] + jnp.arange(count, dtype=jnp.int32)
+        own = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i), (columns,), like.dtype))(ids)
+        return jnp.where(self.is_point(count)[:, None], own, 0)
 
     def inner(self, a: Float[Array, "n b"], b: Float[Array, "n c"]) -> Float[Array, "b c"]:
         """Return a^T b."""
@@ -94,11 +117,11 @@ class Operator(NamedTuple):
 
     def matvec(self, y: Float[Array, "n c"]) -> Float[Array, "nr c"]:
         """Return B y."""
-        return self.prepared.matvec(self.rows.all_gather(y))
+        return self.rows.map_columns(lambda part: self.prepared.matvec(self.rows.all_gather(part)), y)
 
     def rmatvec(self, z: Float[Array, "nr c"]) -> Float[Array, "n c"]:
         """Return B^T z."""
-        return self.rows.reduce_scatter(self.prepared.rmatvec(z))
+        return self.rows.map_columns(lambda part: self.rows.reduce_scatter(self.prepared.rmatvec(part)), z)
 
     def gram(self, y: Float[Array, "n c"]) -> Float[Array, "n c"]:
         """Return B^T (B y)."""
