@@ -89,7 +89,7 @@ for metric in ("euclidean", "manhattan", ratio):
     here, there = (find(x, 6, metric=metric, **at) for find, at in ((jaxlle.knn, {}), (sharding.knn, {"mesh": mesh})))
     np.testing.assert_array_equal(there.indices, here.indices)
     np.testing.assert_allclose(there.distances, here.distances, rtol=1e-5)
-SMALL = 2**13  # blocks of few rows and of 8 features
+SMALL = 2**11  # blocks of few rows and of 8 features
 ring._ROUND_ROWS = 5  # the ties below need several rounds
 ties = np.random.default_rng(1).integers(0, 2, size=(50, 20)).astype(np.float32)
 ties[20:40] = ties[:20]

@@ -32,7 +32,7 @@ device, up to one block of `block_bytes`; the terms without p do not fall with m
 | solver | 4 n (25 + (d + 500) / p) |
 
 The neighbors and the alignment, which are replicated on every device, take up to 4 n (4 k + 2) bytes more during the solver. For
-10,000,000 x 128 and k = 12 the programs plan for 2.1, 2.0 and 3.8 GiB on 8 devices, and 1.1, 1.2 and 2.3 GiB on 16
+10,000,000 x 128 and k = 12 the programs plan for 2.1, 2.0 and 3.7 GiB on 8 devices, and 1.1, 1.2 and 2.3 GiB on 16
 (tests/benchmarks/mesh.py). Landmarks that are not chosen at random gather the leading coordinates of all points.
 
 # If a host fails
