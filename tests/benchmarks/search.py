@@ -1,12 +1,14 @@
 """Benchmarks of the neighbor search, in processor time: `python tests/benchmarks/search.py [SECTION ...]`.
 
-Sections: knn, symmetry. Processor time is the sum over all cores, which varies less than wall time on a shared machine. To
-compare two commits, run the section in a worktree of each, alternately.
+Sections: knn, symmetry, memory, roll, digits (20,000 of them), digits70. The last three compare approximate searches, and take
+several minutes each. Processor time is the sum over all cores, which varies less than wall time on a shared machine. To compare
+two commits, run the section in a worktree of each, alternately.
 """
 
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,5 +72,67 @@ def symmetry() -> None:
         print(f"{size:6} {d:9}", *(f"{1e3 * processor_seconds(call, 7):8.1f}" for call in calls), flush=True)
 
 
+def memory() -> None:
+    """Print the memory plan of an inverted file for 10,000,000 points, which is compiled and not run."""
+    import jax
+    import jax.numpy as jnp
+
+    from jaxlle.neighbors import InvertedFile
+    from jaxlle.neighbors.inverted_file import _search
+
+    n, method = 10_000_000, InvertedFile()
+    x = jax.ShapeDtypeStruct((n, 128), jnp.float32)
+    plan = _search.lower(x, jax.random.key(0), K, method._sizes(n, K), method.block_bytes).compile().memory_analysis()
+    sizes = {"points": plan.argument_size_in_bytes, "neighbors": plan.output_size_in_bytes}
+    for name, size in {**sizes, "temporary": plan.temp_size_in_bytes}.items():
+        print(f"{name:12} {size / 1e9:6.1f} GB")
+
+
+def roll() -> None:
+    """Compare approximate searches of a Swiss roll in 64 dimensions, with noise."""
+    import jax
+
+    import jaxlle
+
+    x = np.asarray(jaxlle.datasets.swiss_roll(jax.random.key(0), 100_000).points)
+    x = x @ np.random.default_rng(0).normal(size=(3, 64)) + normal_points(100_000, 64)
+    approximate("Swiss roll 100,000 x 64", x.astype(np.float32), (16, 32))
+
+
+def digits(n: int = 20_000, probes: tuple[int, ...] = (32, 64, 128)) -> None:
+    """Compare approximate searches of deformed digits."""
+    import jax
+
+    import jaxlle
+
+    x = jaxlle.datasets.deformed_digits(jax.random.key(0), n).points
+    approximate(f"deformed digits {n:,} x 784", np.asarray(x), probes)
+
+
+def approximate(name: str, x: np.ndarray, probes: tuple[int, ...]) -> None:
+    """Print the processor time of approximate searches, without compilation and recall, and of the exact search."""
+    import jax
+
+    import jaxlle
+    from jaxlle.neighbors import InvertedFile, NearestNeighborDescent
+    from jaxlle.neighbors.approximate import _recall
+
+    key, points = jax.random.key(0), jaxlle.neighbors.prepare_points(x)
+    NearestNeighborDescent()(jaxlle.neighbors.prepare_points(x[:1000]), K, key)  # compiles
+    print(f"\n{name}, k = {K}\n{'method':36} {'processor s':>12} {'recall':>8}")
+    for method in (*map(NearestNeighborDescent, (0.5, 1.0)), *(InvertedFile(probes=number) for number in probes)):
+        if isinstance(method, InvertedFile):
+            method(points, K, key)  # compiles
+        start = time.process_time()
+        found = jax.block_until_ready(method(points, K, key))
+        seconds = time.process_time() - start
+        short = str(method).partition(", iterations")[0].replace("lists=None, ", "").rstrip(")") + ")"
+        print(f"{short:36} {seconds:12.1f} {_recall(points, K, found.indices, 1000, key):8.4f}", flush=True)
+    start = time.process_time()
+    jax.block_until_ready(jaxlle.knn(points, K))
+    print(f"{'exact, with compilation':36} {time.process_time() - start:12.1f} {1:8.4f}", flush=True)
+
+
 if __name__ == "__main__":
-    run({"knn": knn, "symmetry": symmetry})
+    sections = {"knn": knn, "symmetry": symmetry, "memory": memory, "roll": roll, "digits": digits}
+    run({**sections, "digits70": partial(digits, 70_000, (32, 64))})
