@@ -46,6 +46,9 @@ class InvertedFile:
 
     Few probes suffice where the data have low intrinsic dimension or clusters. Points without structure, such as normally
     distributed ones in 64 dimensions, have their neighbors in a large part of the lists.
+    On a CPU the search takes half of the time of `NearestNeighborDescent` for a Swiss roll in 64 dimensions, and 1.4 and 2.4
+    times as long for 20,000 and 70,000 images at a recall of 0.98 (tests/benchmarks/README.md). It has not been timed on an
+    accelerator.
 
     Attributes:
         lists: number of centers of k-means. None: ``2 sqrt(n)``, and at most so many that a list has 4 (k + 1) points on average.
