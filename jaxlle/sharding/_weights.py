@@ -19,9 +19,8 @@ from ..regularizers import Regularizer
 from ..solvers.rows import Rows
 from ..weights.gram import gram_scale, in_own_units, solve_grams
 
-_LEAST_FEATURES = (
-    8  # gathered at a time, whatever the memory limit: fewer would be read one by one from scattered places
-)
+# Features gathered at a time, whatever the memory limit: fewer would be read one by one from scattered places.
+_LEAST_FEATURES = 8
 
 
 def weights(
@@ -87,14 +86,7 @@ def _gram_sums(
     columns = min(d, max(_LEAST_FEATURES, block_bytes // (total * itemsize)))
     sizes = cache_budget(block_bytes).rows(3 * k * max(columns, k) * itemsize, q)
 
-    def add_features(block: Array, sums: Float[Array, "q u"]) -> Float[Array, "q u"]:
-        # The last block overlaps the one before it; what has been counted is omitted.
-        start = jnp.minimum(block * columns, d - columns)
-        fresh = start + jnp.arange(columns) >= block * columns
-        own = lax.dynamic_slice_in_dim(points, start, columns, axis=1) * fresh
-        return by_platform(_add_products, sizes, sums, own, rows.all_gather(own), indices)
-
-    def _add_products(count: int, sums: Array, own: Array, whole: Array, indices: Array) -> Float[Array, "q u"]:
+    def add_products(count: int, sums: Array, own: Array, whole: Array, indices: Array) -> Float[Array, "q u"]:
         def add(block: Array, sums: Float[Array, "q u"]) -> Float[Array, "q u"]:
             start = jnp.minimum(block * count, q - count)
             fresh = start + jnp.arange(count) >= block * count
@@ -104,5 +96,12 @@ def _gram_sums(
             return lax.dynamic_update_slice_in_dim(sums, before + products * fresh[:, None], start, axis=0)
 
         return lax.fori_loop(0, -(-q // count), add, sums)
+
+    def add_features(block: Array, sums: Float[Array, "q u"]) -> Float[Array, "q u"]:
+        # The last block overlaps the one before it; what has been counted is omitted.
+        start = jnp.minimum(block * columns, d - columns)
+        fresh = start + jnp.arange(columns) >= block * columns
+        own = lax.dynamic_slice_in_dim(points, start, columns, axis=1) * fresh
+        return by_platform(add_products, sizes, sums, own, rows.all_gather(own), indices)
 
     return lax.fori_loop(0, -(-d // columns), add_features, jnp.zeros((q, len(upper[0])), points.dtype))
