@@ -36,7 +36,7 @@ def call_padded(function: Callable, rows: Any, *fixed: Any) -> Any:
         *fixed: the other arguments, which are not padded.
 
     Returns:
-        ``function(rows, *fixed)``; the padding has no effect on it.
+        ``function(rows, *fixed)``, up to rounding: a matrix product may sum in another order for another number of rows.
     """
     leaves = jax.tree.leaves(rows)
     count = leaves[0].shape[0]

@@ -85,7 +85,8 @@ def test_estimators_compile_nothing_for_another_number_of_rows(data, compiled):
 
 
 @pytest.mark.slow
-def test_the_results_are_those_without_padding_bit_for_bit(data, compiled, monkeypatch):
+def test_the_results_are_those_without_padding_up_to_rounding(data, compiled, monkeypatch):
+    """On some processors the order of the sums of a matrix product depends on its number of rows."""
     x, embedding, new = data
     programs = set()
     for name, function in maps(x, embedding).items():
@@ -97,7 +98,10 @@ def test_the_results_are_those_without_padding_bit_for_bit(data, compiled, monke
             expected = function(new[:76])
             programs |= set(compiled)
         for got, want in zip(jax.tree.leaves(padded), jax.tree.leaves(expected), strict=True):
-            np.testing.assert_array_equal(got, want, err_msg=name)
+            if jnp.issubdtype(got.dtype, jnp.floating):
+                np.testing.assert_allclose(got, want, atol=1e-6 * np.abs(want).max(), err_msg=name)
+            else:
+                np.testing.assert_array_equal(got, want, err_msg=name)
     assert len(programs) > 5  # those for 76 rows are others
 
 
