@@ -37,10 +37,10 @@ def pseudo_inverse(alignment: Alignment) -> tuple[Any, PseudoInverse]:
     grounded = _grounded_points(matrix, components)
     kept = np.delete(np.arange(matrix.shape[1]), grounded)
     if alignment.blocks.shape[1] > 1:
-        square = (matrix.T @ matrix).tocsr()[kept][:, kept]
-        invert = partial(_invert_normal, labels=components.labels)
+        square, invert = (matrix.T @ matrix).tocsr(), partial(_invert_normal, labels=components.labels)
     else:
-        square, invert = _without(matrix, grounded), _invert_square
+        square, invert = matrix, _invert_square
+    square = _without(square, grounded)
     order = elimination_order(square, alignment)
     for pivoting in (False, True):
         inverse = invert(matrix, square, order, grounded, kept, pivoting)
